@@ -1,0 +1,34 @@
+.PHONY: demo test test-slow quality style clean
+
+PYTHON ?= python3
+# The torch that the tests run on; any other that satisfies pyproject.toml: make test TORCH=torch==2.8.0
+TORCH ?= torch==2.13.0
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[bench,quant,dev]"
+	touch $@
+
+demo: $(VENV)/ready  ## train and rank five methods on the embedded task and model
+	$(BIN)/peft-bottleneck run configs/quickstart.yaml
+
+test: $(VENV)/ready  ## everything that runs in minutes
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(VENV)/ready
+	$(BIN)/python -m pytest -m slow
+
+quality: $(VENV)/ready  ## what CI asks of the code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+style: $(VENV)/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache

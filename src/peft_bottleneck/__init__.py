@@ -1,0 +1,1 @@
+"""Bottleneck adapters (Houlsby, Pfeiffer, parallel) as tuner types of Hugging Face PEFT."""
