@@ -1,0 +1,30 @@
+"""What a user can mend, told apart from what only a developer can."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A wrong configuration, wrong data, or a model that does not fit: shown as one line each, never as a traceback.
+
+    Several findings travel together so that a user mends a file once, not once per start.
+    """
+
+    def __init__(self, *messages: str) -> None:
+        super().__init__("\n".join(messages))
+        self.messages = messages
+
+    @classmethod
+    def collect(cls, errors: Iterable[UserError]) -> UserError:
+        """Join `errors` into one, each message once, in the order of their first appearance."""
+        return cls(*dict.fromkeys(message for error in errors for message in error.messages))
+
+
+def suggest(word: str, choices: Iterable[str]) -> str:
+    """The end of an error about the unknown `word`: the nearest of `choices`, or all of them if none is near."""
+    from difflib import get_close_matches
+
+    choices = sorted(choices)
+    near = get_close_matches(word, choices, n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(choices)}"
