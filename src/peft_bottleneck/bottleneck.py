@@ -1,0 +1,90 @@
+"""The bottleneck `B(x) = s·(W_up φ(W_down x + b_down) + b_up)`: its maps, how they are drawn, how it is computed.
+
+Shapes: `x` is `[…, d_in]`, `W_down` `[r, d_in]`, `W_up` `[d_out, r]`, `B(x)` `[…, d_out]`; no residual inside.
+Order as in AdapterHub's library: down, φ, up, × s, dropout.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.activations import ACT2FN
+
+Activation = Callable[[Tensor], Tensor]
+
+# Names that AdapterHub's library has and transformers has not, or has under another name.
+_OWN_ACTIVATIONS: Mapping[str, Callable[[], Activation]] = MappingProxyType(
+    {"identity": nn.Identity, "leakyrelu": nn.LeakyReLU, "swish": nn.SiLU}
+)
+ACTIVATIONS: tuple[str, ...] = tuple(sorted({*_OWN_ACTIVATIONS, *ACT2FN.keys()}))
+
+
+def activation(name: str) -> Activation:
+    """The activation function of this name, one of `ACTIVATIONS`."""
+    own = _OWN_ACTIVATIONS.get(name)
+    return own() if own is not None else ACT2FN[name]
+
+
+def _draw_kaiming(weight: Tensor) -> None:
+    nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
+
+
+def _draw_bert(weight: Tensor) -> None:
+    nn.init.normal_(weight, std=0.02)
+
+
+def _draw_houlsby(weight: Tensor) -> None:
+    nn.init.trunc_normal_(weight, std=0.01, a=-0.02, b=0.02)
+
+
+_DRAW: Mapping[str, Callable[[Tensor], None]] = MappingProxyType(
+    {"kaiming": _draw_kaiming, "bert": _draw_bert, "houlsby": _draw_houlsby}
+)
+INIT_METHODS: tuple[str, ...] = tuple(_DRAW)
+
+# What lies between the two maps, and the maps that each form has: all are `nn.Linear`, `up` from r, the others to r.
+FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType({"plain": ("down", "up"), "gated": ("down", "gate", "up")})
+
+
+def build_maps(form: str, in_features: int, size: int, out_features: int, *, bias: bool) -> dict[str, nn.Linear]:
+    """The linear maps of a bottleneck of this form, not yet drawn."""
+    return {
+        name: nn.Linear(*((size, out_features) if name == "up" else (in_features, size)), bias=bias)
+        for name in FORMS[form]
+    }
+
+
+@torch.no_grad()
+def draw_maps(maps: Mapping[str, nn.Linear], *, method: str, no_op: bool) -> None:
+    """Draws every weight by `method`; `no_op` makes `W_up` zero instead. Biases are zero."""
+    for name, linear in maps.items():
+        if name == "up" and no_op:
+            nn.init.zeros_(linear.weight)
+        else:
+            _DRAW[method](linear.weight)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
+
+
+def bottleneck(
+    x: Tensor,
+    down: nn.Linear,
+    up: nn.Linear,
+    phi: Activation,
+    *,
+    gate: nn.Linear | None = None,
+    scale: float | Tensor = 1.0,
+    dropout: float = 0.0,
+) -> Tensor:
+    """`B(x)`: `[…, d_in]` to `[…, d_out]`; `dropout` is the probability in force (0 outside training)."""
+    hidden = F.linear(x, down.weight, down.bias)
+    hidden = phi(hidden) if gate is None else phi(F.linear(x, gate.weight, gate.bias)) * hidden
+    result = F.linear(hidden, up.weight, up.bias)
+    if not (isinstance(scale, float) and scale == 1.0):
+        result = result * scale
+    return F.dropout(result, dropout) if dropout else result

@@ -1,0 +1,177 @@
+"""What the three methods have in common in their configuration; every field is documented here, once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from .bottleneck import ACTIVATIONS, FORMS, INIT_METHODS
+from .registration import PeftConfig, PeftType
+
+
+@dataclass
+class BottleneckConfig(PeftConfig):  # type: ignore[misc]
+    """Configuration shared by `HoulsbyConfig`, `PfeifferConfig` and `ParallelAdapterConfig`.
+
+    Each trains bottlenecks `B(x) = s·(W_up φ(W_down x + b_down) + b_up)` with `W_down ∈ R^{r×d}`, `W_up ∈ R^{d×r}`.
+
+    Args:
+        reduction_factor: `r = max(1, d // reduction_factor)`. Exactly one of `reduction_factor` and
+            `bottleneck_size` is in force; if neither is given, the method's own default is (16, 16, and 2).
+        bottleneck_size: `r` itself.
+        bottleneck_size_pattern: `r` for some modules, as LoRA's `rank_pattern`: regular expressions of module names
+            (matched at their end) to sizes; what no expression matches keeps the size above.
+        non_linearity: `φ`, by the name that transformers gives it (`relu`, `gelu`, `silu`, …), `swish` for `silu`, or
+            `identity`.
+        dropout: probability of zeroing an element of `B(x)` in training.
+        scaling: `s`: a number, `"learned"` (one trained number, starting at 1) or `"channel"` (one trained number per
+            output channel, starting at 1).
+        use_bias: whether the maps have biases.
+        bottleneck: what lies between the two maps: `"plain"` is the equation above, `"gated"` is
+            `s·(W_up (φ(W_gate x + b_gate) ⊙ (W_down x + b_down)) + b_up)` (GLU variants, Shazeer 2020).
+        init_weights: True starts as an exact no-op (`W_up` and the biases are zero); False starts visibly not as one
+            (`W_up` is drawn as `W_down` is).
+        init_method: how weights are drawn: `"kaiming"` (uniform, a=√5; He et al. 2021), `"bert"` (N(0, 0.02²);
+            AdapterHub's default together with `init_weights=False`) or `"houlsby"` (N(0, 0.01²) truncated at two
+            standard deviations; Houlsby et al. 2019).
+        target_modules: the modules to adapt. A string is a regular expression of the whole module name, a list holds
+            names or their last parts; None takes the sites of the model's family (`peft_bottleneck.sites`), or, for an
+            unknown family, those that its structure shows.
+        exclude_modules: modules not to adapt, in the same notation.
+        layers_to_transform: indices of the blocks to adapt; None is all.
+        layers_pattern: name of the list of blocks, where the first number in a module's name is not the block's.
+        modules_to_save: further modules to train in full and to save with the adapter, a task head for example.
+
+    Raises:
+        ValueError: a value that is not among the choices, or two that exclude each other; the message names both.
+    """
+
+    reduction_factor: float | None = field(default=None, metadata={"help": "r = max(1, d // reduction_factor)"})
+    bottleneck_size: int | None = field(default=None, metadata={"help": "r itself, in place of reduction_factor"})
+    bottleneck_size_pattern: dict[str, int] = field(
+        default_factory=dict, metadata={"help": "r for modules whose name ends with a match of the expression"}
+    )
+    non_linearity: str = field(default="relu", metadata={"help": "the activation function φ"})
+    dropout: float = field(default=0.0, metadata={"help": "dropout probability on B(x)"})
+    scaling: float | str = field(default=1.0, metadata={"help": "s: a number, 'learned' or 'channel'"})
+    use_bias: bool = field(default=True, metadata={"help": "whether the maps have biases"})
+    bottleneck: str = field(default="plain", metadata={"help": "'plain' or 'gated'"})
+    init_weights: bool = field(default=True, metadata={"help": "True: an exact no-op at the start"})
+    init_method: str = field(default="kaiming", metadata={"help": "'kaiming', 'bert' or 'houlsby'"})
+    target_modules: list[str] | str | None = field(
+        default=None, metadata={"help": "modules to adapt; None: the sites of the model's family"}
+    )
+    exclude_modules: list[str] | str | None = field(default=None, metadata={"help": "modules not to adapt"})
+    layers_to_transform: list[int] | int | None = field(default=None, metadata={"help": "blocks to adapt"})
+    layers_pattern: list[str] | str | None = field(default=None, metadata={"help": "name of the list of blocks"})
+    modules_to_save: list[str] | None = field(
+        default=None, metadata={"help": "further modules to train in full and save with the adapter"}
+    )
+
+    default_reduction_factor: ClassVar[float] = 16
+    peft_type_name: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.peft_type = PeftType(self.peft_type_name)
+        if self.reduction_factor is None and self.bottleneck_size is None:
+            self.reduction_factor = self.default_reduction_factor
+        for name in ("target_modules", "exclude_modules"):
+            value = getattr(self, name)
+            if isinstance(value, (list, tuple, set)):
+                setattr(self, name, set(value))
+        problems = [problem for problem in self._problems() if problem]
+        if problems:
+            raise ValueError(f"{type(self).__name__}: " + "; ".join(problems))
+
+    def size_for(self, module_name: str, features: int) -> int:
+        """`r` for a module of this name whose bottleneck reads `features` channels."""
+        for pattern, size in self.bottleneck_size_pattern.items():
+            if re.match(rf"(.*\.)?({pattern})$", module_name):
+                return size
+        if self.bottleneck_size is not None:
+            return self.bottleneck_size
+        assert self.reduction_factor is not None  # __post_init__ sees to it
+        return max(1, int(features // self.reduction_factor))
+
+    def _problems(self) -> list[str | None]:
+        sizes = {"bottleneck_size": self.bottleneck_size} | {
+            f"bottleneck_size_pattern[{pattern!r}]": size for pattern, size in self.bottleneck_size_pattern.items()
+        }
+        indices = self.layers_to_transform
+        return [
+            "reduction_factor and bottleneck_size exclude each other, got "
+            f"{self.reduction_factor!r} and {self.bottleneck_size!r}"
+            if self.reduction_factor is not None and self.bottleneck_size is not None
+            else None,
+            _unless(
+                self.reduction_factor is None or (_is_number(self.reduction_factor) and self.reduction_factor > 0),
+                "reduction_factor",
+                self.reduction_factor,
+                "a number above 0",
+            ),
+            *(
+                _unless(size is None or (_is_integer(size) and size > 0), name, size, "an integer above 0")
+                for name, size in sizes.items()
+            ),
+            *(_bad_expression(f"bottleneck_size_pattern key {pattern!r}", pattern) for pattern in sizes if pattern),
+            _choice("non_linearity", self.non_linearity, ACTIVATIONS),
+            _unless(_is_number(self.dropout) and 0 <= self.dropout < 1, "dropout", self.dropout, "a number in [0, 1)"),
+            _unless(
+                _is_number(self.scaling) or self.scaling in ("learned", "channel"),
+                "scaling",
+                self.scaling,
+                "a number, 'learned' or 'channel'",
+            ),
+            *(
+                _unless(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
+                for name in ("use_bias", "init_weights")
+            ),
+            _choice("bottleneck", self.bottleneck, FORMS),
+            _choice("init_method", self.init_method, INIT_METHODS),
+            *(
+                _bad_expression(name, getattr(self, name))
+                for name in ("target_modules", "exclude_modules")
+                if isinstance(getattr(self, name), str)
+            ),
+            _unless(
+                indices is None
+                or all(
+                    _is_integer(index) and index >= 0 for index in ([indices] if _is_integer(indices) else indices)
+                ),
+                "layers_to_transform",
+                indices,
+                "a block index from 0 on, or a list of them",
+            ),
+            "layers_pattern needs layers_to_transform" if self.layers_pattern and indices is None else None,
+        ]
+
+
+def as_list(value: Any) -> list[Any]:
+    """A value that may stand alone or in a list, as a list."""
+    return list(value) if isinstance(value, (list, tuple, set)) else [value]
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _unless(holds: bool, name: str, value: Any, wanted: str) -> str | None:
+    return None if holds else f"{name} must be {wanted}, got {value!r}"
+
+
+def _choice(name: str, value: Any, choices: Any) -> str | None:
+    return _unless(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
+
+
+def _bad_expression(name: str, expression: str) -> str | None:
+    try:
+        re.compile(expression)
+    except re.error as error:
+        return f"{name} is not a regular expression ({error}), got {expression!r}"
+    return None

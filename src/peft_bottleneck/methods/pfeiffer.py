@@ -1,0 +1,64 @@
+"""Pfeiffer: one bottleneck at the end of every block.
+
+Post-LN families, with `u` the sum that enters the FFN's norm: `LN(u + B(LN(u)))`. Pre-LN families, with `h` the
+block's output: `h + B(h)`. Pfeiffer et al. 2021, "AdapterFusion"; `SeqBnConfig` of AdapterHub's library.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from torch import nn
+
+from ..config import BottleneckConfig
+from ..layer import BottleneckLayer, Placement, after, around_norm, in_block
+from ..model import BottleneckModel
+from ..registration import register
+from ..sites import Family, Site
+
+
+@dataclass
+class PfeifferConfig(BottleneckConfig):
+    """One bottleneck per block, around its last norm or on its output; the other fields are `BottleneckConfig`'s.
+
+    A target that is a normalisation gets `LN(u + B(LN(u)))`, any other `y + B(y)`.
+
+    Args:
+        output_modules: the modules whose output is adapted in place of the targets', as a template that is expanded on
+            the match of `target_modules` (`\\g<block>`); None takes the family's row, or the targets themselves.
+
+    Defaults: `reduction_factor=16`, `non_linearity="relu"`.
+    """
+
+    output_modules: str | None = field(
+        default=None, metadata={"help": "template of the modules whose output is adapted, in place of the targets'"}
+    )
+
+    peft_type_name: ClassVar[str] = "PFEIFFER"
+
+
+class PfeifferLayer(BottleneckLayer):
+    prefix = "pfeiffer_"
+
+
+class PfeifferModel(BottleneckModel):
+    """A base model with Pfeiffer adapters."""
+
+    prefix = PfeifferLayer.prefix
+    tuner_layer_cls = PfeifferLayer
+
+    @classmethod
+    def site(cls, family: Family, config: BottleneckConfig) -> Site:
+        if family.ffn_norm is not None:
+            return Site(family.path(family.ffn_norm))
+        return Site(family.path(family.ffn_output or family.ffn), output_modules=r"\g<block>")
+
+    @classmethod
+    def placement(cls, module: nn.Module, config: BottleneckConfig) -> Placement:
+        if config.output_modules is not None:
+            return in_block
+        return around_norm if "Norm" in type(module).__name__ else after
+
+
+register("pfeiffer", PfeifferConfig, PfeifferModel)

@@ -1,0 +1,167 @@
+"""The tuner model: finds the sites of a method in a base model and wraps their modules."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+from torch import nn
+
+from .config import BottleneckConfig, as_list
+from .layer import BASE, BottleneckLayer, Placement, after
+from .registration import AuxiliaryTrainingWrapper, BaseTuner, BaseTunerLayer, check_target_module_exists
+from .sites import Family, Site, family_of, feature_sizes
+
+
+class BottleneckModel(BaseTuner):  # type: ignore[misc]
+    """A base model with bottleneck adapters; `HoulsbyModel`, `PfeifferModel` and `ParallelAdapterModel` are its kinds.
+
+    A method says in `site` where its bottlenecks sit in a family, and in `placement` how they are composed there.
+    """
+
+    tuner_layer_cls: type[BottleneckLayer]
+    target_module_mapping: ClassVar[dict[str, list[str]]] = {}  # `sites.FAMILIES` takes its place
+
+    @classmethod
+    @abstractmethod
+    def site(cls, family: Family, config: BottleneckConfig) -> Site:
+        """Where this method sits in a family."""
+
+    @classmethod
+    def placement(cls, module: nn.Module, config: BottleneckConfig) -> Placement:
+        """How a bottleneck is composed with this module."""
+        return after
+
+    def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
+        if config.target_modules is None:
+            family = family_of(self.model)
+            if family is None:
+                raise ValueError(
+                    f"{type(config).__name__}: no sites are known for {model_config.get('model_type')!r}; "
+                    "please set target_modules"
+                )
+            for name, value in vars(self.site(family, config)).items():
+                if value is not None:
+                    setattr(config, name, value)
+        return config
+
+    @staticmethod
+    def _check_target_module_exists(config: BottleneckConfig, key: str) -> Any:
+        found = check_target_module_exists(config, key)
+        if found and isinstance(config.target_modules, str) and config.layers_to_transform is not None:
+            return _block_index(config, key) in as_list(config.layers_to_transform)
+        return found
+
+    def _create_and_replace(
+        self,
+        config: BottleneckConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+    ) -> None:
+        tap = self._related(config, "input_modules", current_key)
+        block = self._related(config, "output_modules", current_key)
+        layer = target
+        if not isinstance(layer, self.tuner_layer_cls):
+            base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+            hidden_size = getattr(getattr(self.model, "config", None), "hidden_size", None)
+            reads, writes = feature_sizes(base, hidden_size)
+            placement = self.placement(base, config)
+            if tap is not None:
+                reads = feature_sizes(tap[1], hidden_size)[0]
+            elif placement.__name__ != "beside":
+                reads = writes
+            layer = self.tuner_layer_cls(target, (reads, writes), placement, None if block is None else block[1])
+            self._replace_module(parent, target_name, layer, target)
+        layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap)
+        if adapter_name not in self.active_adapters:
+            layer.set_requires_grad(adapter_name, False)
+
+    def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, nn.Module] | None:
+        """The module that `input_modules` or `output_modules` means for this target, with its name in the block."""
+        value = getattr(config, template, None)
+        if value is None:
+            return None
+        match = re.fullmatch(str(config.target_modules), key)
+        name = match.expand(value) if match else value
+        try:
+            return name, self.model.get_submodule(name)
+        except AttributeError:
+            message = f"{type(config).__name__}: {template}={value!r} means {name!r}, which the model lacks"
+            raise ValueError(message) from None
+
+    def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
+        # PEFT's own copies `weight` to the new module, which a block or an FFN does not have.
+        setattr(parent, child_name, new_module)
+
+    def _unload_and_optionally_merge(self, merge: bool = True, **kwargs: Any) -> nn.Module:
+        layers = list(self._layers())
+        model: nn.Module = super()._unload_and_optionally_merge(merge=merge, **kwargs)
+        for layer in layers:
+            layer.release()
+        return model
+
+    @contextmanager
+    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+        """While a call with `adapter_names=[…]` runs, each row of the batch has its own adapter."""
+        names = kwargs.get("adapter_names")
+        if names is None:
+            yield
+            return
+        if self.training:
+            raise ValueError("`adapter_names` is for inference only; call model.eval() first.")
+        known = {name for layer in self._layers() for name in layer.settings} | {BASE}
+        unknown = sorted(set(names) - known)
+        if unknown:
+            raise ValueError(f"adapter_names has unknown adapters {unknown}; the model has {sorted(known)}.")
+        beams = kwargs.get("num_beams") or 1
+        repeated = [name for name in names for _ in range(beams)]
+        encoder = _encoder(self.model)
+        own = set(encoder.modules()) if encoder is not None else set()  # an encoder runs before beams are made
+        handles = []
+        for module in self.modules():
+            rows = list(names) if module in own else repeated
+            if isinstance(module, BottleneckLayer):
+                module.row_adapters = rows
+            elif isinstance(module, AuxiliaryTrainingWrapper):
+                handles.append(module.register_forward_pre_hook(_with_adapter_names(rows), with_kwargs=True))
+        try:
+            yield
+        finally:
+            for layer in self._layers():
+                layer.row_adapters = None
+            for handle in handles:
+                handle.remove()
+
+    def _layers(self) -> Iterator[BottleneckLayer]:
+        return (module for module in self.model.modules() if isinstance(module, self.tuner_layer_cls))
+
+
+def _block_index(config: BottleneckConfig, key: str) -> int | None:
+    """The number of the block that a module lies in: the first in its name, or the one after `layers_pattern`."""
+    for pattern in as_list(config.layers_pattern) if config.layers_pattern else [r"[^.]+"]:
+        match = re.match(rf"(?:.*?\.)?(?:{pattern})\.(\d+)(?:\.|$)", key)
+        if match:
+            return int(match.group(1))
+    return None
+
+
+def _encoder(model: nn.Module) -> nn.Module | None:
+    """The encoder of an encoder-decoder; transformers 5 answers with the model itself where there is none."""
+    get_encoder: Any = getattr(model, "get_encoder", None)
+    encoder: nn.Module | None = get_encoder() if get_encoder is not None else None
+    return None if encoder is model else encoder
+
+
+def _with_adapter_names(names: list[str]) -> Callable[..., tuple[Any, dict[str, Any]]]:
+    """A pre-hook that tells PEFT's wrappers of task heads which row has which adapter, as PEFT's own tuners do."""
+
+    def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        return args, kwargs | {"adapter_names": names}
+
+    return hook

@@ -1,0 +1,310 @@
+"""Where bottlenecks sit, one row per model family, and what the structure shows where no row is written.
+
+A family is post-LN, `norm(x + f(x))`, or pre-LN, `x + f(norm(x))`. A row names modules by regular expressions relative
+to a block. Several rows may name a `model_type`: the first whose `block` the model has, and whose `when` its
+configuration meets, is the one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+
+@dataclass(frozen=True)
+class Family:
+    """One row.
+
+    Attributes:
+        model_types: `config.model_type` of the models of this family.
+        block: a transformer block, wherever the model has it.
+        attention_output: the projection that ends self-attention (cross-attention has no site in the reference).
+        ffn_input: the linear maps that read the FFN's input: one, or gate and up.
+        ffn_output: the linear map that ends the FFN; None where there is no such module (a mixture of experts).
+        ffn: a module whose input and output are exactly the FFN's; None where the block computes the FFN itself.
+        ffn_norm: post-LN: the norm after the FFN. None: pre-LN.
+        residual: pre-LN: the norms that may read the residual stream before the FFN; the first that exists does.
+        when: values of the model's configuration that the row holds for.
+    """
+
+    model_types: tuple[str, ...]
+    block: str
+    attention_output: str
+    ffn_input: tuple[str, ...]
+    ffn_output: str | None
+    ffn: str | None = None
+    ffn_norm: str | None = None
+    residual: tuple[str, ...] = ()
+    when: Mapping[str, Any] = field(default_factory=dict)
+
+    def path(self, *names: str | None) -> str:
+        """A regular expression for these modules of every block; its group `block` is the block's name."""
+        assert all(names), f"the row of {self.model_types} lacks a module"
+        return rf"(?P<block>(?:.*\.)?{self.block})\.(?:{'|'.join(map(str, names))})"
+
+
+def _types(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+_BART = Family(
+    (),
+    block=r"(?:encoder|decoder)\.layers\.\d+",
+    attention_output=r"self_attn\.out_proj",
+    ffn_input=("fc1",),
+    ffn_output="fc2",
+)
+_OPT = Family((), block=r"layers\.\d+", attention_output=r"self_attn\.out_proj", ffn_input=("fc1",), ffn_output="fc2")
+_LLAMA = Family(
+    (),
+    block=r"layers\.\d+",
+    attention_output=r"self_attn\.o_proj",
+    ffn="mlp",
+    ffn_input=(r"mlp\.gate_proj", r"mlp\.up_proj"),
+    ffn_output=r"mlp\.down_proj",
+)
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        _types("bert roberta xlm-roberta camembert electra deberta deberta-v2 ernie data2vec-text"),
+        block=r"encoder\.layer\.\d+",
+        attention_output=r"attention\.output\.dense",
+        ffn_input=(r"intermediate\.dense",),
+        ffn_output=r"output\.dense",
+        ffn_norm=r"output\.LayerNorm",
+    ),
+    Family(
+        ("mpnet",),
+        block=r"encoder\.layer\.\d+",
+        attention_output=r"attention\.attn\.o",
+        ffn_input=(r"intermediate\.dense",),
+        ffn_output=r"output\.dense",
+        ffn_norm=r"output\.LayerNorm",
+    ),
+    Family(
+        ("distilbert",),
+        block=r"transformer\.layer\.\d+",
+        attention_output=r"attention\.out_lin",
+        ffn="ffn",
+        ffn_input=(r"ffn\.lin1",),
+        ffn_output=r"ffn\.lin2",
+        ffn_norm="output_layer_norm",
+    ),
+    Family(
+        ("albert",),
+        block=r"albert_layer_groups\.\d+\.albert_layers\.\d+",
+        attention_output=r"attention\.dense",
+        ffn_input=("ffn",),
+        ffn_output="ffn_output",
+        ffn_norm="full_layer_layer_norm",
+    ),
+    Family(
+        ("modernbert",),
+        block=r"layers\.\d+",
+        attention_output=r"attn\.Wo",
+        ffn="mlp",
+        ffn_input=(r"mlp\.Wi",),
+        ffn_output=r"mlp\.Wo",
+        residual=("mlp_norm",),
+    ),
+    replace(_BART, model_types=_types("bart marian plbart blenderbot-small"), ffn_norm="final_layer_norm"),
+    replace(_BART, model_types=_types("mbart m2m_100 pegasus whisper blenderbot"), residual=("final_layer_norm",)),
+    Family(
+        _types("t5 mt5 umt5"),
+        # The three kinds of sublayer share one list, so the sublayer plays the block's part.
+        block=r"(?:encoder|decoder)\.block\.\d+\.layer\.\d+",
+        attention_output=r"SelfAttention\.o",
+        ffn="DenseReluDense",
+        ffn_input=(r"DenseReluDense\.wi(?:_0)?", r"DenseReluDense\.wi_1"),
+        ffn_output=r"DenseReluDense\.wo",
+        residual=("layer_norm",),
+    ),
+    Family(
+        ("gpt2",),
+        block=r"h\.\d+",
+        attention_output=r"attn\.c_proj",
+        ffn="mlp",
+        ffn_input=(r"mlp\.c_fc",),
+        ffn_output=r"mlp\.c_proj",
+        residual=("ln_2",),
+    ),
+    Family(
+        ("gpt_neo",),
+        block=r"h\.\d+",
+        attention_output=r"attn\.attention\.out_proj",
+        ffn="mlp",
+        ffn_input=(r"mlp\.c_fc",),
+        ffn_output=r"mlp\.c_proj",
+        residual=("ln_2",),
+    ),
+    Family(
+        ("gpt_neox",),
+        block=r"layers\.\d+",
+        attention_output=r"attention\.dense",
+        ffn="mlp",
+        ffn_input=(r"mlp\.dense_h_to_4h",),
+        ffn_output=r"mlp\.dense_4h_to_h",
+        residual=("post_attention_layernorm",),
+    ),
+    Family(
+        ("gptj",),
+        block=r"h\.\d+",
+        attention_output=r"attn\.out_proj",
+        ffn="mlp",
+        ffn_input=(r"mlp\.fc_in",),
+        ffn_output=r"mlp\.fc_out",
+        residual=("ln_1",),
+    ),
+    replace(_OPT, model_types=("opt",), residual=("final_layer_norm",), when={"do_layer_norm_before": True}),
+    replace(_OPT, model_types=("opt",), ffn_norm="final_layer_norm", when={"do_layer_norm_before": False}),
+    Family(
+        _types("bloom falcon"),
+        block=r"h\.\d+",
+        attention_output=r"self_attention\.dense",
+        ffn="mlp",
+        ffn_input=(r"mlp\.dense_h_to_4h",),
+        ffn_output=r"mlp\.dense_4h_to_h",
+        residual=("ln_mlp", "post_attention_layernorm", "input_layernorm"),
+    ),
+    replace(
+        _LLAMA,
+        model_types=_types("llama mistral qwen2 qwen3 gemma granite smollm3 stablelm cohere"),
+        residual=("post_attention_layernorm", "input_layernorm"),
+    ),
+    replace(_LLAMA, model_types=_types("gemma2 gemma3_text"), residual=("pre_feedforward_layernorm",)),
+    replace(_LLAMA, model_types=("olmo2",)),
+    Family(
+        ("mixtral",),
+        block=r"layers\.\d+",
+        attention_output=r"self_attn\.o_proj",
+        ffn=r"mlp|block_sparse_moe",
+        ffn_input=(),
+        ffn_output=None,
+        residual=("post_attention_layernorm",),
+    ),
+    Family(
+        ("phi",),
+        block=r"layers\.\d+",
+        attention_output=r"self_attn\.dense",
+        ffn="mlp",
+        ffn_input=(r"mlp\.fc1",),
+        ffn_output=r"mlp\.fc2",
+        residual=("input_layernorm",),
+    ),
+    Family(
+        ("phi3",),
+        block=r"layers\.\d+",
+        attention_output=r"self_attn\.o_proj",
+        ffn="mlp",
+        ffn_input=(r"mlp\.gate_up_proj",),
+        ffn_output=r"mlp\.down_proj",
+        residual=("post_attention_layernorm",),
+    ),
+    Family(
+        ("starcoder2",),
+        block=r"layers\.\d+",
+        attention_output=r"self_attn\.o_proj",
+        ffn="mlp",
+        ffn_input=(r"mlp\.c_fc",),
+        ffn_output=r"mlp\.c_proj",
+        residual=("post_attention_layernorm",),
+    ),
+    Family(
+        ("vit",),
+        block=r"layers\.\d+",
+        attention_output=r"attention\.o_proj",
+        ffn="mlp",
+        ffn_input=(r"mlp\.fc1",),
+        ffn_output=r"mlp\.fc2",
+        residual=("layernorm_after",),
+    ),
+    Family(  # as transformers before 5 has it
+        ("vit",),
+        block=r"encoder\.layer\.\d+",
+        attention_output=r"attention\.output\.dense",
+        ffn_input=(r"intermediate\.dense",),
+        ffn_output=r"output\.dense",
+        residual=("layernorm_after",),
+    ),
+    Family(
+        _types("clip clip_text_model clip_vision_model"),
+        block=r"encoder\.layers\.\d+",
+        attention_output=r"self_attn\.out_proj",
+        ffn="mlp",
+        ffn_input=(r"mlp\.fc1",),
+        ffn_output=r"mlp\.fc2",
+        residual=("layer_norm2",),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Site:
+    """Which modules a method adapts in a model, as a configuration saves it.
+
+    Attributes:
+        target_modules: a regular expression of the modules that keep the weights.
+        input_modules: parallel: the modules whose input the bottlenecks read, as a template that is expanded on the
+            match of `target_modules`; None: the target's own.
+        output_modules: Pfeiffer: the modules whose output the bottlenecks adapt, likewise.
+    """
+
+    target_modules: str
+    input_modules: str | None = None
+    output_modules: str | None = None
+
+
+def in_block(name: str) -> str:
+    """The template for the module that a row calls `name`."""
+    return rf"\g<block>.{name}".replace(r"\.", ".")
+
+
+def family_of(model: nn.Module) -> Family | None:
+    """The row for this model, or None."""
+    config = getattr(model, "config", None)
+    model_type = getattr(config, "model_type", None)
+    names = [name for name, _ in model.named_modules()]
+    for family in FAMILIES:
+        if model_type not in family.model_types:
+            continue
+        if any(getattr(config, name, None) != value for name, value in family.when.items()):
+            continue
+        block = re.compile(rf"(?:.*\.)?{family.block}")
+        if any(block.fullmatch(name) for name in names):
+            return family
+    return None
+
+
+def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
+    """The channels that a module reads and writes, in its last dimension.
+
+    Linear maps and norms know theirs; a module that contains linear maps reads what its first one reads and writes
+    what its last one writes; else both are the model's `hidden_size`.
+
+    Raises:
+        ValueError: nothing tells the sizes.
+    """
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[0]), int(module.nf)
+    if isinstance(module, nn.Embedding):
+        return module.embedding_dim, module.embedding_dim
+    sizes = getattr(module, "in_features", None), getattr(module, "out_features", None)
+    if all(isinstance(size, int) for size in sizes):
+        return sizes  # type: ignore[return-value]
+    weight = getattr(module, "weight", None)
+    if weight is not None and weight.dim() == 1:
+        return len(weight), len(weight)
+    linears = [child for child in module.modules() if isinstance(child, (nn.Linear, Conv1D))]
+    if linears:
+        return feature_sizes(linears[0], None)[0], feature_sizes(linears[-1], None)[1]
+    if hidden_size is None:
+        raise ValueError(
+            f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "
+            "normalisation layers, embeddings, and modules that contain linear layers."
+        )
+    return hidden_size, hidden_size
