@@ -1,0 +1,144 @@
+"""What every metric of the package has in common."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import datasets
+import evaluate
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import UserError, suggest
+
+FloatArray = npt.NDArray[np.float64]
+ReportRow = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that a metric gives.
+
+    Args:
+        best: the value of a perfect prediction; smaller is better where it is 0. Published tables need it to bring
+            figures in [0, 1] and figures in [0, 100] to one scale.
+    """
+
+    name: str
+    best: float = 1.0
+
+    @property
+    def greater_is_better(self) -> bool:
+        return self.best > 0
+
+
+class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no types
+    """A metric over references and predictions, one of each per example.
+
+    Args:
+        main: the figure that the task is judged by; the first of `figures` if not given.
+
+    Raises:
+        UserError: the metric has no such figure.
+    """
+
+    #: What the metric gives, its usual main figure first.
+    figures: ClassVar[tuple[Figure, ...]]
+    #: Column types of references and predictions, as `datasets` features; several where the metric takes several.
+    types: ClassVar[tuple[Any, ...]] = (datasets.Value("string"),)
+    citation_key: ClassVar[str]
+
+    def __init__(self, *, main: str | None = None) -> None:
+        # In memory: no shared cache file that parallel runs would have to lock.
+        super().__init__(keep_in_memory=True)
+        by_name = {figure.name: figure for figure in self.figures}
+        if main is not None and main not in by_name:
+            raise UserError(f"metric '{self.name}' has no figure '{main}': {suggest(main, by_name)}")
+        self.main_figure = by_name[main] if main else self.figures[0]
+
+    @property
+    def main(self) -> str:
+        """The name of the main figure."""
+        return self.main_figure.name
+
+    @property
+    def greater_is_better(self) -> bool:
+        """Whether a greater main figure is better."""
+        return self.main_figure.greater_is_better
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What `load` needs beside the name to make this metric again."""
+        return {"main": self.main}
+
+    @property
+    @abstractmethod
+    def signature(self) -> str:
+        """How the figures are computed, down to the scorer's version: to be stated with any score."""
+
+    @abstractmethod
+    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+        """What each example contributes to the main figure: [examples, k]. Sums over examples are all it depends on.
+
+        Raises:
+            ValueError: the input is not what the metric takes; names what and where.
+        """
+
+    @abstractmethod
+    def score(self, sums: FloatArray) -> FloatArray:
+        """The main figure of every (weighted) sum of `statistics` over examples: [..., k] to [...]."""
+
+    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+        """Rows of `label`, `precision`, `recall`, `f1`, `support` per class; none where there are no classes."""
+        return []
+
+    def compute(self, *, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+        """All figures by name.
+
+        Raises:
+            ValueError: the input is not what the metric takes; names what and where.
+        """
+        self.check(references, predictions)
+        figures = evaluate.Metric.compute(self, references=list(references), predictions=list(predictions))
+        return {name: float(figure) for name, figure in figures.items()}
+
+    def check(self, references: Sequence[Any], predictions: Sequence[Any]) -> None:
+        """Raises ValueError, naming what and where, unless the metric takes the input."""
+        if len(references) != len(predictions):
+            raise ValueError(f"{self.name}: {len(references)} references but {len(predictions)} predictions")
+        if not len(references):
+            raise ValueError(f"{self.name}: there are no examples to score")
+        for side, values in (("reference", references), ("prediction", predictions)):
+            for index, value in enumerate(values):
+                if problem := self.problem(value):
+                    raise ValueError(f"{self.name}: {side} {index} is {value!r}: {problem}")
+
+    def problem(self, value: Any) -> str | None:
+        """What is wrong with one reference or prediction; None if nothing."""
+        return None if isinstance(value, str) else "expected text"
+
+    def _info(self) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=type(self).__doc__ or "",
+            citation=self.citation_key,
+            inputs_description="",
+            features=[datasets.Features({"references": type_, "predictions": type_}) for type_ in self.types],
+        )
+
+    @abstractmethod
+    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]: ...
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a finite number."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def safe_divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+    """`numerator / denominator`, and 0 where the denominator is 0."""
+    numerator, denominator = np.broadcast_arrays(numerator, denominator)
+    return np.divide(numerator, denominator, out=np.zeros(numerator.shape), where=denominator != 0)

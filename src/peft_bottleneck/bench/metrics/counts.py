@@ -1,0 +1,45 @@
+"""Counts per label, from which accuracy, F1 and Matthews correlation follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .base import FloatArray, safe_divide
+
+
+def label_counts(references: Sequence[Any], predictions: Sequence[Any], labels: Sequence[Any]) -> FloatArray:
+    """Per example and label 1 or 0 for each of correct, predicted, gold: [examples, 3·labels]."""
+    column = {label: index for index, label in enumerate(labels)}
+    counts = np.zeros((len(references), 3, len(labels)))
+    for row, reference, prediction in zip(counts, references, predictions, strict=True):
+        if prediction in column:
+            row[1, column[prediction]] = 1
+        if reference in column:
+            row[2, column[reference]] = 1
+            row[0, column[reference]] = reference == prediction
+    return counts.reshape(len(references), -1)
+
+
+def split_counts(sums: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sums of `label_counts` [..., 3·labels] as correct, predicted and gold, each [..., labels]."""
+    correct, predicted, gold = np.split(sums, 3, axis=-1)
+    return correct, predicted, gold
+
+
+def f1(correct: FloatArray, predicted: FloatArray, gold: FloatArray) -> FloatArray:
+    """`2·correct / (predicted + gold)`, the harmonic mean of precision and recall; 0 where there is neither."""
+    return safe_divide(2 * correct, predicted + gold)
+
+
+def mean_over(values: FloatArray, present: Any) -> FloatArray:
+    """The mean of `values` over those of the last axis that are `present`; 0 where none is."""
+    present = np.asarray(present, dtype=np.float64)
+    return safe_divide((values * present).sum(-1), present.sum(-1))
+
+
+def distinct(*sequences: Sequence[Any]) -> list[Any]:
+    """All labels in the sequences, sorted, names and numbers apart."""
+    return sorted({label for sequence in sequences for label in sequence}, key=lambda label: (str(type(label)), label))

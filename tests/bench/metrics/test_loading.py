@@ -1,0 +1,141 @@
+"""Loading by name, and the errors for input that no metric can take."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import evaluate
+import pytest
+
+from peft_bottleneck.bench import metrics
+from peft_bottleneck.bench.errors import UserError
+
+SOUND: dict[str, Any] = {
+    "classification": "yes",
+    "regression": 1.5,
+    "seqeval": ["B-PER", "O"],
+    "relation_extraction": "founded",
+    "semeval2010_task8": "Other",
+    "translation": "ein Haus",
+    "summarization": "a house",
+}
+WRONG: dict[str, tuple[Any, str]] = {
+    "classification": (None, "expected a label"),
+    "regression": (float("nan"), "expected a finite number"),
+    "seqeval": (["B-PER", "X-PER"], "unknown tag 'X-PER' at position 1: choose from O, B-TYPE, I-TYPE"),
+    "relation_extraction": (1.5, "expected a label"),
+    "semeval2010_task8": ("Cause-Effect", "unknown relation: choose from Cause-Effect(e1,e2), "),
+    "translation": (7, "expected text"),
+    "summarization": (None, "expected text"),
+}
+
+
+def test_every_metric_is_covered_here() -> None:
+    assert SOUND.keys() == WRONG.keys() == metrics.METRICS.keys()
+
+
+@pytest.mark.parametrize("name", SOUND)
+def test_metric_is_an_evaluate_metric_that_its_name_and_options_make_again(name: str) -> None:
+    metric = metrics.load(name)
+    assert isinstance(metric, evaluate.Metric)
+    assert metric.name == name
+    again = metrics.load(name, **metric.options)
+    assert (again.signature, again.main) == (metric.signature, metric.main)
+    assert metric.main in metric.compute(references=[SOUND[name]] * 2, predictions=[SOUND[name]] * 2)
+
+
+@pytest.mark.parametrize("name", SOUND)
+@pytest.mark.parametrize("call", ["compute", "statistics"])
+def test_ill_formed_input_is_named(name: str, call: str) -> None:
+    metric, sound, (wrong, problem) = metrics.load(name), SOUND[name], WRONG[name]
+
+    def use(references: list[Any], predictions: list[Any]) -> None:
+        getattr(metric, call)(references=references, predictions=predictions)
+
+    with pytest.raises(ValueError, match=f"^{name}: 2 references but 1 predictions$"):
+        use([sound] * 2, [sound])
+    with pytest.raises(ValueError, match=f"^{name}: there are no examples to score$"):
+        use([], [])
+    with pytest.raises(ValueError, match=rf"^{name}: prediction 1 is .*{re.escape(problem)}"):
+        use([sound] * 2, [sound, wrong])
+    with pytest.raises(ValueError, match=rf"^{name}: reference 0 is .*{re.escape(problem)}"):
+        use([wrong], [sound])
+
+
+def test_tags_of_unequal_length_are_named() -> None:
+    with pytest.raises(ValueError, match=r"^seqeval: example 1 has 2 reference tags but 1 predicted$"):
+        metrics.load("seqeval").compute(references=[["O"], ["O", "O"]], predictions=[["O"], ["O"]])
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "value"), [("classification", "matthews_correlation", "yes"), ("regression", "pearson", 2.0)]
+)
+def test_input_without_information_scores_zero(name: str, figure: str, value: Any) -> None:
+    metric = metrics.load(name, main=figure)
+    assert metric.compute(references=[value] * 3, predictions=[value] * 3)[figure] == 0.0
+    assert metric.score(metric.statistics([value] * 3, [value] * 3).sum(0)) == 0.0
+
+
+def test_relations_without_any_positive_score_zero() -> None:
+    metric = metrics.load("relation_extraction", negative_label="none")
+    assert metric.compute(references=["none"], predictions=["none"])["micro_f1"] == 0.0
+    assert metric.score(metric.statistics(["none"], ["none"]).sum(0)) == 0.0
+
+
+def test_smaller_is_better_for_errors_alone() -> None:
+    directions = {
+        (name, figure.name): metrics.load(name, main=figure.name).greater_is_better
+        for name, metric in metrics.METRICS.items()
+        for figure in metric.figures
+    }
+    assert [key for key, greater in directions.items() if not greater] == [("regression", "mse")]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "clasification", "main": "x"}, "'clasification' is not one of the package's .*'classification'"),
+        ({"name": "classification", "main": "acuracy"}, "no figure 'acuracy': did you mean 'accuracy'"),
+        ({"name": "translation", "tokenize": "14a"}, "unknown tokenizer '14a': did you mean '13a'"),
+        ({"name": "summarization", "stemmer": False}, "'summarization': got an unexpected keyword argument 'stemmer'"),
+    ],
+)
+def test_wrong_names_are_answered_with_choices(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        metrics.load(**arguments)
+
+
+def test_a_hub_metric_works_like_the_packages_own(tmp_path: Any) -> None:
+    module = tmp_path / "share_of_a" / "share_of_a.py"  # evaluate loads a directory as it loads a hub name
+    module.parent.mkdir()
+    module.write_text(
+        "import datasets\nimport evaluate\n"
+        "class ShareOfA(evaluate.Metric):\n"
+        "    def _info(self):\n"
+        "        text = datasets.Value('string')\n"
+        "        return evaluate.MetricInfo(description='', citation='', inputs_description='',\n"
+        "            features=datasets.Features({'references': text, 'predictions': text}))\n"
+        "    def _compute(self, references, predictions):\n"
+        "        return {'share': predictions.count('a') / len(predictions), 'note': 'text is no figure'}\n"
+    )
+    metric = metrics.load(str(module.parent), main="share", greater_is_better=False)
+    assert metric.compute(references=["a", "b"], predictions=["a", "b"]) == {"share": 0.5}
+    assert not metric.greater_is_better
+    with pytest.raises(UserError, match="say which of its figures is the main one"):
+        metrics.load(str(module.parent))
+    with pytest.raises(UserError, match="gave no figure 'shares': did you mean 'share'"):
+        metrics.load(str(module.parent), main="shares").compute(references=["a"], predictions=["a"])
+
+
+def test_metrics_open_no_connection() -> None:
+    code = (
+        "import socket\n"
+        "def refuse(*_): raise AssertionError('a metric opened a connection')\n"
+        "socket.socket.connect = refuse\n"
+        "from peft_bottleneck.bench import metrics\n"
+        "for name in metrics.METRICS: metrics.load(name).signature\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
