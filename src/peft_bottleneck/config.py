@@ -136,10 +136,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
                 if isinstance(getattr(self, name), str)
             ),
             _unless(
-                indices is None
-                or all(
-                    _is_integer(index) and index >= 0 for index in ([indices] if _is_integer(indices) else indices)
-                ),
+                indices is None or all(_is_integer(index) and index >= 0 for index in as_list(indices)),
                 "layers_to_transform",
                 indices,
                 "a block index from 0 on, or a list of them",

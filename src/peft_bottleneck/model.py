@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from .config import BottleneckConfig, as_list
 from .layer import BASE, BottleneckLayer, Placement, after
 from .registration import AuxiliaryTrainingWrapper, BaseTuner, BaseTunerLayer, check_target_module_exists
 from .sites import Family, Site, family_of, feature_sizes
+from .structure import family_from_structure
 
 
 class BottleneckModel(BaseTuner):  # type: ignore[misc]
@@ -37,16 +39,27 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
 
     def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
         if config.target_modules is None:
-            family = family_of(self.model)
-            if family is None:
-                raise ValueError(
-                    f"{type(config).__name__}: no sites are known for {model_config.get('model_type')!r}; "
-                    "please set target_modules"
-                )
+            family = family_of(self.model) or self._family_from_structure(model_config)
             for name, value in vars(self.site(family, config)).items():
                 if value is not None:
                     setattr(config, name, value)
         return config
+
+    def _family_from_structure(self, model_config: dict[str, Any]) -> Family:
+        family = family_from_structure(self.model)
+        who = f"model_type={model_config.get('model_type')!r} ({type(self.model).__name__})"
+        if family is None:
+            raise ValueError(
+                f"No sites are known for {who}, and its structure shows none: no list of blocks that all have an "
+                "attention and an FFN. Please set target_modules: a regular expression, or a list of module names."
+            )
+        warnings.warn(
+            f"No sites are known for {who}; by its structure the blocks are {family.block!r}, with attention output "
+            f"{family.attention_output!r}, FFN input {', '.join(map(repr, family.ffn_input))} and FFN output "
+            f"{family.ffn_output!r}. If that is wrong, set target_modules.",
+            stacklevel=2,
+        )
+        return family
 
     @staticmethod
     def _check_target_module_exists(config: BottleneckConfig, key: str) -> Any:

@@ -28,7 +28,7 @@ class Family:
         ffn_output: the linear map that ends the FFN; None where there is no such module (a mixture of experts).
         ffn: a module whose input and output are exactly the FFN's; None where the block computes the FFN itself.
         ffn_norm: post-LN: the norm after the FFN. None: pre-LN.
-        residual: pre-LN: the norms that may read the residual stream before the FFN; the first that exists does.
+        residual: pre-LN: what reads the residual stream before the FFN, a norm as a rule; the first that exists does.
         when: values of the model's configuration that the row holds for.
     """
 
@@ -177,7 +177,7 @@ FAMILIES: tuple[Family, ...] = (
         residual=("post_attention_layernorm", "input_layernorm"),
     ),
     replace(_LLAMA, model_types=_types("gemma2 gemma3_text"), residual=("pre_feedforward_layernorm",)),
-    replace(_LLAMA, model_types=("olmo2",)),
+    replace(_LLAMA, model_types=("olmo2",), residual=("mlp",)),
     Family(
         ("mixtral",),
         block=r"layers\.\d+",
@@ -275,8 +275,10 @@ def family_of(model: nn.Module) -> Family | None:
         if any(getattr(config, name, None) != value for name, value in family.when.items()):
             continue
         block = re.compile(rf"(?:.*\.)?{family.block}")
-        if any(block.fullmatch(name) for name in names):
-            return family
+        blocks = [name for name in names if block.fullmatch(name)]
+        if blocks:
+            inside = {name.removeprefix(blocks[0] + ".") for name in names if name.startswith(blocks[0] + ".")}
+            return replace(family, residual=tuple(name for name in family.residual if name in inside)[:1])
     return None
 
 

@@ -61,9 +61,15 @@ class ParallelAdapterModel(BottleneckModel):
     @classmethod
     def site(cls, family: Family, config: BottleneckConfig) -> Site:
         target = family.path(family.ffn or family.ffn_output)
-        if config.parallel_input == "residual" and family.residual:
-            return Site(target, input_modules=in_block(family.residual[0]))
-        return Site(target, input_modules=None if family.ffn else in_block(family.ffn_input[0]))
+        read = None if family.ffn else family.ffn_input[0]
+        if config.parallel_input == "residual" and family.ffn_norm is None:
+            if not family.residual:
+                raise ValueError(
+                    "parallel_input='residual': what reads the residual stream is not known for this model; set "
+                    "parallel_input='ffn', or target_modules and input_modules."
+                )
+            read = family.residual[0] if family.residual[0] != family.ffn else None
+        return Site(target, input_modules=None if read is None else in_block(read))
 
     @classmethod
     def placement(cls, module: nn.Module, config: BottleneckConfig) -> Placement:
