@@ -74,6 +74,8 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "electra": {**_BERT_LIKE, "embedding_size": 32},
     "deberta": {**_BERT_LIKE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "deberta-v2": {**_BERT_LIKE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
+    "bert-generation": {**_BERT_LIKE, "bos_token_id": 1, "eos_token_id": 2},
+    "xmod": {**_BERT_LIKE, "pad_token_id": 1, "languages": ["en_XX"], "default_language": "en_XX"},
     "mpnet": {**_BERT_LIKE, "pad_token_id": 1},
     "modernbert": {
         **_BERT_LIKE,
@@ -86,6 +88,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     },
     "bart": _BART_LIKE,
     "mbart": _BART_LIKE,
+    "plbart": _BART_LIKE,
     "marian": {**_BART_LIKE, "eos_token_id": 0},
     "m2m_100": _BART_LIKE,
     "pegasus": {**_BART_LIKE, "eos_token_id": 1},
@@ -150,6 +153,9 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "vit": dict(
         hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, image_size=16, patch_size=4
     ),
+    "beit": dict(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, image_size=16, patch_size=4
+    ),
     "whisper": {
         **{k: v for k, v in _BART_LIKE.items() if k not in ("max_position_embeddings", "forced_eos_token_id")},
         "num_mel_bins": 8,
@@ -182,7 +188,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     ),
 }
 
-ENCODER_DECODERS = ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5")
+ENCODER_DECODERS = ("bart", "mbart", "plbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5")
 
 
 def tiny_config(model_type: str, **changes: Any) -> Any:
@@ -204,7 +210,7 @@ def tiny_model(model_type: str, auto_class: Any = AutoModel, *, seed: int = 0, *
 def tiny_inputs(model_type: str, *, seed: int = 0) -> dict[str, torch.Tensor]:
     """A batch of three for `tiny_model(model_type)`; row 1 of a text batch is padded from position 7."""
     generator = torch.Generator().manual_seed(seed)
-    if model_type == "vit":
+    if model_type in ("vit", "beit"):
         return {"pixel_values": torch.randn(3, 3, 16, 16, generator=generator)}
     if model_type == "whisper":
         return {

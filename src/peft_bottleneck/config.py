@@ -115,7 +115,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
                 _unless(size is None or (_is_integer(size) and size > 0), name, size, "an integer above 0")
                 for name, size in sizes.items()
             ),
-            *(_bad_expression(f"bottleneck_size_pattern key {pattern!r}", pattern) for pattern in sizes if pattern),
+            *(_bad_expression("bottleneck_size_pattern key", pattern) for pattern in self.bottleneck_size_pattern),
             _choice("non_linearity", self.non_linearity, ACTIVATIONS),
             _unless(_is_number(self.dropout) and 0 <= self.dropout < 1, "dropout", self.dropout, "a number in [0, 1)"),
             _unless(

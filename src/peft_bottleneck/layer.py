@@ -250,10 +250,7 @@ def _on_hidden_states(change: Callable[[Tensor], Tensor], output: Any) -> Any:
 
 def _names_of_rows(names: Sequence[str], rows: int) -> Sequence[str]:
     """The adapter of each row; some models flatten `[batch, tokens, d]` to `[batch·tokens, d]` around the FFN."""
-    repeats, rest = divmod(rows, len(names))
-    if rest:
-        raise ValueError(f"adapter_names has {len(names)} entries for a batch of {rows} rows; they must be as many.")
-    return names if repeats == 1 else [name for name in names for _ in range(repeats)]
+    return names if rows == len(names) else [name for name in names for _ in range(rows // len(names))]
 
 
 def _device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dtype | None]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from torch import nn
+from torch import Tensor, nn
 
 from .config import BottleneckConfig, as_list
 from .layer import BASE, BottleneckLayer, Placement, after
@@ -132,17 +132,20 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         unknown = sorted(set(names) - known)
         if unknown:
             raise ValueError(f"adapter_names has unknown adapters {unknown}; the model has {sorted(known)}.")
+        rows = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), len(names))
+        if rows != len(names):
+            raise ValueError(f"adapter_names has {len(names)} entries for a batch of {rows} rows; give each row one.")
         beams = kwargs.get("num_beams") or 1
         repeated = [name for name in names for _ in range(beams)]
         encoder = _encoder(self.model)
         own = set(encoder.modules()) if encoder is not None else set()  # an encoder runs before beams are made
         handles = []
         for module in self.modules():
-            rows = list(names) if module in own else repeated
+            of_rows = list(names) if module in own else repeated
             if isinstance(module, BottleneckLayer):
-                module.row_adapters = rows
+                module.row_adapters = of_rows
             elif isinstance(module, AuxiliaryTrainingWrapper):
-                handles.append(module.register_forward_pre_hook(_with_adapter_names(rows), with_kwargs=True))
+                handles.append(module.register_forward_pre_hook(_with_adapter_names(of_rows), with_kwargs=True))
         try:
             yield
         finally:

@@ -285,8 +285,8 @@ def family_of(model: nn.Module) -> Family | None:
 def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
     """The channels that a module reads and writes, in its last dimension.
 
-    Linear maps and norms know theirs; a module that contains linear maps reads what its first one reads and writes
-    what its last one writes; else both are the model's `hidden_size`.
+    Linear maps and norms know theirs. A module that contains linear maps reads what its first one reads, and writes as
+    much if one of them does, else what its last one writes. Without any, both are the model's `hidden_size`.
 
     Raises:
         ValueError: nothing tells the sizes.
@@ -303,7 +303,8 @@ def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]
         return len(weight), len(weight)
     linears = [child for child in module.modules() if isinstance(child, (nn.Linear, Conv1D))]
     if linears:
-        return feature_sizes(linears[0], None)[0], feature_sizes(linears[-1], None)[1]
+        reads, writes = feature_sizes(linears[0], None)[0], [feature_sizes(linear, None)[1] for linear in linears]
+        return reads, reads if reads in writes else writes[-1]
     if hidden_size is None:
         raise ValueError(
             f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "

@@ -1,0 +1,73 @@
+"""Gradient checkpointing in both modes, and torch.compile, change nothing; nothing is held between calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from equations import METHODS, layers, output, randomise, without_dropout
+from peft import get_peft_model
+from tiny_models import tiny_inputs, tiny_model
+
+from peft_bottleneck import ParallelAdapterConfig
+
+# The name that both transformers 4 and 5 know.
+pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
+
+CASES: dict[str, Any] = METHODS | {"residual": lambda: ParallelAdapterConfig(parallel_input="residual")}
+FAMILIES = ("bert", "opt", "llama", "t5", "bart", "gpt2")
+
+
+def gradients(model_type: str, case: str, use_reentrant: bool | None) -> dict[str, torch.Tensor]:
+    model = without_dropout(randomise(get_peft_model(tiny_model(model_type), CASES[case]()))).train()
+    base = model.base_model.model
+    if use_reentrant is not None:
+        base.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+        base.enable_input_require_grads()
+        assert any(getattr(module, "gradient_checkpointing", False) for module in base.modules())
+    cache = {} if model_type == "bert" else {"use_cache": False}
+    model(**tiny_inputs(model_type), **cache)[0].square().mean().backward()
+    assert not any(tap.held for layer in layers(model) for tap in layer.taps.values())
+    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_gradient_checkpointing(model_type: str, case: str, use_reentrant: bool) -> None:
+    plain = gradients(model_type, case, None)
+    recomputed = gradients(model_type, case, use_reentrant)
+    assert recomputed.keys() == plain.keys()
+    for name, gradient in plain.items():
+        assert bool(gradient.any()), name
+        torch.testing.assert_close(recomputed[name], gradient, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("model_type", ["bert", "opt", "llama"])
+def test_compiles_in_one_graph(model_type: str, case: str) -> None:
+    torch._dynamo.reset()
+    model = randomise(get_peft_model(tiny_model(model_type), CASES[case]())).eval()
+    inputs = tiny_inputs(model_type)
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    torch.testing.assert_close(output(compiled, inputs), output(model, inputs))
+    assert not any(tap.held for layer in layers(model) for tap in layer.taps.values())
+
+
+def test_a_call_that_fails_between_read_and_write_leaves_no_trace_in_the_next() -> None:
+    model = randomise(get_peft_model(tiny_model("opt"), ParallelAdapterConfig())).eval()
+    inputs = tiny_inputs("opt")
+    expected = output(model, inputs)
+    handle = model.base_model.model.decoder.layers[1].activation_fn.register_forward_pre_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        output(model, inputs)
+    handle.remove()
+    assert torch.equal(output(model, inputs), expected)
+    assert not any(tap.held for layer in layers(model) for tap in layer.taps.values())
+
+
+def test_the_write_without_the_read_is_named() -> None:
+    model = get_peft_model(tiny_model("opt"), ParallelAdapterConfig())
+    with pytest.raises(RuntimeError, match=r"decoder.layers.0.fc1 has not run before"):
+        model.base_model.model.decoder.layers[0].fc2(torch.zeros(1, 64))

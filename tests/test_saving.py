@@ -1,0 +1,117 @@
+"""Every way in and out gives the same bits, also under another adapter name."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from equations import METHODS, output
+from peft import (
+    AutoPeftModel,
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    inject_adapter_in_model,
+)
+from safetensors.torch import load_file
+from tiny_models import tiny_inputs, tiny_model
+from transformers import AutoModelForSequenceClassification
+
+from peft_bottleneck import HoulsbyConfig
+
+FAMILIES = ("bert", "opt", "llama", "t5", "bart", "vit")  # a module for the FFN or none, pre-LN and post-LN
+VARIANTS: dict[str, dict[str, Any]] = {
+    "houlsby": {"scaling": "channel"},
+    "pfeiffer": {"bottleneck": "gated"},
+    "parallel_adapter": {"parallel_input": "residual", "scaling": "learned"},
+}
+
+
+@pytest.mark.parametrize("variant", ["plain", "variant"])
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_save_and_load(model_type: str, method: str, variant: str, tmp_path: Path) -> None:
+    options = VARIANTS[method] if variant == "variant" else {}
+    config = METHODS[method](init_weights=False, **options)
+    inputs = tiny_inputs(model_type)
+    base = tiny_model(model_type)
+    base.save_pretrained(tmp_path / "base")
+    base.name_or_path = str(tmp_path / "base")
+    model = get_peft_model(base, config, adapter_name="first").eval()
+    expected = output(model, inputs)
+    model.save_pretrained(tmp_path)
+    saved = tmp_path / "first"
+
+    names = load_file(saved / "adapter_model.safetensors").keys()
+    assert names
+    assert all(f".{method}_" in name and ".first" not in name for name in names)
+    assert type(PeftConfig.from_pretrained(str(saved))) is type(config)
+
+    loaded = PeftModel.from_pretrained(tiny_model(model_type), str(saved), adapter_name="second").eval()
+    assert torch.equal(output(loaded, inputs), expected)
+    assert torch.equal(output(AutoPeftModel.from_pretrained(str(saved)).eval(), inputs), expected)
+
+    plain = tiny_model(model_type)  # transformers' own way
+    info = plain.load_adapter(str(saved), adapter_name="third")
+    assert not info.missing_keys
+    assert not info.unexpected_keys
+    assert torch.equal(output(plain.eval(), inputs), expected)
+
+    injected = inject_adapter_in_model(copy.deepcopy(config), tiny_model(model_type), adapter_name="fourth")
+    randoms = get_peft_model_state_dict(injected, adapter_name="fourth")
+    again = tiny_model(model_type)
+    again.load_adapter(adapter_state_dict=randoms, peft_config=copy.deepcopy(config), adapter_name="fifth")
+    assert torch.equal(output(again.eval(), inputs), output(injected.eval(), inputs))
+
+    added = tiny_model(model_type)
+    added.add_adapter(copy.deepcopy(config), adapter_name="sixth")
+    expected_added = output(added.eval(), inputs)
+    added.save_pretrained(tmp_path / "added")
+    reloaded = tiny_model(model_type)
+    reloaded.load_adapter(str(tmp_path / "added"))
+    assert torch.equal(output(reloaded.eval(), inputs), expected_added)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_copies_share_nothing(model_type: str, method: str) -> None:
+    inputs = tiny_inputs(model_type)
+    model = get_peft_model(tiny_model(model_type), METHODS[method](init_weights=False)).eval()
+    expected = output(model, inputs)
+    twin = copy.deepcopy(model)
+    for copied in (twin, pickle.loads(pickle.dumps(model))):
+        assert torch.equal(output(copied, inputs), expected)
+        for parameter in copied.parameters():
+            parameter.data.zero_()
+        assert torch.equal(output(model, inputs), expected)
+
+
+@pytest.mark.parametrize("low_cpu_mem_usage", [False, True])
+def test_low_memory_loading(low_cpu_mem_usage: bool, tmp_path: Path) -> None:
+    inputs = tiny_inputs("bert")
+    model = get_peft_model(tiny_model("bert"), HoulsbyConfig(init_weights=False, scaling="learned")).eval()
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_model("bert"), str(tmp_path), low_cpu_mem_usage=low_cpu_mem_usage).eval()
+    assert torch.equal(output(loaded, inputs), output(model, inputs))
+
+
+def test_a_task_head_is_saved_with_the_adapter_and_nothing_else(tmp_path: Path) -> None:
+    head = AutoModelForSequenceClassification
+    inputs = tiny_inputs("bert")
+    model = get_peft_model(tiny_model("bert", head), HoulsbyConfig(task_type="SEQ_CLS", init_weights=False)).eval()
+    model.save_pretrained(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert {name for name in saved if ".houlsby_" not in name} == {
+        "base_model.model.classifier.weight",
+        "base_model.model.classifier.bias",
+    }
+    assert sum(tensor.numel() for tensor in saved.values()) == sum(
+        parameter.numel() for parameter in model.parameters() if parameter.requires_grad
+    )
+    loaded = PeftModel.from_pretrained(tiny_model("bert", head, seed=0), str(tmp_path)).eval()
+    assert torch.equal(output(loaded, inputs), output(model, inputs))
