@@ -75,7 +75,6 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "deberta": {**_BERT_LIKE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "deberta-v2": {**_BERT_LIKE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "bert-generation": {**_BERT_LIKE, "bos_token_id": 1, "eos_token_id": 2},
-    "xmod": {**_BERT_LIKE, "pad_token_id": 1, "languages": ["en_XX"], "default_language": "en_XX"},
     "mpnet": {**_BERT_LIKE, "pad_token_id": 1},
     "modernbert": {
         **_BERT_LIKE,
@@ -88,7 +87,6 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     },
     "bart": _BART_LIKE,
     "mbart": _BART_LIKE,
-    "plbart": _BART_LIKE,
     "marian": {**_BART_LIKE, "eos_token_id": 0},
     "m2m_100": _BART_LIKE,
     "pegasus": {**_BART_LIKE, "eos_token_id": 1},
@@ -188,7 +186,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     ),
 }
 
-ENCODER_DECODERS = ("bart", "mbart", "plbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5")
+ENCODER_DECODERS = ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5")
 
 
 def tiny_config(model_type: str, **changes: Any) -> Any:

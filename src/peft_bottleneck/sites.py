@@ -68,10 +68,19 @@ _LLAMA = Family(
     ffn_input=(r"mlp\.gate_proj", r"mlp\.up_proj"),
     ffn_output=r"mlp\.down_proj",
 )
+_CLIP = Family(
+    (),
+    block=r"encoder\.layers\.\d+",
+    attention_output=r"self_attn\.out_proj",
+    ffn="mlp",
+    ffn_input=(r"mlp\.fc1",),
+    ffn_output=r"mlp\.fc2",
+    residual=("layer_norm2",),
+)
 
 FAMILIES: tuple[Family, ...] = (
     Family(
-        _types("bert roberta xlm-roberta camembert electra deberta deberta-v2 ernie data2vec-text"),
+        _types("bert roberta xlm-roberta camembert electra deberta deberta-v2 bert-generation ernie data2vec-text"),
         block=r"encoder\.layer\.\d+",
         attention_output=r"attention\.output\.dense",
         ffn_input=(r"intermediate\.dense",),
@@ -215,7 +224,7 @@ FAMILIES: tuple[Family, ...] = (
         residual=("post_attention_layernorm",),
     ),
     Family(
-        ("vit",),
+        _types("vit beit"),
         block=r"layers\.\d+",
         attention_output=r"attention\.o_proj",
         ffn="mlp",
@@ -224,22 +233,15 @@ FAMILIES: tuple[Family, ...] = (
         residual=("layernorm_after",),
     ),
     Family(  # as transformers before 5 has it
-        ("vit",),
+        _types("vit beit"),
         block=r"encoder\.layer\.\d+",
         attention_output=r"attention\.output\.dense",
         ffn_input=(r"intermediate\.dense",),
         ffn_output=r"output\.dense",
         residual=("layernorm_after",),
     ),
-    Family(
-        _types("clip clip_text_model clip_vision_model"),
-        block=r"encoder\.layers\.\d+",
-        attention_output=r"self_attn\.out_proj",
-        ffn="mlp",
-        ffn_input=(r"mlp\.fc1",),
-        ffn_output=r"mlp\.fc2",
-        residual=("layer_norm2",),
-    ),
+    replace(_CLIP, model_types=("clip",), block=r"(?:text|vision)_model\.encoder\.layers\.\d+"),
+    replace(_CLIP, model_types=_types("clip_text_model clip_vision_model")),
 )
 
 
