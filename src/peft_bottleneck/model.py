@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from .config import BottleneckConfig, as_list
 from .layer import BASE, BottleneckLayer, Placement, after
 from .registration import AuxiliaryTrainingWrapper, BaseTuner, BaseTunerLayer, check_target_module_exists
-from .sites import Family, Site, family_of, feature_sizes
-from .structure import family_from_structure
+from .sites import Family, Site, family_of
+from .structure import family_from_structure, feature_sizes
 
 
 class BottleneckModel(BaseTuner):  # type: ignore[misc]

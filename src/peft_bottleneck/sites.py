@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
 
 @dataclass(frozen=True)
@@ -29,6 +28,8 @@ class Family:
         ffn: a module whose input and output are exactly the FFN's; None where the block computes the FFN itself.
         ffn_norm: post-LN: the norm after the FFN. None: pre-LN.
         residual: pre-LN: what reads the residual stream before the FFN, a norm as a rule; the first that exists does.
+        ffn_size: where the configuration keeps the FFN's width, by a part of the block's name ("" for any). Empty: it
+            keeps none.
         when: values of the model's configuration that the row holds for.
     """
 
@@ -40,6 +41,7 @@ class Family:
     ffn: str | None = None
     ffn_norm: str | None = None
     residual: tuple[str, ...] = ()
+    ffn_size: Mapping[str, str] = field(default_factory=lambda: {"": "intermediate_size"})
     when: Mapping[str, Any] = field(default_factory=dict)
 
     def path(self, *names: str | None) -> str:
@@ -58,8 +60,9 @@ _BART = Family(
     attention_output=r"self_attn\.out_proj",
     ffn_input=("fc1",),
     ffn_output="fc2",
+    ffn_size={"encoder": "encoder_ffn_dim", "decoder": "decoder_ffn_dim"},
 )
-_OPT = Family((), block=r"layers\.\d+", attention_output=r"self_attn\.out_proj", ffn_input=("fc1",), ffn_output="fc2")
+_OPT = replace(_BART, block=r"layers\.\d+", ffn_size={"": "ffn_dim"})
 _LLAMA = Family(
     (),
     block=r"layers\.\d+",
@@ -103,6 +106,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"ffn\.lin1",),
         ffn_output=r"ffn\.lin2",
         ffn_norm="output_layer_norm",
+        ffn_size={"": "hidden_dim"},
     ),
     Family(
         ("albert",),
@@ -132,6 +136,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"DenseReluDense\.wi(?:_0)?", r"DenseReluDense\.wi_1"),
         ffn_output=r"DenseReluDense\.wo",
         residual=("layer_norm",),
+        ffn_size={"": "d_ff"},
     ),
     Family(
         ("gpt2",),
@@ -141,6 +146,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"mlp\.c_fc",),
         ffn_output=r"mlp\.c_proj",
         residual=("ln_2",),
+        ffn_size={"": "n_inner"},
     ),
     Family(
         ("gpt_neo",),
@@ -168,17 +174,29 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"mlp\.fc_in",),
         ffn_output=r"mlp\.fc_out",
         residual=("ln_1",),
+        ffn_size={"": "n_inner"},
     ),
     replace(_OPT, model_types=("opt",), residual=("final_layer_norm",), when={"do_layer_norm_before": True}),
     replace(_OPT, model_types=("opt",), ffn_norm="final_layer_norm", when={"do_layer_norm_before": False}),
     Family(
-        _types("bloom falcon"),
+        ("bloom",),
+        block=r"h\.\d+",
+        attention_output=r"self_attention\.dense",
+        ffn="mlp",
+        ffn_input=(r"mlp\.dense_h_to_4h",),
+        ffn_output=r"mlp\.dense_4h_to_h",
+        residual=("post_attention_layernorm",),
+        ffn_size={},  # always four times the hidden size
+    ),
+    Family(
+        ("falcon",),
         block=r"h\.\d+",
         attention_output=r"self_attention\.dense",
         ffn="mlp",
         ffn_input=(r"mlp\.dense_h_to_4h",),
         ffn_output=r"mlp\.dense_4h_to_h",
         residual=("ln_mlp", "post_attention_layernorm", "input_layernorm"),
+        ffn_size={"": "ffn_hidden_size"},
     ),
     replace(
         _LLAMA,
@@ -240,7 +258,12 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"output\.dense",
         residual=("layernorm_after",),
     ),
-    replace(_CLIP, model_types=("clip",), block=r"(?:text|vision)_model\.encoder\.layers\.\d+"),
+    replace(
+        _CLIP,
+        model_types=("clip",),
+        block=r"(?:text|vision)_model\.encoder\.layers\.\d+",
+        ffn_size={"text_model": "text_config.intermediate_size", "vision_model": "vision_config.intermediate_size"},
+    ),
     replace(_CLIP, model_types=_types("clip_text_model clip_vision_model")),
 )
 
@@ -282,34 +305,3 @@ def family_of(model: nn.Module) -> Family | None:
             inside = {name.removeprefix(blocks[0] + ".") for name in names if name.startswith(blocks[0] + ".")}
             return replace(family, residual=tuple(name for name in family.residual if name in inside)[:1])
     return None
-
-
-def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
-    """The channels that a module reads and writes, in its last dimension.
-
-    Linear maps and norms know theirs. A module that contains linear maps reads what its first one reads, and writes as
-    much if one of them does, else what its last one writes. Without any, both are the model's `hidden_size`.
-
-    Raises:
-        ValueError: nothing tells the sizes.
-    """
-    if isinstance(module, Conv1D):
-        return int(module.weight.shape[0]), int(module.nf)
-    if isinstance(module, nn.Embedding):
-        return module.embedding_dim, module.embedding_dim
-    sizes = getattr(module, "in_features", None), getattr(module, "out_features", None)
-    if all(isinstance(size, int) for size in sizes):
-        return sizes  # type: ignore[return-value]
-    weight = getattr(module, "weight", None)
-    if weight is not None and weight.dim() == 1:
-        return len(weight), len(weight)
-    linears = [child for child in module.modules() if isinstance(child, (nn.Linear, Conv1D))]
-    if linears:
-        reads, writes = feature_sizes(linears[0], None)[0], [feature_sizes(linear, None)[1] for linear in linears]
-        return reads, reads if reads in writes else writes[-1]
-    if hidden_size is None:
-        raise ValueError(
-            f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "
-            "normalisation layers, embeddings, and modules that contain linear layers."
-        )
-    return hidden_size, hidden_size

@@ -14,7 +14,7 @@ from dataclasses import replace
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from .sites import FAMILIES, Family, feature_sizes
+from .sites import FAMILIES, Family
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 _NOT_SELF = re.compile(r"cross|encoder_attn|encdec|norm|dropout|drop_path", re.IGNORECASE)
@@ -111,3 +111,34 @@ def _own_module(block: nn.Module, linears: tuple[str, ...]) -> str | None:
     maps = sum(isinstance(child, (nn.Linear, Conv1D)) for child in own.modules())
     norms = any("Norm" in type(child).__name__ for child in own.modules())
     return None if norms or maps != len(linears) or isinstance(own, nn.ModuleList) else re.escape(name)
+
+
+def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
+    """The channels that a module reads and writes, in its last dimension.
+
+    Linear maps and norms know theirs. A module that contains linear maps reads what its first one reads, and writes as
+    much if one of them does, else what its last one writes. Without any, both are the model's `hidden_size`.
+
+    Raises:
+        ValueError: nothing tells the sizes.
+    """
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[0]), int(module.nf)
+    if isinstance(module, nn.Embedding):
+        return module.embedding_dim, module.embedding_dim
+    sizes = getattr(module, "in_features", None), getattr(module, "out_features", None)
+    if all(isinstance(size, int) for size in sizes):
+        return sizes  # type: ignore[return-value]
+    weight = getattr(module, "weight", None)
+    if weight is not None and weight.dim() == 1:
+        return len(weight), len(weight)
+    linears = [child for child in module.modules() if isinstance(child, (nn.Linear, Conv1D))]
+    if linears:
+        reads, writes = feature_sizes(linears[0], None)[0], [feature_sizes(linear, None)[1] for linear in linears]
+        return reads, reads if reads in writes else writes[-1]
+    if hidden_size is None:
+        raise ValueError(
+            f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "
+            "normalisation layers, embeddings, and modules that contain linear layers."
+        )
+    return hidden_size, hidden_size
