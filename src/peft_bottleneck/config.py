@@ -116,7 +116,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
                 for name, size in sizes.items()
             ),
             *(_bad_expression("bottleneck_size_pattern key", pattern) for pattern in self.bottleneck_size_pattern),
-            _choice("non_linearity", self.non_linearity, ACTIVATIONS),
+            choice("non_linearity", self.non_linearity, ACTIVATIONS),
             _unless(_is_number(self.dropout) and 0 <= self.dropout < 1, "dropout", self.dropout, "a number in [0, 1)"),
             _unless(
                 _is_number(self.scaling) or self.scaling in ("learned", "channel"),
@@ -128,8 +128,8 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
                 _unless(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
                 for name in ("use_bias", "init_weights")
             ),
-            _choice("bottleneck", self.bottleneck, FORMS),
-            _choice("init_method", self.init_method, INIT_METHODS),
+            choice("bottleneck", self.bottleneck, FORMS),
+            choice("init_method", self.init_method, INIT_METHODS),
             *(
                 _bad_expression(name, getattr(self, name))
                 for name in ("target_modules", "exclude_modules")
@@ -162,7 +162,8 @@ def _unless(holds: bool, name: str, value: Any, wanted: str) -> str | None:
     return None if holds else f"{name} must be {wanted}, got {value!r}"
 
 
-def _choice(name: str, value: Any, choices: Any) -> str | None:
+def choice(name: str, value: Any, choices: Any) -> str | None:
+    """The complaint about a value that is none of the choices, or None."""
     return _unless(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
 
 

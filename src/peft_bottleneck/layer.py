@@ -110,6 +110,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if not hasattr(cls, "prefix"):
+            return  # not yet a method's
         cls.adapter_layer_names = tuple(cls.prefix + name for name in (*MAPS, "scaling"))
         cls.other_param_names = ("settings",)
 
@@ -152,8 +154,27 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if block is not None:
             _remove_hooks(block._forward_hooks, self)
 
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Only parallel adapters can be folded into the base model.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            f"{self.prefix.strip('_').capitalize()} adapters cannot be merged: no weights of the base model compute "
+            "what their bottlenecks do. unload() removes them; ParallelAdapterConfig(foldable=True) makes adapters "
+            "that can be merged."
+        )
+
+    def unmerge(self) -> None:
+        """Nothing, since nothing can be merged."""
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.placement(self, *args, **kwargs)
+
+    def maps(self, adapter_name: str) -> dict[str, nn.Linear]:
+        """The linear maps of an adapter's bottleneck, by name."""
+        return {name: self._part(name)[adapter_name] for name in MAPS if adapter_name in self._part(name)}
 
     def turns(self) -> Iterator[Turn]:
         """The adapters in force, in their order."""

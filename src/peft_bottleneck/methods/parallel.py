@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from torch import nn
 
-from ..config import BottleneckConfig
-from ..layer import BottleneckLayer, Placement, beside
-from ..model import BottleneckModel
+from ..config import BottleneckConfig, choice
+from ..folding import FoldableLayer, FoldableModel
+from ..layer import Placement, beside
 from ..registration import register
 from ..sites import Family, Site, in_block
 
@@ -27,6 +27,8 @@ class ParallelAdapterConfig(BottleneckConfig):
     Args:
         parallel_input: what `B` reads where a family's row is taken: `"ffn"`, the FFN's input, or `"residual"`, the
             residual stream before the norm. In post-LN families they are the same tensor.
+        foldable: choose, for the model at hand, what lets `merge_and_unload` fold the adapter into the FFN: the FFN's
+            own activation, a gated bottleneck where the FFN is gated, biases where it has them.
         input_modules: the modules whose input is read in place of the targets', as a template that is expanded on the
             match of `target_modules` (`\\g<block>`); None takes the family's row, or the targets themselves.
 
@@ -35,6 +37,7 @@ class ParallelAdapterConfig(BottleneckConfig):
 
     scaling: float | str = field(default=4.0, metadata={"help": "s: a number, 'learned' or 'channel'"})
     parallel_input: str = field(default="ffn", metadata={"help": "'ffn' or 'residual'"})
+    foldable: bool = field(default=False, metadata={"help": "choose what lets the adapter be folded into the FFN"})
     input_modules: str | None = field(
         default=None, metadata={"help": "template of the modules whose input is read, in place of the targets'"}
     )
@@ -43,17 +46,21 @@ class ParallelAdapterConfig(BottleneckConfig):
     default_reduction_factor: ClassVar[float] = 2
 
     def _problems(self) -> list[str | None]:
-        wrong = self.parallel_input not in PARALLEL_INPUTS
-        problem = f"parallel_input must be one of {PARALLEL_INPUTS}, got {self.parallel_input!r}" if wrong else None
-        return [*super()._problems(), problem]
+        foldable_residual = self.foldable and self.parallel_input == "residual"
+        return [
+            *super()._problems(),
+            choice("parallel_input", self.parallel_input, PARALLEL_INPUTS),
+            choice("foldable", self.foldable, (False, True)),
+            "foldable=True needs parallel_input='ffn', got 'residual'" if foldable_residual else None,
+        ]
 
 
-class ParallelAdapterLayer(BottleneckLayer):
+class ParallelAdapterLayer(FoldableLayer):
     prefix = "parallel_adapter_"
 
 
-class ParallelAdapterModel(BottleneckModel):
-    """A base model with parallel adapters."""
+class ParallelAdapterModel(FoldableModel):
+    """A base model with parallel adapters; `merge_and_unload()` folds them into a plain, wider base model."""
 
     prefix = ParallelAdapterLayer.prefix
     tuner_layer_cls = ParallelAdapterLayer
