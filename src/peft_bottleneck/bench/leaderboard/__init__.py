@@ -1,0 +1,6 @@
+"""Tables, a page and pictures from records: pure functions of the records and their prediction files."""
+
+from .boards import Board, Row, boards
+from .terminal import render_table
+
+__all__ = ["Board", "Row", "boards", "render_table"]

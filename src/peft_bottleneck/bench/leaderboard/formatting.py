@@ -1,0 +1,62 @@
+"""Figures as people read them."""
+
+from __future__ import annotations
+
+NONE = "–"
+
+
+def score(value: float | None) -> str:
+    """Four decimals up to 1, two above: `0.9127`, `27.41`."""
+    if value is None:
+        return NONE
+    return f"{value:.4f}" if abs(value) <= 1 else f"{value:.2f}"
+
+
+def spread(mean: float | None, std: float | None) -> str:
+    """`0.9127 ± 0.0042`, with as many decimals on both sides; without a spread where one seed gives none."""
+    if mean is None or std is None:
+        return score(mean)
+    decimals = 4 if abs(mean) <= 1 else 2
+    return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
+
+
+def interval(bounds: tuple[float, float] | None) -> str:
+    """`0.8911 to 0.9343`: a dash would read as a minus."""
+    return NONE if bounds is None else f"{score(bounds[0])} to {score(bounds[1])}"
+
+
+def ranks(bounds: tuple[int, int] | None) -> str:
+    """`2` or `1–3`."""
+    if bounds is None:
+        return NONE
+    return str(bounds[0]) if bounds[0] == bounds[1] else f"{bounds[0]}–{bounds[1]}"
+
+
+def count(value: int | None) -> str:
+    """`294,912`."""
+    return NONE if value is None else f"{value:,}"
+
+
+def share(part: int | None, whole: int | None) -> str:
+    """`1.32 %`."""
+    return f"{100 * part / whole:.2f} %" if part is not None and whole else NONE
+
+
+def seconds(value: float | None) -> str:
+    """`4.2 s`, `213 s`, `42 min`, `2 h 05 min`."""
+    if value is None:
+        return NONE
+    if value < 1000:
+        return f"{value:.1f} s" if value < 99.95 else f"{value:.0f} s"
+    minutes = round(value / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def size(value: int | None) -> str:
+    """`1.2 MB`, in powers of 1000."""
+    if value is None:
+        return NONE
+    number, units = float(value), ["B", "kB", "MB", "GB", "TB"]
+    while number >= 999.5 and len(units) > 1:
+        number, units = number / 1000, units[1:]
+    return f"{number:.0f} {units[0]}" if units[0] == "B" or number >= 99.5 else f"{number:.1f} {units[0]}"
