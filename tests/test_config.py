@@ -55,7 +55,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"target_modules": "("}, r"target_modules is not a regular expression .*, got '\('"),
     ({"layers_to_transform": -1}, "layers_to_transform must be a block index from 0 on, or a list of them, got -1"),
     ({"layers_to_transform": ["0"]}, "layers_to_transform must be a block index"),
-    ({"layers_pattern": "layers"}, "layers_pattern needs layers_to_transform"),
+    ({"layers_pattern": "layers"}, "`layers_to_transform` must also be specified"),
 ]
 
 

@@ -236,3 +236,11 @@ def test_half_precision() -> None:
 def test_the_default_is_not_foldable() -> None:
     assert ParallelAdapterConfig().foldable is False
     assert not hasattr(HoulsbyConfig(), "foldable")
+
+
+def test_merged_adapters_leave_no_choice_for_each_row() -> None:
+    inputs = tiny_inputs("bert")
+    model = foldable("bert")
+    model.merge_adapter()
+    with pytest.raises(ValueError, match="Cannot pass `adapter_names` when there are merged adapters"):
+        model(**inputs, adapter_names=["default", "__base__", "default"])

@@ -109,7 +109,7 @@ def test_blocks_that_differ_are_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_no_attention_is_refused_with_advice() -> None:
     model = AutoModel.from_config(AutoConfig.for_model("mamba", vocab_size=99, hidden_size=32, num_hidden_layers=2))
-    with pytest.raises(ValueError, match="No sites are known for model_type='mamba'.*Please set target_modules"):
+    with pytest.raises(ValueError, match="No sites are known for model_type='mamba'.*Please specify `target_modules`"):
         get_peft_model(model, HoulsbyConfig())
     with pytest.raises(ValueError, match="No sites are known for model_type='custom'"):
         get_peft_model(nn.Sequential(nn.Linear(3, 3)), HoulsbyConfig())

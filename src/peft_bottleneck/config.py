@@ -141,7 +141,9 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
                 indices,
                 "a block index from 0 on, or a list of them",
             ),
-            "layers_pattern needs layers_to_transform" if self.layers_pattern and indices is None else None,
+            "When `layers_pattern` is specified, `layers_to_transform` must also be specified."
+            if self.layers_pattern and indices is None
+            else None,
         ]
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from .config import BottleneckConfig, as_list
@@ -51,7 +53,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         if family is None:
             raise ValueError(
                 f"No sites are known for {who}, and its structure shows none: no list of blocks that all have an "
-                "attention and an FFN. Please set target_modules: a regular expression, or a list of module names."
+                "attention and an FFN. Please specify `target_modules`: a regular expression, or a list of names."
             )
         warnings.warn(
             f"No sites are known for {who}; by its structure the blocks are {family.block!r}, with attention output "
@@ -95,6 +97,39 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         if adapter_name not in self.active_adapters:
             layer.set_requires_grad(adapter_name, False)
 
+    def add_weighted_adapter(self, adapters: Sequence[str], weights: Sequence[float], adapter_name: str) -> None:
+        """Adds the adapter whose parameters are the weighted sum of those of others: `θ = Σ wᵢ·θᵢ`.
+
+        Raises:
+            ValueError: an adapter is unknown, the numbers of adapters and weights differ, or the adapters differ in
+                what must agree for a sum of parameters to have a meaning: the modules, the sizes, the equation.
+        """
+        unknown = sorted(set(adapters) - self.peft_config.keys())
+        if unknown or not adapters:
+            raise ValueError(
+                f"Unknown adapters {unknown} in {list(adapters)}; the model has {sorted(self.peft_config)}."
+            )
+        if len(adapters) != len(weights):
+            raise ValueError(f"{len(adapters)} adapters need as many weights, got {len(weights)}.")
+        if adapter_name in self.peft_config:
+            raise ValueError(f"There is an adapter {adapter_name!r} already.")
+        configs = [self.peft_config[name] for name in adapters]
+        for name in ("non_linearity", "scaling", "bottleneck", "use_bias", "input_modules", "output_modules"):
+            values = [getattr(config, name, None) for config in configs]
+            if any(value != values[0] for value in values):
+                raise ValueError(f"The adapters {list(adapters)} differ in {name}: {values}.")
+        for layer in self._layers():
+            present = [name for name in adapters if name in layer.settings]
+            shapes = [{part: m.weight.shape for part, m in layer.maps(name).items()} for name in present]
+            if present and (len(present) < len(adapters) or any(shape != shapes[0] for shape in shapes)):
+                raise ValueError(f"The adapters {list(adapters)} differ in their modules or sizes.")
+        self.peft_config[adapter_name] = replace(configs[0], inference_mode=False)
+        self.inject_adapter(self.model, adapter_name)
+        with torch.no_grad():
+            for layer in self._layers():
+                if adapter_name in layer.settings:
+                    layer.combine(adapter_name, dict(zip(adapters, weights, strict=True)))
+
     def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, nn.Module] | None:
         """The module that `input_modules` or `output_modules` means for this target, with its name in the block."""
         value = getattr(config, template, None)
@@ -127,14 +162,23 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             yield
             return
         if self.training:
-            raise ValueError("`adapter_names` is for inference only; call model.eval() first.")
+            raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
+        if any(layer.merged_adapters for layer in self._layers()):
+            raise ValueError(
+                "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
+            )
         known = {name for layer in self._layers() for name in layer.settings} | {BASE}
         unknown = sorted(set(names) - known)
         if unknown:
-            raise ValueError(f"adapter_names has unknown adapters {unknown}; the model has {sorted(known)}.")
+            raise ValueError(
+                f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}; the model has {sorted(known)}."
+            )
         rows = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), len(names))
         if rows != len(names):
-            raise ValueError(f"adapter_names has {len(names)} entries for a batch of {rows} rows; give each row one.")
+            raise ValueError(
+                "Length of `adapter_names` should be the same as the number of inputs, but got "
+                f"{len(names)} and {rows} respectively."
+            )
         beams = kwargs.get("num_beams") or 1
         repeated = [name for name in names for _ in range(beams)]
         encoder = _encoder(self.model)

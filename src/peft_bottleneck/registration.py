@@ -45,7 +45,7 @@ def register(name: str, config_class: type[PeftConfig], model_class: type[BaseTu
     peft_type = _peft_type(name.upper())
     registered = PEFT_TYPE_TO_CONFIG_MAPPING.get(peft_type)
     if registered is None:
-        register_peft_method(name=name, config_cls=config_class, model_cls=model_class, is_mixed_compatible=True)
+        register_peft_method(name=name, config_cls=config_class, model_cls=model_class)
     elif registered.__qualname__ != config_class.__qualname__:
         raise ValueError(
             f"PEFT already has a method {name.upper()!r} ({registered.__module__}.{registered.__qualname__}); "
