@@ -176,6 +176,16 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """The linear maps of an adapter's bottleneck, by name."""
         return {name: self._part(name)[adapter_name] for name in MAPS if adapter_name in self._part(name)}
 
+    def combine(self, adapter_name: str, weights: Mapping[str, float]) -> None:
+        """Sets an adapter's parameters to the weighted sum of those of others of the same shapes."""
+        for name in self.adapter_layer_names:
+            part = getattr(self, name)
+            if adapter_name in part:
+                own = _parameters(part[adapter_name])
+                others = [[weight * p for p in _parameters(part[other])] for other, weight in weights.items()]
+                for parameter, *terms in zip(own, *others, strict=True):
+                    parameter.copy_(sum(terms))
+
     def turns(self) -> Iterator[Turn]:
         """The adapters in force, in their order."""
         if self._disable_adapters or self.merged_adapters:
@@ -272,6 +282,10 @@ def _on_hidden_states(change: Callable[[Tensor], Tensor], output: Any) -> Any:
 def _names_of_rows(names: Sequence[str], rows: int) -> Sequence[str]:
     """The adapter of each row; some models flatten `[batch, tokens, d]` to `[batch·tokens, d]` around the FFN."""
     return names if rows == len(names) else [name for name in names for _ in range(rows // len(names))]
+
+
+def _parameters(part: nn.Module | nn.Parameter) -> list[Tensor]:
+    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
 
 
 def _device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dtype | None]:

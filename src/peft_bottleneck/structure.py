@@ -109,8 +109,13 @@ def _own_module(block: nn.Module, linears: tuple[str, ...]) -> str | None:
         return None
     own = block.get_submodule(name)
     maps = sum(isinstance(child, (nn.Linear, Conv1D)) for child in own.modules())
-    norms = any("Norm" in type(child).__name__ for child in own.modules())
+    norms = any(map(is_norm, own.modules()))
     return None if norms or maps != len(linears) or isinstance(own, nn.ModuleList) else re.escape(name)
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module normalises: every model has norms of its own, which only their names have in common."""
+    return "Norm" in type(module).__name__
 
 
 def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:

@@ -7,25 +7,36 @@ Both come before dropout, residual and norm. Houlsby et al. 2019, "Parameter-Eff
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from ..config import BottleneckConfig
+from ..config import BottleneckConfig, choice
 from ..layer import BottleneckLayer
 from ..model import BottleneckModel
 from ..registration import register
 from ..sites import Family, Site
+from ..structure import is_norm
 
 
 @dataclass
 class HoulsbyConfig(BottleneckConfig):
-    """Two bottlenecks per block, `y + B(y)` on the outputs of attention and FFN; the fields are `BottleneckConfig`'s.
+    """Two bottlenecks per block, `y + B(y)` on the outputs of attention and FFN.
+
+    The other fields are `BottleneckConfig`'s.
+
+    Args:
+        train_layernorm: train a copy of every normalisation layer as well, saved and switched with the adapter, as
+            Houlsby et al. do.
 
     Defaults: `reduction_factor=16`, `non_linearity="swish"`.
     """
 
     non_linearity: str = field(default="swish", metadata={"help": "the activation function φ"})
+    train_layernorm: bool = field(default=False, metadata={"help": "train copies of the normalisation layers as well"})
 
     peft_type_name: ClassVar[str] = "HOULSBY"
+
+    def _problems(self) -> list[str | None]:
+        return [*super()._problems(), choice("train_layernorm", self.train_layernorm, (False, True))]
 
 
 class HoulsbyLayer(BottleneckLayer):
@@ -41,6 +52,18 @@ class HoulsbyModel(BottleneckModel):
     @classmethod
     def site(cls, family: Family, config: BottleneckConfig) -> Site:
         return Site(family.path(family.attention_output, family.ffn_output or family.ffn))
+
+    def _prepare_adapter_config(self, config: HoulsbyConfig, model_config: dict[str, Any]) -> HoulsbyConfig:
+        super()._prepare_adapter_config(config, model_config)
+        if config.train_layernorm:
+            # PEFT keeps, saves and switches copies of what `modules_to_save` names, by the last part of the name.
+            names = {
+                name.rpartition(".")[2]
+                for name, module in self.model.named_modules()
+                if is_norm(module) and any(True for _ in module.parameters())
+            }
+            config.modules_to_save = sorted({*(config.modules_to_save or ()), *names})
+        return config
 
 
 register("houlsby", HoulsbyConfig, HoulsbyModel)

@@ -16,6 +16,7 @@ from ..layer import BottleneckLayer, Placement, after, around_norm, in_block
 from ..model import BottleneckModel
 from ..registration import register
 from ..sites import Family, Site
+from ..structure import is_norm
 
 
 @dataclass
@@ -58,7 +59,7 @@ class PfeifferModel(BottleneckModel):
     def placement(cls, module: nn.Module, config: BottleneckConfig) -> Placement:
         if config.output_modules is not None:
             return in_block
-        return around_norm if "Norm" in type(module).__name__ else after
+        return around_norm if is_norm(module) else after
 
 
 register("pfeiffer", PfeifferConfig, PfeifferModel)
