@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import torch
@@ -71,20 +72,43 @@ def draw_maps(maps: Mapping[str, nn.Linear], *, method: str, no_op: bool) -> Non
             nn.init.zeros_(linear.bias)
 
 
-def bottleneck(
-    x: Tensor,
-    down: nn.Linear,
-    up: nn.Linear,
-    phi: Activation,
-    *,
-    gate: nn.Linear | None = None,
-    scale: float | Tensor = 1.0,
-    dropout: float = 0.0,
-) -> Tensor:
-    """`B(x)`: `[…, d_in]` to `[…, d_out]`; `dropout` is the probability in force (0 outside training)."""
-    hidden = F.linear(x, down.weight, down.bias)
-    hidden = phi(hidden) if gate is None else phi(F.linear(x, gate.weight, gate.bias)) * hidden
-    result = F.linear(hidden, up.weight, up.bias)
-    if not (isinstance(scale, float) and scale == 1.0):
-        result = result * scale
-    return F.dropout(result, dropout) if dropout else result
+@dataclass
+class Bottleneck:
+    """One adapter's bottleneck at one place.
+
+    Attributes:
+        maps: its linear maps by name, as the tuner layer registers them.
+        phi: the activation function.
+        scale: the number `s`, or where its trained parameter is kept.
+        dropout: probability of zeroing an element of `B(x)` in training.
+        read: name of the tapped module whose input is `x`; None: the wrapped module's own.
+    """
+
+    maps: Mapping[str, nn.Linear]
+    phi: Activation
+    scale: float | Callable[[], Tensor]
+    dropout: float = 0.0
+    read: str | None = None
+
+    def __post_init__(self) -> None:
+        # Kept at hand: every look into an nn.Module costs, and a small model's step is short.
+        self.down, self.up, self.gate = self.maps["down"], self.maps["up"], self.maps.get("gate")
+
+    def add_to(self, y: Tensor, x: Tensor, *, training: bool) -> Tensor:
+        """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`."""
+        weight = self.down.weight
+        if x.dtype != weight.dtype:
+            x = x.to(weight.dtype)
+        hidden = F.linear(x, weight, self.down.bias)
+        if self.gate is None:
+            hidden = self.phi(hidden)
+        else:
+            hidden = self.phi(F.linear(x, self.gate.weight, self.gate.bias)) * hidden
+        delta = F.linear(hidden, self.up.weight, self.up.bias)
+        if not isinstance(self.scale, float):
+            delta = delta * self.scale()
+        if training and self.dropout:
+            delta = F.dropout(delta, self.dropout)
+        if delta.dtype != y.dtype:
+            delta = delta.to(y.dtype)
+        return torch.add(y, delta, alpha=self.scale) if isinstance(self.scale, float) else y + delta

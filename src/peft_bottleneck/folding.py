@@ -32,17 +32,17 @@ class FoldableLayer(BottleneckLayer):
             ValueError: `safe_merge` and an adapter holds values that are not finite.
         """
         for name in check_adapters_to_merge(self, adapter_names):
-            if name not in self.settings:
+            if name not in self.bottlenecks:
                 continue
-            maps = {part: self._part(part)[name] for part in ("down", "gate", "up") if name in self._part(part)}
+            maps = self.bottlenecks[name].maps
             finite = all(
                 bool(torch.isfinite(weight).all()) for linear in maps.values() for weight in linear.parameters()
             )
             if safe_merge and not finite:
                 raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
-            scale = self.settings[name].scale
+            scale = self.bottlenecks[name].scale
             assert self.ffn is not None  # FoldableModel sees to it
-            self.ffn.widen(maps, self._part("scaling")[name].detach() if scale is None else scale)
+            self.ffn.widen(maps, scale if isinstance(scale, float) else scale().detach())
             self.merged_adapters.append(name)
 
     def unmerge(self) -> None:
@@ -114,7 +114,7 @@ class FoldableModel(BottleneckModel):
         ffns |= {key: layer.ffn for key, layer in layers.items() if layer.ffn is not None}  # remember what is folded
         for key, layer in layers.items():
             for name in names:
-                if name in layer.settings and name not in layer.merged_adapters:
+                if name in layer.bottlenecks and name not in layer.merged_adapters:
                     problem = _obstacle(layer, name, self.peft_config[name], ffns.get(key), key)
                     if problem:
                         raise ValueError(f"Adapter {name!r} cannot be folded: {problem}.")
@@ -128,9 +128,9 @@ def _obstacle(
 ) -> str | None:
     if ffn is None:
         return f"{key} is not the FFN of a transformer block; leave target_modules=None"
-    if layer.settings[name].read not in (None, ffn.input_name):
-        return f"it reads {layer.settings[name].read}, not the FFN's input; set parallel_input='ffn'"
-    return ffn.obstacle(config.bottleneck, config.non_linearity, layer.maps(name))
+    if layer.bottlenecks[name].read not in (None, ffn.input_name):
+        return f"it reads {layer.bottlenecks[name].read}, not the FFN's input; set parallel_input='ffn'"
+    return ffn.obstacle(config.bottleneck, config.non_linearity, layer.bottlenecks[name].maps)
 
 
 def _check_size(model: nn.Module, family: Family, ffn: FeedForward) -> None:

@@ -1,80 +1,23 @@
-"""The tuner layer: the bottlenecks of several named adapters on one module of the base model.
-
-A placement says what the module computes with them. With `f` the module, `x` its input and `B` a bottleneck:
-
-=============  ====================  ==========================================================================
-placement      output                sites
-=============  ====================  ==========================================================================
-`after`        `y + B(y), y = f(x)`  Houlsby: projections of attention and FFN; Pfeiffer, pre-LN: the block
-`around_norm`  `f(x + B(f(x)))`      Pfeiffer, post-LN: the FFN's LayerNorm, `x` the sum that enters it
-`beside`       `f(x) + B(x)`         parallel: the FFN
-=============  ====================  ==========================================================================
-
-Several active adapters are applied in their order: `after` and `around_norm` stack them (each reads what the one
-before wrote), `beside` adds them up.
-
-Two sites do not fit one module, and reach further by hooks: an FFN that has no module of its own, whose input is
-tapped where it is read (`InputTap`), and a block's output, which is adapted inside the block's own call so that what
-transformers records as hidden states, and what gradient checkpointing recomputes, include the adapter.
-"""
+"""The tuner layer: the bottlenecks of several named adapters on one module of the base model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from .bottleneck import Activation, activation, bottleneck, build_maps, draw_maps
+from .bottleneck import Bottleneck, activation, build_maps, draw_maps
 from .config import BottleneckConfig
+from .placement import InputTap, Placement, adapt_output, remove_hooks
 from .registration import BaseTunerLayer
 
 MAPS = ("down", "gate", "up")
 BASE = "__base__"  # PEFT's name for "no adapter" in `adapter_names`
 
 Turn = str | Sequence[str]  # one adapter for the whole batch, or one for each of its rows
-Placement = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a forward pass needs of an adapter's configuration."""
-
-    phi: Activation
-    dropout: float
-    scale: float | None  # None: a trained parameter
-    gated: bool
-    read: str | None  # the tapped module whose input the bottleneck reads; None: the wrapped module's own
-
-
-class InputTap:
-    """Hands the input of one module, the read point, to a later one, the write point.
-
-    A forward pre-hook of the read point holds the tensor, the write point takes it. Nothing is held after the write.
-    Both lie in the same block, so recomputation (gradient checkpointing) meets them in the same order again. Tensors
-    are held by device, since the replicas of `nn.DataParallel` share this object.
-    """
-
-    def __init__(self, name: str, read_point: nn.Module) -> None:
-        self.name = name
-        self.read_point = read_point
-        self.held: dict[torch.device, Tensor] = {}
-        read_point.register_forward_pre_hook(self.hold)
-
-    def hold(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.held[args[0].device] = args[0]
-
-    def take(self, device: torch.device) -> Tensor:
-        if device in self.held:
-            return self.held.pop(device)
-        if not self.held:
-            raise RuntimeError(f"{self.name} has not run before the module that adds the parallel adapter's output.")
-        return self.held.popitem()[1]  # offloading moved the activations in between
-
-    def remove(self) -> None:
-        _remove_hooks(self.read_point._forward_pre_hooks, self)
 
 
 class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
@@ -96,7 +39,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.base_layer = base_layer
         self.in_features, self.out_features = features
         self.placement = placement
-        self.settings: dict[str, Settings] = {}
+        self.bottlenecks: dict[str, Bottleneck] = {}
         self.taps: dict[str, InputTap] = {}
         self.row_adapters: Sequence[str] | None = None  # set while a call with `adapter_names` runs
         for name in MAPS:
@@ -113,7 +56,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if not hasattr(cls, "prefix"):
             return  # not yet a method's
         cls.adapter_layer_names = tuple(cls.prefix + name for name in (*MAPS, "scaling"))
-        cls.other_param_names = ("settings",)
+        cls.other_param_names = ("bottlenecks",)
 
     def update_layer(
         self, adapter_name: str, size: int, config: BottleneckConfig, tap: tuple[str, nn.Module] | None = None
@@ -131,18 +74,20 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self._part("scaling")[adapter_name] = nn.Parameter(scale)
         if tap is not None and tap[0] not in self.taps:
             self.taps[tap[0]] = InputTap(*tap)
-        self.settings[adapter_name] = Settings(
+        self.bottlenecks[adapter_name] = Bottleneck(
+            maps=maps,
             phi=activation(config.non_linearity),
+            scale=partial(self._trained_scale, adapter_name)
+            if isinstance(config.scaling, str)
+            else float(config.scaling),
             dropout=config.dropout,
-            scale=None if isinstance(config.scaling, str) else float(config.scaling),
-            gated=config.bottleneck == "gated",
             read=tap[0] if tap is not None else None,
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def delete_adapter(self, adapter_name: str) -> None:
         super().delete_adapter(adapter_name)
-        read = {settings.read for settings in self.settings.values()}
+        read = {bottleneck.read for bottleneck in self.bottlenecks.values()}
         for name in [name for name in self.taps if name not in read]:
             self.taps.pop(name).remove()
 
@@ -152,7 +97,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self.taps.popitem()[1].remove()
         block = self.block[0]
         if block is not None:
-            _remove_hooks(block._forward_hooks, self)
+            remove_hooks(block._forward_hooks, self)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Only parallel adapters can be folded into the base model.
@@ -172,10 +117,6 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.placement(self, *args, **kwargs)
 
-    def maps(self, adapter_name: str) -> dict[str, nn.Linear]:
-        """The linear maps of an adapter's bottleneck, by name."""
-        return {name: self._part(name)[adapter_name] for name in MAPS if adapter_name in self._part(name)}
-
     def combine(self, adapter_name: str, weights: Mapping[str, float]) -> None:
         """Sets an adapter's parameters to the weighted sum of those of others of the same shapes."""
         for name in self.adapter_layer_names:
@@ -186,54 +127,39 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
                 for parameter, *terms in zip(own, *others, strict=True):
                     parameter.copy_(sum(terms))
 
-    def turns(self) -> Iterator[Turn]:
+    def turns(self) -> Sequence[Turn]:
         """The adapters in force, in their order."""
         if self._disable_adapters or self.merged_adapters:
-            return
+            return ()
         if self.row_adapters is not None:
-            yield self.row_adapters
-            return
-        for name in self.active_adapters:
-            if name in self.settings:
-                yield name
+            return (self.row_adapters,)
+        active = self._active_adapter
+        names = (active,) if isinstance(active, str) else active
+        return [name for name in names if name in self.bottlenecks]
 
-    def delta(self, turn: Turn, inputs: Mapping[str | None, Tensor]) -> Tensor:
-        """`B(x)` of one adapter, or of each row's own; `inputs` holds `x` by read point."""
+    def add(self, turn: Turn, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
+        """`y + B(x)` of one adapter, or of each row's own; `inputs` holds `x` by read point."""
         if isinstance(turn, str):
-            return self._bottleneck(turn, inputs)
-        first = next(iter(inputs.values()))
-        names = _names_of_rows(turn, len(first))
-        result = first.new_zeros((*first.shape[:-1], self.out_features))
-        for name in sorted(set(names) & self.settings.keys()):
-            rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=first.device)
-            part = self._bottleneck(name, {read: x[rows] for read, x in inputs.items()})
-            result = result.index_copy(0, rows, part.to(result.dtype))
-        return result
-
-    def adapt(self, y: Tensor) -> Tensor:
-        """`y + B(y)`, for each adapter in force."""
-        for turn in self.turns():
-            y = y + self.delta(turn, {None: y}).to(y.dtype)
+            bottleneck = self.bottlenecks[turn]
+            return bottleneck.add_to(y, inputs[bottleneck.read], training=self.training)
+        names = _names_of_rows(turn, len(y))
+        for name in sorted(set(names) & self.bottlenecks.keys()):
+            rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=y.device)
+            bottleneck = self.bottlenecks[name]
+            y = y.index_copy(
+                0, rows, bottleneck.add_to(y[rows], inputs[bottleneck.read][rows], training=self.training)
+            )
         return y
 
-    def _bottleneck(self, adapter_name: str, inputs: Mapping[str | None, Tensor]) -> Tensor:
-        settings = self.settings[adapter_name]
-        down = self._part("down")[adapter_name]
-        return bottleneck(
-            self._cast_input_dtype(inputs[settings.read], down.weight.dtype),
-            down,
-            self._part("up")[adapter_name],
-            settings.phi,
-            gate=self._part("gate")[adapter_name] if settings.gated else None,
-            scale=self._part("scaling")[adapter_name] if settings.scale is None else settings.scale,
-            dropout=settings.dropout if self.training else 0.0,
-        )
+    def _trained_scale(self, adapter_name: str) -> Tensor:
+        scale: Tensor = self._part("scaling")[adapter_name]
+        return scale
 
     def _part(self, name: str) -> Any:
         return getattr(self, self.prefix + name)
 
     def _adapt_block(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return _on_hidden_states(self.adapt, output)
+        return adapt_output(self, output)
 
     def __getattr__(self, name: str) -> Any:
         """What the model asks of the wrapped module (`mlp.act_fn`, …) is still to be found there."""
@@ -243,40 +169,6 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             if name == "base_layer":
                 raise
             return getattr(self.base_layer, name)
-
-
-def after(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
-    """`y + B(y)`, `y = f(x)`."""
-    return _on_hidden_states(layer.adapt, layer.base_layer(*args, **kwargs))
-
-
-def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
-    """`f(x)`: the layer only keeps the weights, and its block applies them to its own output."""
-    return layer.base_layer(*args, **kwargs)
-
-
-def around_norm(layer: BottleneckLayer, x: Tensor) -> Any:
-    """`f(x + B(f(x)))`, `f` a normalisation."""
-    for turn in layer.turns():
-        x = x + layer.delta(turn, {None: layer.base_layer(x)}).to(x.dtype)
-    return layer.base_layer(x)
-
-
-def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
-    """`f(x) + B(x)`, `x` the module's own input or a tapped one."""
-    inputs = {None: x} | {name: tap.take(x.device) for name, tap in layer.taps.items()}
-
-    def add(y: Tensor) -> Tensor:
-        for turn in layer.turns():
-            y = y + layer.delta(turn, inputs).to(y.dtype)
-        return y
-
-    return _on_hidden_states(add, layer.base_layer(x, *args, **kwargs))
-
-
-def _on_hidden_states(change: Callable[[Tensor], Tensor], output: Any) -> Any:
-    """Changes a module's output, which is a tensor or a tuple that begins with the hidden states."""
-    return (change(output[0]), *output[1:]) if isinstance(output, tuple) else change(output)
 
 
 def _names_of_rows(names: Sequence[str], rows: int) -> Sequence[str]:
@@ -296,8 +188,3 @@ def _device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dty
             return parameter.device, parameter.dtype
         first = parameter if first is None else first
     return (None if first is None else first.device), getattr(module, "compute_dtype", None)
-
-
-def _remove_hooks(hooks: Any, owner: object) -> None:
-    for key in [key for key, hook in hooks.items() if getattr(hook, "__self__", None) is owner]:
-        del hooks[key]

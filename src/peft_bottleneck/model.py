@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from .config import BottleneckConfig, as_list
-from .layer import BASE, BottleneckLayer, Placement, after
+from .layer import BASE, BottleneckLayer
+from .placement import Placement, after, beside
 from .registration import AuxiliaryTrainingWrapper, BaseTuner, BaseTunerLayer, check_target_module_exists
 from .sites import Family, Site, family_of
 from .structure import family_from_structure, feature_sizes
@@ -89,7 +90,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             placement = self.placement(base, config)
             if tap is not None:
                 reads = feature_sizes(tap[1], hidden_size)[0]
-            elif placement.__name__ != "beside":
+            elif placement is not beside:
                 reads = writes
             layer = self.tuner_layer_cls(target, (reads, writes), placement, None if block is None else block[1])
             self._replace_module(parent, target_name, layer, target)
@@ -119,15 +120,15 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             if any(value != values[0] for value in values):
                 raise ValueError(f"The adapters {list(adapters)} differ in {name}: {values}.")
         for layer in self._layers():
-            present = [name for name in adapters if name in layer.settings]
-            shapes = [{part: m.weight.shape for part, m in layer.maps(name).items()} for name in present]
+            present = [name for name in adapters if name in layer.bottlenecks]
+            shapes = [{part: m.weight.shape for part, m in layer.bottlenecks[name].maps.items()} for name in present]
             if present and (len(present) < len(adapters) or any(shape != shapes[0] for shape in shapes)):
                 raise ValueError(f"The adapters {list(adapters)} differ in their modules or sizes.")
         self.peft_config[adapter_name] = replace(configs[0], inference_mode=False)
         self.inject_adapter(self.model, adapter_name)
         with torch.no_grad():
             for layer in self._layers():
-                if adapter_name in layer.settings:
+                if adapter_name in layer.bottlenecks:
                     layer.combine(adapter_name, dict(zip(adapters, weights, strict=True)))
 
     def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, nn.Module] | None:
@@ -167,7 +168,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             raise ValueError(
                 "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
             )
-        known = {name for layer in self._layers() for name in layer.settings} | {BASE}
+        known = {name for layer in self._layers() for name in layer.bottlenecks} | {BASE}
         unknown = sorted(set(names) - known)
         if unknown:
             raise ValueError(

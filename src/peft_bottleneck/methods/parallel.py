@@ -13,7 +13,7 @@ from torch import nn
 
 from ..config import BottleneckConfig, choice
 from ..folding import FoldableLayer, FoldableModel
-from ..layer import Placement, beside
+from ..placement import Placement, beside
 from ..registration import register
 from ..sites import Family, Site, in_block
 

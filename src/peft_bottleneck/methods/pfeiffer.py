@@ -12,8 +12,9 @@ from typing import ClassVar
 from torch import nn
 
 from ..config import BottleneckConfig
-from ..layer import BottleneckLayer, Placement, after, around_norm, in_block
+from ..layer import BottleneckLayer
 from ..model import BottleneckModel
+from ..placement import Placement, after, around_norm, in_block
 from ..registration import register
 from ..sites import Family, Site
 from ..structure import is_norm
