@@ -1,0 +1,195 @@
+"""Reads and writes the directories that `save_adapter` of AdapterHub's library makes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from peft import PeftModel, get_peft_model
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..config import BottleneckConfig
+from .configurations import METHODS, differences, not_expressed, our_config, their_config
+from .names import Names
+
+CONFIG_FILE = "adapter_config.json"
+SAFE_WEIGHTS_FILE = "adapter.safetensors"
+WEIGHTS_FILE = "pytorch_adapter.bin"
+HEAD_FILES = ("head_config.json", "model_head.safetensors", "pytorch_model_head.bin")
+VERSION = "adapters.1.3.0"  # of the format that is written
+
+# The library's first versions had other names for some modules and activations.
+_OLD_HOLDERS = re.compile(r"(?:attention|layer)_text_(?:task|lang)_adapters")
+_OLD_NON_LINEARITIES = {"gelu": "gelu_new", "gelu_orig": "gelu"}
+
+
+def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str = "default") -> PeftModel:
+    """Puts the bottlenecks of an AdapterHub checkpoint into a model, as a new adapter that can be trained further.
+
+    Args:
+        model: a transformers model, bare or with a head, which is adapted in place; or a `PeftModel`, which gets one
+            adapter more and keeps the active one.
+        path: the checkpoint's directory, or the id of its repository on the hub. A prediction head in it is not
+            converted.
+        adapter_name: the adapter's name in the `PeftModel`, whatever the checkpoint calls it.
+
+    Raises:
+        FileNotFoundError: `path` is no directory and no repository, or lacks a file.
+        ValueError: the checkpoint is another model's, or holds what our equations do not express; the message names
+            all of it. The model is then as before.
+    """
+    where = f"AdapterHub checkpoint {str(path)!r}"
+    is_peft = isinstance(model, PeftModel)
+    if is_peft and adapter_name in model.peft_config:
+        raise ValueError(f"{where}: the model already has an adapter {adapter_name!r}")
+    names = Names.of(model.get_base_model() if is_peft else model)
+    directory = _directory(path)
+    description = _read_description(directory, where)
+    weights = _read_weights(directory, description["name"])
+    theirs = _modernised(description, weights)
+    _refuse(where, [*_of_another_model(description, names), *not_expressed(theirs, names)])
+    config = our_config(theirs, names)
+    heads = [name for name in HEAD_FILES if (directory / name).exists()]
+    if heads:
+        warnings.warn(f"{where}: its prediction head ({', '.join(heads)}) is not converted", stacklevel=2)
+    if is_peft:
+        model.add_adapter(adapter_name, config)
+    adapted = model if is_peft else get_peft_model(model, config, adapter_name=adapter_name)
+    problems = _fill(dict(names.parameters(adapter_name)), weights)
+    if problems:
+        adapted.delete_adapter(adapter_name) if is_peft else adapted.unload()
+        _refuse(where, problems)
+    return adapted
+
+
+def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name: str = "default") -> None:
+    """Writes an adapter as a directory that `load_adapter` of AdapterHub's library reads.
+
+    Modules to save (task heads) are not converted.
+
+    Raises:
+        ValueError: the model has no such adapter, or it computes what the library does not; the message names all of
+            it. Nothing is written then.
+    """
+    where = f"adapter {adapter_name!r} cannot be written for AdapterHub"
+    config = model.peft_config.get(adapter_name)
+    if config is None:
+        raise ValueError(f"{where}: the model has only {', '.join(map(repr, model.peft_config))}")
+    if not isinstance(config, BottleneckConfig):
+        types = ", ".join(method.peft_type_name for method in METHODS)
+        raise ValueError(f"{where}: it is of type {config.peft_type.value}, not one of {types}")
+    names = Names.of(model.get_base_model())
+    theirs = their_config(config, names, adapter_name)
+    _refuse(where, not_expressed(theirs, names))
+    _refuse(where, differences(config, theirs, names, adapter_name))
+    if config.modules_to_save:
+        warnings.warn(f"modules_to_save={config.modules_to_save!r} are not written for AdapterHub", stacklevel=2)
+    description = {
+        "config": theirs,
+        "hidden_size": getattr(names.base.config, "hidden_size", None),
+        "model_class": type(names.base).__name__,
+        "model_name": names.base.config.name_or_path,
+        "model_type": names.base.config.model_type,
+        "name": adapter_name,
+        "version": VERSION,
+    }
+    weights = {
+        "{0}adapters.{name}.{2}".format(*key.rpartition("adapters."), name=adapter_name): value.detach().cpu().clone()
+        for key, value in names.parameters(adapter_name)
+    }
+    directory = Path(path)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / CONFIG_FILE).write_text(json.dumps(description, indent=2, sort_keys=True), encoding="utf-8")
+    torch.save(weights, directory / WEIGHTS_FILE)
+
+
+def _directory(path: str | os.PathLike[str]) -> Path:
+    if os.path.isdir(path):
+        return Path(path)
+    wanted = [CONFIG_FILE, SAFE_WEIGHTS_FILE, WEIGHTS_FILE, HEAD_FILES[0]]
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=wanted))
+    except (OSError, ValueError) as error:  # what the hub raises without network, repository or valid id
+        message = f"{str(path)!r} is no directory, and cannot be had from the hub: {error}"
+        raise FileNotFoundError(message) from error
+
+
+def _read_description(directory: Path, where: str) -> dict[str, Any]:
+    try:
+        description = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where}: {CONFIG_FILE} is not JSON: {error}") from error
+    if "peft_type" in description:
+        raise ValueError(f"{where}: it is a checkpoint of PEFT, which PeftModel.from_pretrained loads")
+    missing = {"config", "name", "model_type"} - description.keys()
+    if missing:
+        raise ValueError(f"{where}: {CONFIG_FILE} lacks {', '.join(sorted(missing))}")
+    if not isinstance(description["config"], dict):
+        raise ValueError(f"{where}: config={description['config']!r} is not expressed, only a configuration in full")
+    return dict(description)
+
+
+def _read_weights(directory: Path, name: str) -> dict[str, Tensor]:
+    """The checkpoint's tensors, their names without the adapter's."""
+    safe, pickled = directory / SAFE_WEIGHTS_FILE, directory / WEIGHTS_FILE
+    if not safe.exists() and not pickled.exists():
+        raise FileNotFoundError(f"{str(directory)!r} has neither {SAFE_WEIGHTS_FILE} nor {WEIGHTS_FILE}")
+    weights: dict[str, Tensor] = (
+        load_file(safe) if safe.exists() else torch.load(pickled, map_location="cpu", weights_only=True)
+    )
+    return {
+        _OLD_HOLDERS.sub("adapters", key).replace(f"adapters.{name}.", "adapters."): value
+        for key, value in weights.items()
+    }
+
+
+def _modernised(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The configuration of a checkpoint, as the library itself reads those of its first versions."""
+    theirs = dict(description["config"])
+    if "version" not in description and "non_linearity" in theirs:
+        theirs["non_linearity"] = _OLD_NON_LINEARITIES.get(theirs["non_linearity"], theirs["non_linearity"])
+    if invertible := theirs.pop("invertible_adapter", None):
+        theirs["inv_adapter"] = invertible["block_type"]
+    # Task adapters said that they had invertible adapters, and had none.
+    if description.get("type") == "text_task" and not any("invertible" in key for key in weights):
+        theirs["inv_adapter"] = None
+    return theirs
+
+
+def _of_another_model(description: Mapping[str, Any], names: Names) -> list[str]:
+    config = names.base.config
+    return [
+        f"it is for {key}={description[key]!r}, the model has {getattr(config, key)!r}"
+        for key in ("model_type", "hidden_size")
+        if description.get(key) is not None and description[key] != getattr(config, key, description[key])
+    ]
+
+
+@torch.no_grad()
+def _fill(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    """Copies the weights into the parameters; what does not fit is named, and nothing copied then."""
+    found = {name: key for name in parameters for key in weights if f".{key}".endswith(f".{name}")}
+    problems = [f"it lacks {name}" for name in parameters if name not in found]
+    problems += [f"it has {key}, which the model lacks" for key in weights.keys() - set(found.values())]
+    problems += [
+        f"{key} has the shape {tuple(weights[key].shape)}, not {tuple(parameters[name].shape)}"
+        for name, key in found.items()
+        if weights[key].shape != parameters[name].shape
+    ]
+    if not problems:
+        for name, key in found.items():
+            parameters[name].copy_(weights[key])
+    return sorted(problems)
+
+
+def _refuse(where: str, problems: list[str]) -> None:
+    if problems:
+        raise ValueError(f"{where}: {'; '.join(problems)}")
