@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
+from .convolution import Convolution, TokenContext
+
 Activation = Callable[[Tensor], Tensor]
 
 # Names that AdapterHub's library has and transformers has not, or has under another name.
@@ -49,7 +51,9 @@ _DRAW: Mapping[str, Callable[[Tensor], None]] = MappingProxyType(
 INIT_METHODS: tuple[str, ...] = tuple(_DRAW)
 
 # What lies between the two maps, and the maps that each form has: all are `nn.Linear`, `up` from r, the others to r.
-FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType({"plain": ("down", "up"), "gated": ("down", "gate", "up")})
+FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"plain": ("down", "up"), "gated": ("down", "gate", "up"), "conv": ("down", "up")}
+)
 
 
 def build_maps(form: str, in_features: int, size: int, out_features: int, *, bias: bool) -> dict[str, nn.Linear]:
@@ -81,6 +85,7 @@ class Bottleneck:
         phi: the activation function.
         scale: the number `s`, or where its trained parameter is kept.
         dropout: probability of zeroing an element of `B(x)` in training.
+        conv: the convolution inside, and what it has to know of the batch.
         read: name of the tapped module whose input is `x`; None: the wrapped module's own.
     """
 
@@ -88,6 +93,7 @@ class Bottleneck:
     phi: Activation
     scale: float | Callable[[], Tensor]
     dropout: float = 0.0
+    conv: tuple[Convolution, TokenContext] | None = None
     read: str | None = None
 
     def __post_init__(self) -> None:
@@ -100,6 +106,9 @@ class Bottleneck:
         if x.dtype != weight.dtype:
             x = x.to(weight.dtype)
         hidden = F.linear(x, weight, self.down.bias)
+        if self.conv is not None:
+            kernels, context = self.conv
+            hidden = kernels.over_tokens(hidden, context, key=id(self))
         if self.gate is None:
             hidden = self.phi(hidden)
         else:

@@ -29,7 +29,10 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             output channel, starting at 1).
         use_bias: whether the maps have biases.
         bottleneck: what lies between the two maps: `"plain"` is the equation above, `"gated"` is
-            `s·(W_up (φ(W_gate x + b_gate) ⊙ (W_down x + b_down)) + b_up)` (GLU variants, Shazeer 2020).
+            `s·(W_up (φ(W_gate x + b_gate) ⊙ (W_down x + b_down)) + b_up)` (GLU variants, Shazeer 2020), `"conv"` is
+            `s·(W_up φ(c ⊛ (W_down x + b_down)) + b_up)`, a depth-wise convolution over tokens (ST-Adapter, Pan et al.
+            2022), causal in causal models.
+        kernel_size: taps of each kernel of `"conv"`; odd.
         init_weights: True starts as an exact no-op (`W_up` and the biases are zero); False starts visibly not as one
             (`W_up` is drawn as `W_down` is).
         init_method: how weights are drawn: `"kaiming"` (uniform, a=√5; He et al. 2021), `"bert"` (N(0, 0.02²);
@@ -56,7 +59,8 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
     dropout: float = field(default=0.0, metadata={"help": "dropout probability on B(x)"})
     scaling: float | str = field(default=1.0, metadata={"help": "s: a number, 'learned' or 'channel'"})
     use_bias: bool = field(default=True, metadata={"help": "whether the maps have biases"})
-    bottleneck: str = field(default="plain", metadata={"help": "'plain' or 'gated'"})
+    bottleneck: str = field(default="plain", metadata={"help": "'plain', 'gated' or 'conv'"})
+    kernel_size: int = field(default=3, metadata={"help": "taps of each kernel of bottleneck='conv'"})
     init_weights: bool = field(default=True, metadata={"help": "True: an exact no-op at the start"})
     init_method: str = field(default="kaiming", metadata={"help": "'kaiming', 'bert' or 'houlsby'"})
     target_modules: list[str] | str | None = field(
@@ -129,6 +133,12 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
                 for name in ("use_bias", "init_weights")
             ),
             choice("bottleneck", self.bottleneck, FORMS),
+            _unless(
+                _is_integer(self.kernel_size) and self.kernel_size > 0 and self.kernel_size % 2 == 1,
+                "kernel_size",
+                self.kernel_size,
+                "an odd number of tokens above 0",
+            ),
             choice("init_method", self.init_method, INIT_METHODS),
             *(
                 _bad_expression(name, getattr(self, name))

@@ -11,10 +11,11 @@ from torch import Tensor, nn
 
 from .bottleneck import Bottleneck, activation, build_maps, draw_maps
 from .config import BottleneckConfig
+from .convolution import Convolution, TokenContext
 from .placement import InputTap, Placement, adapt_output, remove_hooks
 from .registration import BaseTunerLayer
 
-MAPS = ("down", "gate", "up")
+PARTS = ("down", "gate", "conv", "up")
 BASE = "__base__"  # PEFT's name for "no adapter" in `adapter_names`
 
 Turn = str | Sequence[str]  # one adapter for the whole batch, or one for each of its rows
@@ -42,7 +43,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.bottlenecks: dict[str, Bottleneck] = {}
         self.taps: dict[str, InputTap] = {}
         self.row_adapters: Sequence[str] | None = None  # set while a call with `adapter_names` runs
-        for name in MAPS:
+        for name in PARTS:
             setattr(self, self.prefix + name, nn.ModuleDict())
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
         self.merged_adapters: list[str] = []
@@ -55,17 +56,30 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         super().__init_subclass__()
         if not hasattr(cls, "prefix"):
             return  # not yet a method's
-        cls.adapter_layer_names = tuple(cls.prefix + name for name in (*MAPS, "scaling"))
+        cls.adapter_layer_names = tuple(cls.prefix + name for name in (*PARTS, "scaling"))
         cls.other_param_names = ("bottlenecks",)
 
     def update_layer(
-        self, adapter_name: str, size: int, config: BottleneckConfig, tap: tuple[str, nn.Module] | None = None
+        self,
+        adapter_name: str,
+        size: int,
+        config: BottleneckConfig,
+        tap: tuple[str, nn.Module] | None = None,
+        context: TokenContext | None = None,
     ) -> None:
-        """Adds a bottleneck of this size, on the device and in the type of the base layer; `tap` is a read point."""
+        """Adds a bottleneck of this size, on the device and in the type of the base layer.
+
+        `tap` is a read point with its name, `context` what a convolution listens to.
+        """
         maps = build_maps(config.bottleneck, self.in_features, size, self.out_features, bias=config.use_bias)
         draw_maps(maps, method=config.init_method, no_op=config.init_weights)
+        parts: dict[str, nn.Module] = dict(maps)
+        conv = None if context is None else (Convolution(size, config.kernel_size), context)
+        if conv is not None:
+            conv[0].set_identity(conv[1].causal)
+            parts["conv"] = conv[0]
         device, dtype = _device_and_dtype(self.base_layer)
-        for name, linear in maps.items():
+        for name, linear in parts.items():
             on_meta = linear.weight.device.type == "meta"  # weights to be loaded: `low_cpu_mem_usage`
             self._part(name)[adapter_name] = linear if on_meta else linear.to(device=device, dtype=dtype)
         if isinstance(config.scaling, str):
@@ -81,6 +95,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             if isinstance(config.scaling, str)
             else float(config.scaling),
             dropout=config.dropout,
+            conv=conv,
             read=tap[0] if tap is not None else None,
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
@@ -95,6 +110,9 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """Takes back the hooks on other modules, before the base layer gets its place back."""
         while self.taps:
             self.taps.popitem()[1].remove()
+        for bottleneck in self.bottlenecks.values():
+            if bottleneck.conv is not None:
+                bottleneck.conv[1].remove()
         block = self.block[0]
         if block is not None:
             remove_hooks(block._forward_hooks, self)
@@ -143,6 +161,10 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             bottleneck = self.bottlenecks[turn]
             return bottleneck.add_to(y, inputs[bottleneck.read], training=self.training)
         names = _names_of_rows(turn, len(y))
+        if any(self.bottlenecks[name].conv is not None for name in set(names) & self.bottlenecks.keys()):
+            raise ValueError(
+                "adapter_names cannot be used with bottleneck='conv'; set one adapter for the whole batch."
+            )
         for name in sorted(set(names) & self.bottlenecks.keys()):
             rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=y.device)
             bottleneck = self.bottlenecks[name]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import BottleneckConfig, as_list
+from .convolution import context_of
 from .layer import BASE, BottleneckLayer
 from .placement import Placement, after, beside
 from .registration import AuxiliaryTrainingWrapper, BaseTuner, BaseTunerLayer, check_target_module_exists
@@ -94,7 +95,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
                 reads = writes
             layer = self.tuner_layer_cls(target, (reads, writes), placement, None if block is None else block[1])
             self._replace_module(parent, target_name, layer, target)
-        layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap)
+        context = context_of(self.model, current_key) if config.bottleneck == "conv" else None
+        layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap, context)
         if adapter_name not in self.active_adapters:
             layer.set_requires_grad(adapter_name, False)
 

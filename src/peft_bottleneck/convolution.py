@@ -1,0 +1,152 @@
+"""A depth-wise convolution over tokens inside the bottleneck: `B(x) = s·(W_up φ(c ⊛ (W_down x + b_down)) + b_up)`.
+
+`c ∈ R^{r×k}` has one kernel of `k` taps per channel, without a bias: `(c ⊛ z)_t = Σ_j c_j ⊙ z_{t+o-j}`, where `o` is 0
+in causal models (a token sees itself and the `k-1` before it) and `(k-1)/2` in others. Padded tokens count as zeros.
+It starts as the identity. After ST-Adapter (Pan et al. 2022, "Parameter-Efficient Image-to-Video Transfer Learning"),
+whose depth-wise convolution runs over space and time.
+
+What a convolution must know of the batch, the bottleneck's place does not show: which tokens are padding, and, in
+token-by-token generation, what came before. `TokenContext` listens to the calls of the stack of blocks around it. What
+came before is kept in the model's own cache, as one more layer, so that it is reordered, cropped and copied with it.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
+
+from .placement import remove_hooks
+
+# Their attention modules do not say that they are causal.
+_CAUSAL_STACKS = ("BloomModel", "CLIPTextModel", "CLIPTextTransformer")
+_INPUTS = ("input_ids", "inputs_embeds", "pixel_values", "input_features", "input_values", "hidden_states")
+
+
+class TokenContext:
+    """What the stack of blocks around a convolution was called with.
+
+    Attributes:
+        causal: whether tokens see only those before them.
+        batch: rows of the batch.
+        mask: `[batch, tokens]`, zero where padded, or None.
+        cache: the cache of keys and values that goes along, or None.
+    """
+
+    def __init__(self, stack: PreTrainedModel) -> None:
+        attentions = [module for module in stack.modules() if "Attention" in type(module).__name__]
+        self.causal = type(stack).__name__ in _CAUSAL_STACKS or any(
+            getattr(module, "is_causal", False) is True for module in attentions
+        )
+        self.signature = inspect.signature(type(stack).forward)
+        self.batch = 0
+        self.mask: Tensor | None = None
+        self.cache: Cache | None = None
+        stack.register_forward_pre_hook(self.listen, with_kwargs=True)
+        self.stack = (stack,)
+
+    def listen(
+        self, stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        given = self.signature.bind(stack, *args, **kwargs).arguments
+        given |= given.get("kwargs", {})
+        self.batch = next(len(given[name]) for name in _INPUTS if given.get(name) is not None)
+        self.mask = given.get("attention_mask")
+        if self.mask is not None and self.mask.dim() != 2:
+            raise ValueError(
+                f"bottleneck='conv' needs an attention mask of shape [batch, tokens], got {list(self.mask.shape)}"
+            )
+        cache = given.get("past_key_values")
+        recomputes = stack.training and any(
+            getattr(module, "gradient_checkpointing", False) for module in stack.modules()
+        )
+        wanted = given.get("use_cache", getattr(stack.config, "use_cache", False))
+        if (
+            cache is None
+            and wanted
+            and self.causal
+            and not recomputes
+            and "past_key_values" in self.signature.parameters
+        ):
+            # The stack would make one that is not to be seen from here.
+            cache = DynamicCache(config=stack.config)
+            if stack.config.is_encoder_decoder:
+                cache = EncoderDecoderCache(cache, DynamicCache(config=stack.config))
+            kwargs = kwargs | {"past_key_values": cache}
+        cache = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
+        self.cache = None if recomputes else cache
+        return args, kwargs
+
+    def remove(self) -> None:
+        remove_hooks(self.stack[0]._forward_pre_hooks, self)
+
+    def remembered(self, key: object, z: Tensor) -> Tensor:
+        """`z` with what came before it under this key: `[batch, all tokens, r]`."""
+        cache = self.cache
+        if cache is None:
+            return z
+        if not hasattr(cache, "bottleneck_layers"):
+            while getattr(cache, "layer_class_to_replicate", None) and len(cache.layers) < _depth(
+                self.stack[0].config
+            ):
+                cache.layers.append(cache.layer_class_to_replicate())  # the model's own come first
+            cache.bottleneck_layers = {}
+        layer = cache.bottleneck_layers.get(key)
+        if layer is None:
+            layer = cache.bottleneck_layers[key] = DynamicLayer()
+            cache.layers.append(layer)
+        keys: Tensor = layer.update(z.unsqueeze(1), z.unsqueeze(1)[..., :0])[0]
+        return keys.squeeze(1)
+
+
+class Convolution(nn.Conv1d):
+    """The kernels `c`: `[batch, tokens, r]` to the same; starts as the identity unless drawn."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__(size, size, width, groups=size, bias=False)
+
+    @torch.no_grad()
+    def set_identity(self, causal: bool) -> None:
+        width = self.kernel_size[0]
+        self.weight.zero_()
+        self.weight[:, 0, width - 1 if causal else width // 2] = 1.0
+
+    def over_tokens(self, z: Tensor, context: TokenContext, key: object) -> Tensor:
+        """`c ⊛ z`; some models flatten `[batch, tokens, r]` to `[batch·tokens, r]` around the FFN."""
+        tokens = z.reshape(context.batch, -1, z.shape[-1])
+        count, width = tokens.shape[1], self.kernel_size[0]
+        if context.mask is not None:
+            tokens = tokens * context.mask[:, -count:, None].to(tokens.dtype)
+        if context.causal:
+            tokens = context.remembered(key, tokens)[:, -(count + width - 1) :]
+        before = count + width - 1 - tokens.shape[1] if context.causal else width // 2
+        padded = F.pad(tokens, (0, 0, before, 0 if context.causal else width // 2))
+        return F.conv1d(padded.transpose(1, 2), self.weight, groups=self.groups).transpose(1, 2).reshape(z.shape)
+
+
+def context_of(model: nn.Module, key: str) -> TokenContext:
+    """The context of the stack of blocks that contains the module of this name; one per stack.
+
+    Raises:
+        ValueError: no transformers model contains it.
+    """
+    names = key.split(".")
+    for length in range(len(names), -1, -1):
+        stack = model.get_submodule(".".join(names[:length]))
+        if isinstance(stack, PreTrainedModel):
+            for hook in stack._forward_pre_hooks.values():
+                owner = getattr(hook, "__self__", None)
+                if isinstance(owner, TokenContext):
+                    return owner
+            return TokenContext(stack)
+    raise ValueError(f"bottleneck='conv' needs a transformers model around {key!r}, which tells it what is padding.")
+
+
+def _depth(config: Any) -> int:
+    depth: int = config.get_text_config(decoder=True).num_hidden_layers
+    return depth
