@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
+
+MOST_CHOICES = 15  # that an error lists
 
 
 class UserError(Exception):
@@ -21,10 +24,14 @@ class UserError(Exception):
         return cls(*dict.fromkeys(message for error in errors for message in error.messages))
 
 
-def suggest(word: str, choices: Iterable[str]) -> str:
-    """The end of an error about the unknown `word`: the nearest of `choices`, or all of them if none is near."""
-    from difflib import get_close_matches
+def suggest(word: str, choices: Iterable[str], prefix: str = "") -> str:
+    """The end of an error about the unknown `word`: the nearest of `choices`, or, if none is near, what there is.
 
-    choices = sorted(choices)
-    near = get_close_matches(word, choices, n=1, cutoff=0.6)
-    return f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(choices)}"
+    `prefix` says where the nearest one stands: `training.`.
+    """
+    choices = list(choices)
+    if near := get_close_matches(word, choices, n=1, cutoff=0.6):
+        return f"did you mean '{prefix}{near[0]}'?"
+    if len(choices) <= MOST_CHOICES:
+        return f"choose from {', '.join(choices)}"
+    return f"nearest of {len(choices)} choices: {', '.join(get_close_matches(word, choices, n=5, cutoff=0.0))}"

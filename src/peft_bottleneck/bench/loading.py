@@ -1,0 +1,154 @@
+"""Models and tokenizers: from the hub, a directory, or a file that an installed Python package carries."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .kinds import Kind
+
+# Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
+LONGEST_INPUT = 512
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model as a configuration names it: `ORG/NAME` or `ORG/NAME@REVISION`, a directory, or `package:NAME/PATH`.
+
+    Constructing one reads its configuration and tokenizer, not its weights.
+    """
+
+    name: str
+    path: str
+    revision: str | None
+
+    @classmethod
+    def named(cls, name: str) -> BaseModel:
+        """Finds where the model lies.
+
+        Raises:
+            UserError: a package that is not installed, a directory without a model, or an id that cannot be had.
+        """
+        if name.startswith("package:"):
+            found = cls(name, str(_inside_package(name)), None)
+        elif Path(name).expanduser().is_dir():
+            found = cls(name, str(Path(name).expanduser()), None)
+        elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name):
+            path, _, revision = name.partition("@")
+            found = cls(name, path, revision or None)
+        else:
+            raise UserError(f"model '{name}': no such directory")
+        _ = found.config, found.tokenizer
+        if found.is_local and not any(file.suffix in WEIGHT_SUFFIXES for file in Path(found.path).iterdir()):
+            raise UserError(f"model '{name}': no weights: no {' or '.join(WEIGHT_SUFFIXES)} file in the directory")
+        return found
+
+    @property
+    def slug(self) -> str:
+        """A short name for paths and tables: the package, the last part of the directory, or the hub id."""
+        if self.name.startswith("package:"):
+            return self.name.removeprefix("package:").split("/")[0]
+        if self.is_local:
+            return re.sub(r"[^\w.-]", "_", Path(self.path).resolve().name)
+        return self.name.replace("/", "--")
+
+    @property
+    def is_local(self) -> bool:
+        return Path(self.path).is_dir()
+
+    @cached_property
+    def config(self) -> Any:
+        from transformers import AutoConfig
+
+        with self._one_line_errors("configuration"):
+            return AutoConfig.from_pretrained(self.path, revision=self.revision)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        with self._one_line_errors("tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token  # decoder-only models were trained without padding
+        return tokenizer
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What fixes the weights: the hub's commit, or a hash of the configuration and of samples of each weight file.
+
+        A sample is the file's size and three stretches of 1 MiB (head, middle, tail): reading all of a large model
+        would take longer than many a run.
+        """
+        if not self.is_local:
+            return {"name": self.path, "revision": getattr(self.config, "_commit_hash", None) or self.revision}
+        digest = hashlib.sha256((Path(self.path) / "config.json").read_bytes())
+        for file in sorted(Path(self.path).iterdir()):
+            if file.suffix in WEIGHT_SUFFIXES:
+                size = file.stat().st_size
+                digest.update(f"{file.name} {size}".encode())
+                with file.open("rb") as stream:
+                    for start in (0, size // 2, max(0, size - 2**20)):
+                        stream.seek(start)
+                        digest.update(stream.read(2**20))
+        return {"name": self.slug, "sha256": digest.hexdigest()}
+
+    @property
+    def max_length(self) -> int:
+        """The longest input in tokens: what tokenizer and positions allow, at most `LONGEST_INPUT`."""
+        positions = getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        return int(min(self.tokenizer.model_max_length, positions or LONGEST_INPUT, LONGEST_INPUT))
+
+    def load(self, kind: Kind, options: Mapping[str, Any]) -> Any:
+        """The model with a fresh head for `kind`, in float32 where the checkpoint has no other type."""
+        import transformers
+
+        auto_class = getattr(transformers, kind.auto_class)
+        with self._one_line_errors("weights"):
+            model = auto_class.from_pretrained(self.path, revision=self.revision, dtype="auto", **options)
+        if model.config.pad_token_id is None:
+            model.config.pad_token_id = self.tokenizer.pad_token_id
+        return model
+
+    def skeleton(self, kind: Kind) -> Any:
+        """The model for `kind` as its configuration describes it, made on the current device, with no weights read."""
+        import transformers
+
+        return getattr(transformers, kind.auto_class).from_config(copy.deepcopy(self.config))
+
+    @contextmanager
+    def _one_line_errors(self, part: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(f"model '{self.name}': no {part}: {first_line}") from error
+
+
+def _inside_package(name: str) -> Path:
+    package, _, inside = name.removeprefix("package:").partition("/")
+    try:
+        spec = find_spec(package)  # found, not imported: such packages may import a framework of their own
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"model '{name}': the Python package '{package}' is not installed; "
+            f"try `pip install {package.replace('_', '-')}`"
+        )
+    path = Path(next(iter(spec.submodule_search_locations)), inside)
+    if not path.is_dir():
+        raise UserError(f"model '{name}': the package has no directory '{inside}'")
+    return path

@@ -1,0 +1,173 @@
+"""The runs of a grid, each checked before any of them starts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eval_tasks import Task
+
+from . import metrics
+from .configuration import Configuration, MethodChoice
+from .data import SPLITS, Data, load_data
+from .errors import UserError
+from .kinds import KINDS, Kind
+from .loading import BaseModel
+from .methods import METHODS, check_fit
+from .training_options import score_relevant
+
+# Goes into every run's hash: raised when a change of this harness changes scores.
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One task × method × model × seed, fixed by its resolved configuration."""
+
+    task: Task
+    data: Data
+    metric: Any  # metrics.Metric or metrics.HubMetric
+    model: BaseModel
+    method: MethodChoice
+    seed: int
+    training: Mapping[str, Any]
+    limits: Mapping[str, int]
+    max_length: int
+    results: Path
+    adapters: Path
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.task.kind]
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Everything that was asked for, defaults filled in."""
+        return {
+            "protocol": PROTOCOL,
+            "task": self.task.name,
+            "kind": self.task.kind,
+            "data": dict(self.data.identity),
+            "columns": dict(self.task.columns),
+            "labels": list(self.data.labels),
+            "metric": {"name": self.metric.name, **self.metric.options},
+            "model": dict(self.model.identity),
+            "method": self.method.name,
+            "options": dict(self.method.options),
+            "seed": self.seed,
+            "limits": dict(self.limits),
+            "max_length": self.max_length,
+            "training": {key: self.training[key] for key in sorted(self.training)},
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """Of what decides the score: equal for two runs that must give the same one on the same machine."""
+        decisive = {**self.configuration, "training": score_relevant(self.training)}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
+
+    @property
+    def place(self) -> Path:
+        """Where the run belongs below `results` and `adapters`."""
+        return Path(self.task.name, self.model.slug, self.method.label, f"seed{self.seed}-{self.hash}")
+
+    @property
+    def record_path(self) -> Path:
+        return (self.results / self.place).with_suffix(".json")
+
+    @property
+    def adapter_path(self) -> Path:
+        return self.adapters / self.place
+
+    @property
+    def data_record(self) -> dict[str, Any]:
+        """The data as the record describes them."""
+        identity = self.data.identity
+        hub = "hub" in identity
+        files = ", ".join(identity[split]["file"] for split in SPLITS if not hub)
+        return {
+            "source": identity["hub"] if hub else self.task.source or files,
+            "revision": identity["revision"] if hub else None,
+            "sha256": None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+            "licence": self.task.licence or None,
+            "counts": self.data.counts,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.task.name} · {self.method.label} · {self.model.slug} · seed {self.seed}"
+
+
+def plan(configuration: Configuration) -> list[Run]:
+    """All runs of the grid, in the order tasks, models, methods, seeds.
+
+    Reads all data, and tries every method on every model (without weights), so that nothing a user can mend is left
+    to be found hours later.
+
+    Raises:
+        UserError: one message for everything that is wrong.
+    """
+    errors: list[UserError] = []
+
+    def attempt(action: Any, *arguments: Any) -> Any:
+        try:
+            return action(*arguments)
+        except UserError as error:
+            errors.append(error)
+            return None
+
+    models = [model for name in configuration.models if (model := attempt(BaseModel.named, name))]
+    runs = []
+    for task in configuration.tasks:
+        data = attempt(load_data, task, KINDS[task.kind], configuration.limits)
+        metric = attempt(_metric, task)
+        for model in models:
+            attempt(_check_model, task, model, configuration)
+            if data is not None and metric is not None:
+                runs += _runs_of(configuration, task, data, metric, model)
+    if errors:
+        raise UserError.collect(errors)
+    return runs
+
+
+def _metric(task: Task) -> Any:
+    options = {"main": task.main_metric} if task.main_metric else {}
+    try:
+        return metrics.load(KINDS[task.kind].metric, **options)
+    except UserError as error:
+        raise UserError(*(f"task '{task.name}': {message}" for message in error.messages)) from error
+
+
+def _check_model(task: Task, model: BaseModel, configuration: Configuration) -> None:
+    kind = KINDS[task.kind]
+    kind.check_model(model.name, model.config)
+    for method in configuration.methods:
+        check_fit(model, method.name, method.options, kind)
+
+
+def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, model: BaseModel) -> list[Run]:
+    return [
+        Run(
+            task=task,
+            data=data,
+            metric=metric,
+            model=model,
+            method=method,
+            seed=seed,
+            training={
+                "learning_rate": METHODS[method.name].learning_rate,
+                **configuration.training,
+                **method.training,
+            },
+            limits=configuration.limits,
+            max_length=min(configuration.max_length or model.max_length, model.max_length),
+            results=configuration.results,
+            adapters=configuration.adapters,
+        )
+        for method in configuration.methods
+        for seed in configuration.seeds
+    ]

@@ -1,0 +1,31 @@
+"""Keeps the libraries from talking about what a user of the command line neither did nor can mend."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+
+LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "evaluate", "huggingface_hub", "peft", "torch", "transformers")
+
+
+def quiet() -> None:
+    """Silences progress bars, load reports, deprecations and hints of the libraries; their errors still show.
+
+    To be called before any of them is imported: some speak while they are.
+    """
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
+    for library in LIBRARIES:
+        logging.getLogger(library).setLevel(logging.ERROR)
+        warnings.filterwarnings("ignore", module=rf"{library}(\.|$)")
+
+
+def quiet_bars() -> None:
+    """Switches off the progress bars that only a call can; imports transformers and datasets."""
+    import datasets
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    datasets.disable_progress_bars()

@@ -1,0 +1,162 @@
+"""The command as a user meets it: what it prints, and what it answers to wrong input."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny_task import sentences, write_rows
+
+from peft_bottleneck.bench.cli import main
+
+Configure = Callable[..., Path]
+COMMAND = [sys.executable, "-m", "peft_bottleneck.bench.cli"]
+
+
+def test_a_run_ends_with_a_ranked_table(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    path = configure(methods=["houlsby", "head_only"])
+    assert main(["run", str(path), "seeds=[0, 1]"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "[4/4] words · head_only · tiny_bert · seed 1: accuracy 0." in out
+    table = out[out.index("[4/4]") :]
+    for word in ("words · tiny_bert", "houlsby", "head_only", "accuracy ± std", "4 records below"):
+        assert word in table
+
+
+def test_a_failed_run_gives_exit_code_1(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    path = configure(methods=["head_only"])
+    assert main(["run", str(path), "training.learning_rate=1e30"]) == 1
+    assert "failed: RunError: the training loss is nan" in capsys.readouterr().out
+
+
+def broken_json(files: dict[str, str]) -> str:
+    Path(files["train"]).write_text('{"text": "good", "label": "positive"}\n{"text": \n')
+    return f"{files['train']}, line 2: not valid JSON: Expecting value at column 10"
+
+
+def unknown_label(files: dict[str, str]) -> str:
+    write_rows(Path(files["test"]), [*sentences(2), {"text": "so so", "label": "neutral"}])
+    return f"{files['test']}, line 3: unknown label 'neutral', known are 'negative', 'positive'"
+
+
+def empty_split(files: dict[str, str]) -> str:
+    Path(files["validation"]).write_text("")
+    return f"{files['validation']}: the file has no rows"
+
+
+def missing_file(files: dict[str, str]) -> str:
+    Path(files["test"]).unlink()
+    return f"{files['test']}: no such file"
+
+
+def missing_column(files: dict[str, str]) -> str:
+    write_rows(Path(files["validation"]), [{"sentence": "good", "label": "positive"}])
+    return (
+        f"{files['validation']}, line 1: no column 'text' (classification needs it), the row has 'sentence', 'label'"
+    )
+
+
+@pytest.mark.parametrize("spoil", [broken_json, unknown_label, empty_split, missing_file, missing_column])
+def test_wrong_data_is_one_line_and_exit_code_2(
+    configure: Configure,
+    files: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[dict[str, str]], str],
+) -> None:
+    path = configure()
+    message = spoil(files)
+    assert main(["run", str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    (line,) = err.splitlines()
+    assert line.startswith("error: ")
+    assert message in line
+    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "results-adapters").exists()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["trainig.learning_rate=1"], "{file}: unknown key 'trainig': did you mean 'training'?"),
+        (["training.learning_rat=1"], "{file}: training.learning_rat: unknown field: did you mean 'learning_rate'?"),
+        (["methods=[houlsbi]"], "{file}: unknown method 'houlsbi': did you mean 'houlsby'?"),
+        (["tasks=[tiny_sentimant]"], "{file}: unknown task 'tiny_sentimant': did you mean 'tiny_sentiment'?"),
+        (["model=/no/model"], "model '/no/model': no such directory"),
+        (["nonsense"], "override 'nonsense': expected key=value, such as training.learning_rate=3e-4"),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_exit_code_2(
+    configure: Configure,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
+    message: str,
+) -> None:
+    path = configure()
+    assert main(["run", str(path), *overrides]) == 2
+    assert capsys.readouterr().err == f"error: {message.format(file=path)}\n"
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_missing_configuration_is_one_line_without_a_traceback(tmp_path: Path) -> None:
+    done = subprocess.run([*COMMAND, "run", str(tmp_path / "no.yaml")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == f"error: {tmp_path}/no.yaml: no such file"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGINT to send")
+def test_an_interrupted_run_says_so_in_one_line(configure: Configure, tmp_path: Path) -> None:
+    path = configure(methods=["head_only"], seeds=list(range(40)))
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [*COMMAND, "run", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "results").rglob("*.json")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted: what is finished stays; the same command goes on from there"
+    assert "Traceback" not in err
+    assert not list((tmp_path / "results-adapters").rglob("*.partial"))
+
+
+def test_reading_the_arguments_imports_nothing_heavy() -> None:
+    """The module is loaded by itself: the package around it registers with PEFT and so imports it."""
+    code = (
+        "import sys, types\n"
+        "from importlib.machinery import PathFinder\n"
+        "spec = PathFinder.find_spec('peft_bottleneck', sys.path)\n"
+        "package = types.ModuleType('peft_bottleneck')\n"
+        "package.__path__ = list(spec.submodule_search_locations)\n"
+        "sys.modules['peft_bottleneck'] = package\n"
+        "from peft_bottleneck.bench.cli import main\n"
+        "try:\n"
+        "    main(['--help'])\n"
+        "finally:\n"
+        "    assert not {'torch', 'transformers', 'datasets', 'numpy'} & sys.modules.keys()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "peft-bottleneck run configs/quickstart.yaml" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [[], ["rum"], ["run"]])
+def test_a_command_that_there_is_not_gives_usage_and_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert "usage: peft-bottleneck" in capsys.readouterr().err

@@ -1,0 +1,105 @@
+"""A grid: what is finished is skipped, what fails is recorded, what is killed is lost alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from peft_bottleneck.bench import records
+from peft_bottleneck.bench.configuration import load_configuration
+from peft_bottleneck.bench.grid import run_grid
+from peft_bottleneck.bench.plan import Run, plan
+
+Configure = Callable[..., Path]
+
+
+def runs_of(path: Path, *overrides: str) -> list[Run]:
+    return plan(load_configuration(path, overrides))
+
+
+def files_below(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_start_skips_what_is_finished(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = configure(methods=["head_only", "lora"])
+    first = run_grid(runs_of(path))
+    assert [record["method"] for record in first.records.values()] == ["head_only", "lora"]
+    before = files_below(tmp_path)
+    capsys.readouterr()
+    second = run_grid(runs_of(path))
+    assert second.records == first.records
+    assert files_below(tmp_path) == before
+    assert capsys.readouterr().out == "2 of 2 runs are finished already and are skipped\n"
+
+
+def test_only_what_is_missing_is_run(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    path = configure(methods=["head_only"], seeds=[0, 1, 2])
+    runs = runs_of(path)
+    run_grid(runs[:1])
+    runs[1].record_path.write_text('{"schema_version": 1, "stat')  # not a record: as good as none
+    capsys.readouterr()
+    outcome = run_grid(runs)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "1 of 3 runs are finished already and are skipped"
+    assert [line.split(":")[0] for line in lines[1:]] == [
+        "[1/2] words · head_only · tiny_bert · seed 1",
+        "[2/2] words · head_only · tiny_bert · seed 2",
+    ]
+    assert len(outcome.records) == 3
+    assert outcome.failed == 0
+
+
+def test_a_failed_run_is_recorded_and_the_grid_goes_on(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = configure(methods=["houlsby", "head_only"])
+    ruined = runs_of(path, "methods=[{method: houlsby, training: {learning_rate: 1.0e+30}}, head_only]")
+    outcome = run_grid(ruined)
+    assert [record["status"] for record in outcome.records.values()] == ["failed", "finished"]
+    assert outcome.failed == 1
+    reason = records.read(ruined[0].record_path)["reason"]
+    assert reason.startswith("RunError: the training loss is nan at step ")
+    assert f"[1/2] {ruined[0]}: failed: {reason}; " in capsys.readouterr().out
+    assert {file.parts[-3] for file in files_below(tmp_path / "results-adapters")} == {"head_only"}
+
+
+def test_a_failed_run_is_tried_again(configure: Configure) -> None:
+    (run,) = runs_of(configure(methods=["head_only"]))
+    from peft_bottleneck.bench.run import failed
+
+    failed(run, "MachineError: unplugged")
+    assert run_grid([run]).failed == 0
+    assert records.read(run.record_path)["status"] == "finished"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_a_killed_grid_loses_at_most_the_run_in_progress(configure: Configure, tmp_path: Path) -> None:
+    path = configure(methods=["head_only"], seeds=list(range(40)))
+    results = tmp_path / "results"
+    command = [sys.executable, "-m", "peft_bottleneck.bench.cli", "run", str(path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 120
+    while len(list(results.rglob("*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    found, warnings = records.read_all(results)
+    assert 2 <= len(found) < 40
+    assert warnings == []
+    assert {record["status"] for record in found.values()} == {"finished"}
+    runs = runs_of(path)[: len(found) + 1]
+    kept = {path: path.stat().st_mtime_ns for path in found}
+    assert run_grid(runs).failed == 0
+    assert {path: path.stat().st_mtime_ns for path in found} == kept
+    assert len(records.read_all(results)[0]) == len(found) + 1
+    assert not list((tmp_path / "results-adapters").rglob("*.partial"))

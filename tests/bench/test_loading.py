@@ -1,0 +1,111 @@
+"""Models by hub id, directory or installed package."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_task import save_model
+from transformers import PreTrainedTokenizerFast
+
+from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck.bench.kinds import KINDS
+from peft_bottleneck.bench.loading import BaseModel
+
+CLASSIFICATION = KINDS["classification"]
+
+
+def error_of(name: str) -> str:
+    with pytest.raises(UserError) as error:
+        BaseModel.named(name)
+    (message,) = error.value.messages
+    assert "\n" not in message
+    return message
+
+
+def test_a_directory(bert: Path) -> None:
+    model = BaseModel.named(str(bert))
+    assert (model.slug, model.config.model_type, model.max_length) == ("tiny_bert", "bert", 64)
+    loaded = model.load(CLASSIFICATION, CLASSIFICATION.model_options(["a", "b", "c"]))
+    assert loaded.classifier.out_features == 3
+    assert loaded.config.id2label == {0: "a", 1: "b", 2: "c"}
+
+
+def test_a_package_is_found_without_importing_it(tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "carries_a_model"
+    shutil.copytree(bert, package / "inside" / "model")
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    model = BaseModel.named("package:carries_a_model/inside/model")
+    assert model.slug == "carries_a_model"
+    assert model.config.hidden_size == 32
+    assert "carries_a_model" not in sys.modules
+
+
+def test_a_hub_id_with_a_revision() -> None:
+    model = BaseModel("org/name@v1", "org/name", "v1")
+    assert model.slug == "org--name@v1"
+
+
+def test_the_identity_follows_the_weights_and_not_the_place(tmp_path: Path, bert: Path) -> None:
+    copy = tmp_path / bert.name
+    shutil.copytree(bert, copy)
+    first, second = BaseModel.named(str(bert)), BaseModel.named(str(copy))
+    assert first.identity == second.identity
+    trained = second.load(CLASSIFICATION, {})
+    with torch.no_grad():
+        trained.bert.encoder.layer[0].output.dense.bias += 1
+    trained.bert.save_pretrained(copy)
+    assert BaseModel.named(str(copy)).identity != first.identity
+
+
+def test_a_model_without_a_padding_token_pads_with_its_end_token(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    folder = save_model("gpt2", tmp_path / "tiny_gpt2", tokenizer, n_embd=32, n_layer=2, n_head=2)
+    stripped = PreTrainedTokenizerFast(tokenizer_object=tokenizer.backend_tokenizer, eos_token="[SEP]")
+    stripped.save_pretrained(folder)
+    model = BaseModel.named(str(folder))
+    assert model.tokenizer.pad_token == "[SEP]"
+    loaded = model.load(CLASSIFICATION, CLASSIFICATION.model_options(["a", "b"]))
+    assert loaded.config.pad_token_id == tokenizer.sep_token_id
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("/no/such/place", "model '/no/such/place': no such directory"),
+        (
+            "package:no_such_package/model",
+            "model 'package:no_such_package/model': the Python package 'no_such_package' is not installed; "
+            "try `pip install no-such-package`",
+        ),
+        ("package:peft/nothing", "model 'package:peft/nothing': the package has no directory 'nothing'"),
+        ("nobody/nothing", "model 'nobody/nothing': no configuration: "),
+    ],
+)
+def test_a_model_that_cannot_be_had_is_named(name: str, message: str) -> None:
+    assert error_of(name).startswith(message)
+
+
+def test_an_empty_directory_and_one_without_weights(tmp_path: Path, bert: Path) -> None:
+    assert error_of(str(tmp_path)).startswith(f"model '{tmp_path}': no configuration: ")
+    copy = tmp_path / "copy"
+    shutil.copytree(bert, copy)
+    (copy / "model.safetensors").unlink()
+    assert error_of(str(copy)) == f"model '{copy}': no weights: no .safetensors or .bin file in the directory"
+
+
+def test_a_model_that_does_not_fit_the_kind(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    sizes = dict(hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64, image_size=16)
+    folder = save_model("vit", tmp_path / "tiny_vit", tokenizer, patch_size=4, **sizes)
+    model = BaseModel.named(str(folder))
+    with pytest.raises(UserError) as error:
+        CLASSIFICATION.check_model(model.name, model.config)
+    assert error.value.messages == (
+        f"model '{folder}' does not fit classification: "
+        "transformers has no AutoModelForSequenceClassification for its architecture 'vit'",
+    )

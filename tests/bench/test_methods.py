@@ -1,0 +1,123 @@
+"""What each method opens to training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification
+
+from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck.bench.kinds import KINDS
+from peft_bottleneck.bench.loading import BaseModel
+from peft_bottleneck.bench.methods import (
+    METHODS,
+    check_fit,
+    check_method,
+    count_parameters,
+    head_modules,
+    make_trainable,
+)
+
+CLASSIFICATION = KINDS["classification"]
+HEAD = 32 * 32 + 32 + 32 * 2 + 2  # pooler and classifier of the tiny BERT
+
+
+def load(bert: Path) -> AutoModelForSequenceClassification:
+    torch.manual_seed(0)
+    return BaseModel.named(str(bert)).load(CLASSIFICATION, CLASSIFICATION.model_options(["a", "b"]))
+
+
+def head_of(name: str) -> str | None:
+    """The part of a parameter's name that says where in the head it is, whatever wraps it."""
+    name = name.replace("modules_to_save.default.", "")
+    return next((name[name.index(part) :] for part in ("pooler.", "classifier.") if part in name), None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_the_same_head_from_the_same_start(bert: Path, method: str) -> None:
+    before = {head_of(name): parameter.clone() for name, parameter in load(bert).named_parameters() if head_of(name)}
+    model = make_trainable(load(bert), method, {}, CLASSIFICATION)
+    head = {
+        head_of(name): parameter
+        for name, parameter in model.named_parameters()
+        if head_of(name) and parameter.requires_grad
+    }
+    assert sum(parameter.numel() for parameter in head.values()) == HEAD
+    assert head.keys() == before.keys()
+    assert all(torch.equal(head[name], before[name]) for name in before)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_nothing_of_the_base_is_trained(bert: Path, method: str) -> None:
+    base = {id(parameter) for parameter in load(bert).parameters()}
+    model = load(bert)
+    base = {id(p) for name, p in model.named_parameters() if not head_of(name)}
+    trained = make_trainable(model, method, {}, CLASSIFICATION)
+    assert not any(parameter.requires_grad for parameter in trained.parameters() if id(parameter) in base)
+
+
+def test_the_head_is_counted_once(bert: Path) -> None:
+    plain = sum(parameter.numel() for parameter in load(bert).parameters())
+    assert count_parameters(make_trainable(load(bert), "head_only", {}, CLASSIFICATION)) == (HEAD, plain)
+    trainable, total = count_parameters(make_trainable(load(bert), "houlsby", {"bottleneck_size": 4}, CLASSIFICATION))
+    bottlenecks = 2 * 2 * (2 * 32 * 4 + 4 + 32)  # two in each of two blocks
+    assert (trainable, total) == (HEAD + bottlenecks, plain + bottlenecks)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_fit_is_checked_and_counted_without_weights(bert: Path, method: str) -> None:
+    model = BaseModel.named(str(bert))
+    expected = count_parameters(make_trainable(load(bert), method, {}, CLASSIFICATION))
+    assert check_fit(model, method, {}, CLASSIFICATION) == expected
+
+
+def test_a_method_that_finds_nothing_to_adapt_says_so(bert: Path) -> None:
+    with pytest.raises(UserError) as error:
+        check_fit(BaseModel.named(str(bert)), "lora", {"target_modules": ["nothing"]}, CLASSIFICATION)
+    (message,) = error.value.messages
+    assert message.startswith("method 'lora' does not fit models of type 'bert': ")
+    assert "No modules were targeted for adaptation" in message
+
+
+def test_options_reach_the_configuration(bert: Path) -> None:
+    model = make_trainable(load(bert), "lora", {"r": 2, "modules_to_save": ["embeddings.LayerNorm"]}, CLASSIFICATION)
+    assert model.peft_config["default"].r == 2
+    trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert any("embeddings.LayerNorm" in name for name in trained)
+    assert any("classifier" in name for name in trained)
+
+
+def test_the_head_of_other_families() -> None:
+    from transformers import AutoConfig
+
+    sizes = dict(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
+    expected = {
+        "roberta": ["classifier"],
+        "distilbert": ["pre_classifier", "classifier"],
+        "llama": ["score"],
+        "t5": ["classification_head"],
+        "deberta-v2": ["pooler", "classifier"],
+    }
+    for model_type, heads in expected.items():
+        changes = {"dim": 8, "hidden_dim": 8, "n_heads": 2} if model_type == "distilbert" else {}
+        config = AutoConfig.for_model(model_type, **sizes, **changes, pad_token_id=0)
+        with torch.device("meta"):
+            assert head_modules(AutoModelForSequenceClassification.from_config(config)) == heads
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "message"),
+    [
+        ("lorra", {}, "unknown method 'lorra': did you mean 'lora'?"),
+        ("lora", {"lora_alfa": 1}, "method 'lora': unknown option 'lora_alfa': did you mean 'lora_alpha'?"),
+        ("lora", {"task_type": "X"}, "method 'lora': unknown option 'task_type': "),
+        ("head_only", {"r": 1}, "method 'head_only' has no options, found 'r'"),
+        ("houlsby", {"reduction_factor": -1}, "method 'houlsby': HoulsbyConfig: reduction_factor must be "),
+    ],
+)
+def test_wrong_options_are_refused(method: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError) as error:
+        check_method(method, options)
+    assert error.value.messages[0].startswith(message)

