@@ -85,7 +85,7 @@ class FeedForward:
         """Why a bottleneck cannot be folded here, with what to set instead; None if it can."""
         wanted = "gated" if self.gated else "plain"
         weights = [linear.weight for linear in (*self.inputs, self.output)]
-        if not all(isinstance(weight, Tensor) and weight.is_floating_point() for weight in weights):
+        if not all(_is_full_precision(weight) for weight in weights):
             return f"the FFN of {self.name} is quantised; load the base model in full precision to fold"
         if bottleneck != wanted:
             return f"the FFN of {self.name} is {wanted}, the bottleneck {bottleneck}; set bottleneck={wanted!r}"
@@ -205,9 +205,13 @@ def _base(module: Any) -> Any:
 
 
 def _sizes(linear: Any) -> tuple[int, int]:
-    """What a linear map reads and writes."""
-    rows, columns = linear.weight.shape
-    return (rows, columns) if isinstance(linear, Conv1D) else (columns, rows)
+    """What a linear map reads and writes; the weight of a 4-bit one has another shape."""
+    return tuple(linear.weight.shape) if isinstance(linear, Conv1D) else (linear.in_features, linear.out_features)
+
+
+def _is_full_precision(weight: Any) -> bool:
+    """4-bit weights may be stored in a floating-point type, which FSDP needs."""
+    return isinstance(weight, Tensor) and weight.is_floating_point() and not hasattr(weight, "quant_state")
 
 
 def _weight(linear: Any) -> Tensor:
@@ -239,8 +243,8 @@ def _assign(linear: Any, weight: Tensor, bias: Tensor) -> None:
 
 
 def _tell_sizes(linear: Any) -> None:
-    reads, writes = _sizes(linear)
+    rows, columns = linear.weight.shape
     if isinstance(linear, Conv1D):
-        linear.nx, linear.nf = reads, writes
+        linear.nx, linear.nf = rows, columns
     else:
-        linear.in_features, linear.out_features = reads, writes
+        linear.in_features, linear.out_features = columns, rows

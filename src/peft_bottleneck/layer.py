@@ -203,10 +203,9 @@ def _parameters(part: nn.Module | nn.Parameter) -> list[Tensor]:
 
 
 def _device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dtype | None]:
-    """Where a module computes and in which type: a 4-bit layer's weights are stored in another."""
-    first = None
-    for parameter in module.parameters():
-        if parameter.is_floating_point():
-            return parameter.device, parameter.dtype
-        first = parameter if first is None else first
-    return (None if first is None else first.device), getattr(module, "compute_dtype", None)
+    """Where a module computes and in which type: 4-bit layers name it, and store their weights in another."""
+    parameters = sorted(module.parameters(), key=lambda parameter: not parameter.is_floating_point())
+    types = [getattr(part, "compute_dtype", None) for part in module.modules()]
+    types += [parameter.dtype for parameter in parameters if parameter.is_floating_point()]
+    dtype = next((dtype for dtype in types if isinstance(dtype, torch.dtype)), None)
+    return (parameters[0].device if parameters else None), dtype

@@ -17,6 +17,7 @@ from .config import BottleneckConfig, as_list
 from .convolution import context_of
 from .layer import BASE, BottleneckLayer
 from .placement import Placement, after, beside
+from .quantization import keep_differentiable
 from .registration import AuxiliaryTrainingWrapper, BaseTuner, BaseTunerLayer, check_target_module_exists
 from .sites import Family, Site, family_of
 from .structure import family_from_structure, feature_sizes
@@ -42,6 +43,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         return after
 
     def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
+        if not config.inference_mode:
+            keep_differentiable(self.model)
         if config.target_modules is None:
             family = family_of(self.model) or self._family_from_structure(model_config)
             for name, value in vars(self.site(family, config)).items():

@@ -1,0 +1,126 @@
+"""8-bit and 4-bit base models, by bitsandbytes: how to load one so that adapters and a task head train on it.
+
+    config = quantization_config("4bit", "org/model", AutoModelForSequenceClassification)
+    model = AutoModelForSequenceClassification.from_pretrained("org/model", quantization_config=config)
+    model = get_peft_model(prepare_model_for_kbit_training(model), HoulsbyConfig(task_type="SEQ_CLS"))
+
+bitsandbytes is imported by the call, not by this module.
+"""
+
+from __future__ import annotations
+
+import re
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, BitsAndBytesConfig
+from transformers.pytorch_utils import Conv1D
+
+from .sites import family_of
+from .structure import family_from_structure
+
+QUANTIZATIONS = ("8bit", "4bit")
+
+
+def quantization_config(quantization: str, model: Any, auto_class: Any) -> BitsAndBytesConfig:
+    """What `from_pretrained` needs to quantise the blocks of a model, and nothing outside of them.
+
+    Left to itself bitsandbytes takes every linear map but the output embeddings: the fresh task head too, and the
+    pooler and the dense layers in front of it. They have no trained weights to quantise, and training them fails in
+    the first step. Full precision costs little there: it is in the blocks that a model is large.
+
+    Four bits are NF4 with double quantisation (Dettmers et al. 2023, "QLoRA"), computed in bfloat16, on a GPU without
+    it in float16, on the CPU in float32. The result is transformers' own object; its fields can be changed before use.
+
+    Args:
+        quantization: `"8bit"` or `"4bit"`.
+        model: a hub id, a directory, or a model configuration.
+        auto_class: the class to load the model with: `AutoModelForCausalLM`, `BertForTokenClassification`, …
+
+    Raises:
+        ValueError: another `quantization`, or a model whose blocks cannot be told.
+        ImportError: bitsandbytes is not installed.
+        RuntimeError: bitsandbytes does not work on this machine.
+    """
+    if quantization not in QUANTIZATIONS:
+        raise ValueError(f"quantization must be one of {', '.join(map(repr, QUANTIZATIONS))}, got {quantization!r}")
+    device = torch.device("cpu")
+    if torch.accelerator.is_available():
+        device = torch.accelerator.current_accelerator() or device
+    _try_bitsandbytes(quantization, device)
+    config = AutoConfig.from_pretrained(model) if isinstance(model, (str, PathLike)) else model
+    with torch.device("meta"):
+        skeleton = getattr(auto_class, "from_config", auto_class)(config)
+    outside = _outside_the_blocks(skeleton)
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=outside)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        llm_int8_skip_modules=outside,  # its name is older than four bits
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=_compute_dtype(device),
+    )
+
+
+def keep_differentiable(model: nn.Module) -> None:
+    """Lets gradients pass 4-bit layers on the CPU after an evaluation too.
+
+    On a CPU with AVX512-BF16, bitsandbytes 0.49 and 0.50 repack the weights of a 4-bit layer in its first call in eval
+    mode, for a kernel that has no backward pass. A training that goes on after that silently loses the gradients that
+    should pass the layer. The tuner models call this before they add an adapter to be trained.
+    """
+    layer: Any
+    for layer in model.modules():
+        if vars(layer).get("support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
+            layer.state_dict()  # which undoes a repacking, as nothing else in bitsandbytes' public interface does
+
+
+def _try_bitsandbytes(quantization: str, device: torch.device) -> None:
+    """Quantises a few numbers: bitsandbytes may be installed and yet lack what this machine needs."""
+    try:
+        import bitsandbytes
+
+        row = torch.ones(1, 64, dtype=torch.float16, device=device)
+        if quantization == "8bit":
+            bitsandbytes.functional.int8_vectorwise_quant(row)
+        else:
+            bitsandbytes.functional.quantize_4bit(row, quant_type="nf4")
+    except ModuleNotFoundError as error:
+        raise ImportError(
+            f"quantization={quantization!r} needs {error.name}, which is not installed; "
+            "try `pip install 'peft-bottleneck[quant]'`"
+        ) from error
+    except Exception as error:  # a failed import, a missing native library, an operation the device lacks: no one type
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise RuntimeError(
+            f"quantization={quantization!r}: bitsandbytes does not work on {device.type} here ({reason}); "
+            "`python -m bitsandbytes` tells more. Without quantization the model can be loaded in bfloat16."
+        ) from error
+
+
+def _compute_dtype(device: torch.device) -> torch.dtype:
+    if device.type == "cpu":
+        return torch.float32
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16
+
+
+def _outside_the_blocks(model: nn.Module) -> list[str]:
+    """Names of the linear maps that lie in no transformer block."""
+    family = family_of(model) or family_from_structure(model)
+    if family is None:
+        raise ValueError(
+            f"{type(model).__name__}: cannot tell its transformer blocks from its heads; please give "
+            "transformers.BitsAndBytesConfig the names of the heads as llm_int8_skip_modules."
+        )
+    block = re.compile(rf"(?:.*\.)?{family.block}\..+")
+    return [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D)) and not block.fullmatch(name)
+    ]
