@@ -3,6 +3,8 @@
 Importing this package registers `HOULSBY`, `PFEIFFER` and `PARALLEL_ADAPTER` with PEFT.
 """
 
+from .adapterhub import load_adapterhub, save_adapterhub
+from .config import BottleneckConfig
 from .methods import (
     HoulsbyConfig,
     HoulsbyModel,
@@ -13,11 +15,14 @@ from .methods import (
 )
 
 __all__ = [
+    "BottleneckConfig",
     "HoulsbyConfig",
     "HoulsbyModel",
     "ParallelAdapterConfig",
     "ParallelAdapterModel",
     "PfeifferConfig",
     "PfeifferModel",
+    "load_adapterhub",
+    "save_adapterhub",
 ]
 __version__ = "0.1.0.dev0"

@@ -1,0 +1,51 @@
+"""The README says what is: its table comes from the rows, its tree names files that exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def families() -> Any:
+    spec = importlib.util.spec_from_file_location("families", ROOT / "tools" / "families.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_table_of_families_comes_from_the_rows() -> None:
+    module = families()
+    written = README.split(module.BEGIN)[1].split(module.END)[0]
+    assert written == module.table(), "run `python tools/families.py`"
+
+
+def test_the_tree_names_what_there_is() -> None:
+    tree = README.split("## The tree")[1].split("```")[1]
+    folder = ROOT
+    named = set()
+    for line in tree.strip().splitlines():
+        match = re.match(r"(  )?([\w./]+)", line)
+        assert match is not None
+        path = (folder if match[1] else ROOT) / match[2]
+        assert path.exists(), path
+        named.add(path)
+        folder = folder if match[1] else path
+    package = ROOT / "src" / "peft_bottleneck"
+    there = {path for path in package.iterdir() if path.name not in ("__pycache__", "py.typed")}
+    assert there <= named
+
+
+def test_make_targets_exist() -> None:
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = {
+        name for pair in re.findall(r"^make ([\w-]+)|`make ([\w-]+)`", README, re.MULTILINE) for name in pair if name
+    }
+    assert named >= {"demo", "test"}
+    assert named <= targets
