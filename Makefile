@@ -6,27 +6,31 @@ TORCH ?= torch==2.13.0
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/bench: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	touch $@
+
+$(VENV)/dev: $(VENV)/bench
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[bench,quant,dev]"
 	touch $@
 
-demo: $(VENV)/ready  ## train and rank five methods on the embedded task and model
+demo: $(VENV)/bench  ## train and rank five methods on the embedded task and model
 	$(BIN)/peft-bottleneck run configs/quickstart.yaml
 
-test: $(VENV)/ready  ## everything that runs in minutes
+test: $(VENV)/dev  ## everything that runs in minutes
 	$(BIN)/python -m pytest -m "not slow"
 
-test-slow: $(VENV)/ready
+test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
 
-quality: $(VENV)/ready  ## what CI asks of the code
+quality: $(VENV)/dev  ## what CI asks of the code
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-style: $(VENV)/ready
+style: $(VENV)/dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
