@@ -5,10 +5,11 @@ It needs an environment of its own, as that library pins another transformers th
     python -m venv .oracle
     .oracle/bin/pip install torch adapters==1.3.0
     .oracle/bin/python tests/oracle/make_oracle.py DIRECTORY [--cases bert bart-heads …] [--configs houlsby …]
+    ORACLE=DIRECTORY python -m pytest tests/oracle/test_hidden_states.py
 
 Per case, `DIRECTORY/<case>` gets the base model (`base/`), one checkpoint for each configuration, as `save_adapter`
-writes it, and `golden.safetensors`: `input.*`, `plain.*` (the outputs without adapters) and `<configuration>.*`.
-Where the library itself fails, the reason is printed and the configuration left out.
+writes it, and `golden.safetensors`: `input.*` (what to call the model with), `plain` (what it computes without
+adapters) and `output.<configuration>`. Where the library itself fails, it is printed why.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tiny_models import tiny_inputs, tiny_model
 
 MODELS["plbart"] = MODELS["bart"]  # they share a row of sites
 
-_VARIED = dict(reduction_factor={"1": 2, "2": 16, "default": 4}, leave_out=[0, 3])
+_VARIED = dict(reduction_factor={"0": 2, "2": 16, "default": 4}, leave_out=[1, 3])
 CONFIGURATIONS: dict[str, BnConfig] = {
     "houlsby": DoubleSeqBnConfig(reduction_factor=4),
     "pfeiffer": SeqBnConfig(reduction_factor=4),
@@ -42,8 +43,8 @@ CONFIGURATIONS: dict[str, BnConfig] = {
     "parallel_varied": ParBnConfig(**_VARIED, non_linearity="tanh", scaling="channel"),
     "houlsby_attention": DoubleSeqBnConfig(reduction_factor=2.5, output_adapter=False, scaling=0.5),
     "houlsby_ffn": DoubleSeqBnConfig(reduction_factor=0.5, mh_adapter=False, non_linearity="GELU"),
-    "block_output": SeqBnConfig(reduction_factor=4, original_ln_after=False, residual_before_ln=False),
-    "cross": DoubleSeqBnConfig(reduction_factor=4, cross_adapter=True),
+    "pfeiffer_block_output": SeqBnConfig(reduction_factor=4, original_ln_after=False, residual_before_ln=False),
+    "houlsby_cross": DoubleSeqBnConfig(reduction_factor=4, cross_adapter=True),
 }
 
 
@@ -58,16 +59,53 @@ class Case:
 
 
 _FAMILIES = (
-    "albert bart beit bert bert-generation clip deberta deberta-v2 distilbert electra gemma2 gemma3_text gpt2 gptj "
-    "llama mbart mistral modernbert mt5 phi plbart qwen2 qwen3 roberta t5 vit whisper xlm-roberta"
-).split()
+    "albert",
+    "bart",
+    "beit",
+    "bert",
+    "bert-generation",
+    "clip",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "gemma3_text",
+    "gpt2",
+    "gptj",
+    "llama",
+    "mbart",
+    "mistral",
+    "modernbert",
+    "mt5",
+    "phi",
+    "plbart",
+    "qwen2",
+    "qwen3",
+    "roberta",
+    "t5",
+    "vit",
+    "whisper",
+    "xlm-roberta",
+)
+_CLASSIFIERS = (
+    "albert",
+    "bert",
+    "deberta",
+    "deberta-v2",
+    "distilbert",
+    "electra",
+    "llama",
+    "mistral",
+    "modernbert",
+    "phi",
+    "qwen2",
+    "qwen3",
+    "roberta",
+    "xlm-roberta",
+)
+_GENERATORS = ("bart", "mbart", "mt5", "plbart", "t5")
 # transformers 4.57 does not cap these by default, transformers 5 does.
 _GEMMA2 = dict(attn_logit_softcapping=None)
-_CLASSIFIERS = (
-    "albert bert deberta deberta-v2 distilbert electra gemma2 gpt2 llama mistral modernbert phi qwen2 qwen3 roberta "
-    "xlm-roberta"
-).split()
-_GENERATORS = "bart mbart mt5 plbart t5".split()
 CASES: dict[str, Case] = {
     **{family: Case(family) for family in _FAMILIES},
     **{f"{family}-heads": Case(family, "AutoModelForSequenceClassification") for family in _CLASSIFIERS},
@@ -133,17 +171,14 @@ def initialise(model: torch.nn.Module) -> None:
                 parameter.zero_()
 
 
-def outputs_of(model: torch.nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What is compared: every tensor of the output that a bottleneck reaches."""
+def output_of(model: torch.nn.Module, inputs: dict[str, Tensor]) -> Tensor:
+    """The tensor that is compared: hidden states, a head's logits, or what CLIP's towers say."""
     with torch.no_grad():
         output = model.eval()(**inputs)
-    found = {name: output.get(name) for name in ("last_hidden_state", "logits", "text_embeds", "image_embeds")}
-    found |= {
-        f"{tower}.last_hidden_state": output[tower].last_hidden_state
-        for tower in ("text_model_output", "vision_model_output")
-        if tower in output
-    }
-    return {name: value.contiguous() for name, value in found.items() if value is not None}
+    if "image_embeds" in output and "text_embeds" in output:
+        return torch.cat((output["image_embeds"], output["text_embeds"]))
+    name = next(name for name in ("last_hidden_state", "logits", "text_embeds") if output.get(name) is not None)
+    return output[name].contiguous()
 
 
 def make(name: str, case: Case, configurations: list[str], directory: Path) -> None:
@@ -153,7 +188,7 @@ def make(name: str, case: Case, configurations: list[str], directory: Path) -> N
     inputs = tiny_inputs(case.model_type)
     inputs = {key: value for key, value in inputs.items() if not case.inputs or key in case.inputs}
     golden = {f"input.{key}": value for key, value in inputs.items()}
-    golden |= {f"plain.{key}": value for key, value in outputs_of(model, inputs).items()}
+    golden["plain"] = output_of(model, inputs)
     for configuration in configurations:
         model = model_class.from_pretrained(directory / "base")
         try:
@@ -164,12 +199,12 @@ def make(name: str, case: Case, configurations: list[str], directory: Path) -> N
                 for key, parameter in model.named_parameters():
                     if f".adapters.{configuration}." in key:
                         parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
-            outputs = outputs_of(model, inputs)
+            output = output_of(model, inputs)
         except Exception as error:  # the library fails in many ways, and each is a line of the report
             print(f"{name} {configuration}: {type(error).__name__}: {str(error).splitlines()[0]}")
             continue
         model.save_adapter(str(directory / configuration), configuration, with_head=False)
-        golden |= {f"{configuration}.{key}": value for key, value in outputs.items()}
+        golden[f"output.{configuration}"] = output
     save_file(golden, directory / "golden.safetensors")
 
 
