@@ -138,7 +138,7 @@ def write(record: Record, path: Path) -> None:
     """
     validate(record, str(path))
     lines = (f"  {_dump(name)}: {_dump(type_.encode(record[name]))}" for name, type_ in FIELDS.items())
-    with _replacing(path) as file:
+    with replacing(path) as file:
         file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
 
 
@@ -196,7 +196,7 @@ def write_predictions(rows: Iterable[Mapping[str, Any]], path: Path) -> None:
         ValueError: a row lacks one of these; names it.
     """
     # No file name and no time in the header: equal rows give equal bytes.
-    with _replacing(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
+    with replacing(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
         for number, row in enumerate(rows):
             if missing := {"split", "index", "reference", "prediction"} - row.keys():
                 raise ValueError(f"{path}: row {number} lacks {', '.join(sorted(missing))}: it has {', '.join(row)}")
@@ -221,7 +221,7 @@ def _dump(field: object) -> str:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def replacing(path: Path) -> Iterator[IO[bytes]]:
     """A file beside `path` that takes its place, wholly on disk, when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")

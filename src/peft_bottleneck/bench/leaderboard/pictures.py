@@ -1,0 +1,197 @@
+"""Score against cost, and loss curves, by matplotlib: as files, and as SVG that takes the page's colours."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from .boards import Board, Row
+
+Style = tuple[str, str]  # colour and marker
+
+# Okabe and Ito's colours, which the colour-blind can tell apart, and two more; black is left to the ink.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
+_MARKERS = ("o", "s", "D", "^", "v", "P", "X")
+# Stand-ins that `inline` turns into the page's own colours.
+_INK, _LINE = "#1a1a1b", "#d8d8d9"
+_RC: Any = {
+    "axes.edgecolor": _LINE,
+    "axes.labelcolor": _INK,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlecolor": _INK,
+    "axes.titlesize": "medium",
+    "font.size": 9,
+    "grid.color": _LINE,
+    "grid.linewidth": 0.6,
+    "legend.frameon": False,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+}
+
+#: What a method costs: the words for it, its unit, and where a row has it.
+COSTS: dict[str, tuple[str, str, Callable[[Row], float | None]]] = {
+    "trainable_parameters": ("trainable parameters", "", lambda row: row.largest("trainable_parameters")),
+    "train_seconds": ("train time", "s", lambda row: row.train_seconds),
+    "peak_memory_bytes": ("peak memory", "B", lambda row: row.largest("peak_memory_bytes")),
+    "adapter_bytes": ("adapter file", "B", lambda row: row.largest("adapter_bytes")),
+}
+
+
+def styles(boards: Sequence[Board]) -> dict[str, Style]:
+    """A colour and a marker for every method, the same on all boards."""
+    methods = sorted({row.method for board in boards for row in board.rows})
+    return {
+        method: (_COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)])
+        for index, method in enumerate(methods)
+    }
+
+
+def write(board: Board, methods: Mapping[str, Style], stem: Path) -> list[Path]:
+    """Writes `<stem>-cost` and `<stem>-loss` as PNG and SVG; a picture with nothing to show is left out."""
+    written = []
+    for name, draw in (("cost", _cost_figure), ("loss", _loss_figure)):
+        with mpl.rc_context(dict(_RC, **{"svg.hashsalt": f"{stem.name}-{name}"})):
+            figure = draw(board, methods)
+            if figure is None:
+                continue
+            for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+                path = stem.with_name(f"{stem.name}-{name}{suffix}")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                figure.savefig(path, dpi=150, metadata=metadata)
+                figure.set_layout_engine("none")  # laid out once is laid out
+                written.append(path)
+    return written
+
+
+def inline(board: Board, methods: Mapping[str, Style], prefix: str) -> dict[str, str]:
+    """One SVG element per picture that has something to show, by what it shows; ids begin with `prefix`."""
+    drawings: dict[str, Callable[[Axes], bool]] = {
+        f"{board.main_metric} against {words}": partial(_draw_cost, board=board, methods=methods, cost=cost)
+        for cost, (words, _, _) in COSTS.items()
+    }
+    drawings["training loss"] = partial(_draw_loss, board=board, methods=methods)
+    found = {}
+    for number, (name, draw) in enumerate(drawings.items()):
+        with mpl.rc_context(dict(_RC, **{"svg.hashsalt": prefix, "svg.fonttype": "none"})):
+            figure = Figure(figsize=(3.9, 2.8))
+            figure.subplots_adjust(left=0.17, right=0.97, bottom=0.18, top=0.97)
+            if draw(figure.add_subplot()):
+                found[name] = _element(figure, f"{prefix}-{number}", name)
+    return found
+
+
+def _cost_figure(board: Board, methods: Mapping[str, Style]) -> Figure | None:
+    figure = Figure(figsize=(9, 6.5), layout="constrained")
+    drawn = [
+        _draw_cost(axes, board, methods, cost) for axes, cost in zip(figure.subplots(2, 2).flat, COSTS, strict=True)
+    ]
+    return _with_legend(figure, board) if any(drawn) else None
+
+
+def _loss_figure(board: Board, methods: Mapping[str, Style]) -> Figure | None:
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    return _with_legend(figure, board) if _draw_loss(figure.add_subplot(), board, methods) else None
+
+
+def _with_legend(figure: Figure, board: Board) -> Figure:
+    entries = {
+        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(entries.values(), entries.keys(), loc="outside right upper")
+    figure.suptitle(_plain(board.title), x=0.01, ha="left")
+    return figure
+
+
+def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: str) -> bool:
+    """Score over one cost, with intervals and the front that no complete method beats in both; incomplete ones hollow.
+
+    Returns:
+        Whether any method is there.
+    """
+    words, unit, cost_of = COSTS[cost]
+    points = [(x, row.standing, row) for row in board.rows if row.standing and (x := cost_of(row)) is not None]
+    for x, standing, row in points:
+        colour, marker = methods[row.method]
+        low, high = standing.interval or (standing.mean, standing.mean)
+        axes.errorbar(
+            [x],
+            [standing.mean],
+            yerr=[[standing.mean - low], [high - standing.mean]],
+            color=colour,
+            marker=marker,
+            markerfacecolor="none" if row.problem else colour,
+            ms=6,
+            lw=1,
+            ls="none",
+            label=_plain(row.method),
+        )
+    complete = [(x, standing.mean) for x, standing, row in points if row.problem is None]
+    front = pareto_front(complete, board.greater_is_better)
+    axes.plot([x for x, _ in front], [y for _, y in front], color=_INK, lw=0.8, ls=":", zorder=0)
+    positive = [x for x, _, _ in points if x > 0]
+    if positive and max(positive) > 20 * min(positive):
+        # A method that costs nothing has no place on a logarithmic axis.
+        symmetric = {"linthresh": min(positive)} if len(positive) < len(points) else {}
+        axes.set_xscale("symlog" if symmetric else "log", **symmetric)
+        axes.minorticks_off()
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.xaxis.set_major_formatter(EngFormatter(unit))
+    axes.set_xlabel(words)
+    axes.set_ylabel(_plain(board.main_metric))
+    return bool(points)
+
+
+def pareto_front(points: Sequence[tuple[float, float]], greater_is_better: bool) -> list[tuple[float, float]]:
+    """Those (cost, score) that no other point matches at less cost or beats at the same, by cost."""
+    sign = 1 if greater_is_better else -1
+    front: list[tuple[float, float]] = []
+    for cost, score in sorted(points, key=lambda point: (point[0], -sign * point[1])):
+        if not front or sign * score > sign * front[-1][1]:
+            front.append((cost, score))
+    return front
+
+
+def _draw_loss(axes: Axes, board: Board, methods: Mapping[str, Style]) -> bool:
+    """One thin line per run; whether there is any."""
+    for row in board.rows:
+        label = _plain(row.method)
+        for record in row.runs.values():
+            if record["loss_curve"]:
+                steps, losses = zip(*record["loss_curve"], strict=True)
+                axes.plot(steps, losses, color=methods[row.method][0], lw=0.9, alpha=0.8, label=label)
+                label = "_nolegend_"
+    axes.set_xlabel("step")
+    axes.set_ylabel("training loss")
+    return bool(axes.lines)
+
+
+def _plain(text: str) -> str:
+    """`text` without meaning to matplotlib, which reads between dollars as mathematics and hides a leading `_`."""
+    escaped = text.replace("$", r"\$")
+    return f"\u200b{escaped}" if escaped.startswith("_") else escaped
+
+
+def _element(figure: Figure, prefix: str, name: str) -> str:
+    """The figure as an SVG element with ids of its own, in the page's colours, named for screen readers."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
+    svg = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", svg)
+    svg = svg.replace(_INK, "var(--ink)").replace(_LINE, "var(--line)")
+    return re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf'<svg \1 role="img" aria-label="{name}">', svg, count=1)

@@ -1,0 +1,63 @@
+"""Pictures that say what they should, whatever the names and costs."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+from synthetic import write_failed_run, write_run
+
+from peft_bottleneck.bench import records
+from peft_bottleneck.bench.leaderboard import boards, pictures
+
+
+def test_front_leaves_out_what_another_matches_for_less() -> None:
+    points = [(1.0, 0.5), (2.0, 0.8), (2.0, 0.7), (3.0, 0.8), (4.0, 0.9), (5.0, 0.6)]
+    assert pictures.pareto_front(points, greater_is_better=True) == [(1.0, 0.5), (2.0, 0.8), (4.0, 0.9)]
+    assert pictures.pareto_front(points, greater_is_better=False) == [(1.0, 0.5)]
+    assert pictures.pareto_front([], greater_is_better=True) == []
+
+
+def test_files_are_drawn_alike_each_time(tmp_path: Path) -> None:
+    write_run(tmp_path, "houlsby", 0, 0.9)
+    write_run(tmp_path, "untuned", 0, 0.3, trainable_parameters=0, train_seconds=0.0, loss_curve=[])
+    (board,) = boards(records.read_all(tmp_path)[0])
+    styles = pictures.styles([board])
+    written = pictures.write(board, styles, tmp_path / "one" / "x")
+    assert sorted(path.name for path in written) == ["x-cost.png", "x-cost.svg", "x-loss.png", "x-loss.svg"]
+    again = pictures.write(board, styles, tmp_path / "two" / "x")
+    assert [path.read_bytes() for path in written] == [path.read_bytes() for path in again]
+
+
+def test_a_board_without_a_finished_run_has_no_pictures(tmp_path: Path) -> None:
+    write_failed_run(tmp_path, "houlsby", 0, "out of memory")
+    (board,) = boards(records.read_all(tmp_path)[0])
+    assert pictures.write(board, pictures.styles([board]), tmp_path / "x") == []
+    assert pictures.inline(board, pictures.styles([board]), "p") == {}
+
+
+@pytest.mark.parametrize("method", ["_hidden", "cost $x^2$", "<script>alert(1)</script>", "a & b"])
+def test_names_are_drawn_as_they_are(tmp_path: Path, method: str) -> None:
+    write_run(tmp_path, method.replace("/", "%"), 0, 0.9)
+    (board,) = boards(records.read_all(tmp_path)[0])
+    cost = next(
+        path for path in pictures.write(board, pictures.styles([board]), tmp_path / "x") if path.suffix == ".svg"
+    )
+    assert "<script" not in cost.read_text()
+
+
+def test_inline_pictures_are_sound_and_share_no_id(tmp_path: Path) -> None:
+    write_run(tmp_path, "houlsby", 0, 0.9)
+    (board,) = boards(records.read_all(tmp_path)[0])
+    ids: list[str] = []
+    for number in range(2):
+        for name, svg in pictures.inline(board, pictures.styles([board]), f"p{number}").items():
+            element = ET.fromstring(svg.replace("xlink:href", "href"))
+            assert element.get("aria-label") == name
+            ids += [identity for child in element.iter() if (identity := child.get("id"))]
+            targets = [href[1:] for child in element.iter() if (href := child.get("href"))]
+            assert targets
+            assert set(targets) <= set(ids)
+            assert "var(--ink)" in svg
+    assert len(ids) == len(set(ids))
