@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from equations import METHODS, layers, output, randomise, without_dropout
-from peft import get_peft_model
-from tiny_models import CONFIGURATIONS, tiny_inputs, tiny_model
+from peft import PeftModel, get_peft_model
+from tiny_models import CONFIGURATIONS, ENCODER_DECODERS, tiny_inputs, tiny_model
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from peft_bottleneck import ParallelAdapterConfig
 from peft_bottleneck.sites import FAMILIES
 
+ENCODERS = set(
+    [
+        "bert",
+        "roberta",
+        "xlm-roberta",
+        "distilbert",
+        "albert",
+        "electra",
+        "deberta",
+        "deberta-v2",
+        "bert-generation",
+        "mpnet",
+        "modernbert",
+        "xmod",
+        "vit",
+        "beit",
+        "clip",
+    ]
+)
+GENERATING = [name for name in CONFIGURATIONS if name not in ENCODERS | {"whisper"}]  # Whisper's prompt is sound
 SITES_PER_BLOCK = {"houlsby": 2, "pfeiffer": 1, "parallel_adapter": 1}
 BLOCKS = {"albert": 1, "clip": 4} | dict.fromkeys(
     ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5", "whisper"), 4
@@ -19,7 +43,7 @@ BLOCKS = {"albert": 1, "clip": 4} | dict.fromkeys(
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("model_type", CONFIGURATIONS)
-def test_family(model_type: str, method: str) -> None:
+def test_family(model_type: str, method: str, tmp_path: Path) -> None:
     inputs = tiny_inputs(model_type)
     plain = output(tiny_model(model_type), inputs)
 
@@ -33,6 +57,10 @@ def test_family(model_type: str, method: str) -> None:
     adapted = output(model, inputs)
     assert not torch.allclose(adapted, plain, atol=1e-4)
 
+    model.save_pretrained(tmp_path)
+    loaded = PeftModel.from_pretrained(tiny_model(model_type), str(tmp_path), adapter_name="again").eval()
+    assert torch.equal(output(loaded, inputs), adapted)
+
     without_dropout(model.train())
     result = model(**inputs)
     loss = result.logits_per_image if model_type == "clip" else result[0]
@@ -43,6 +71,19 @@ def test_family(model_type: str, method: str) -> None:
     with model.disable_adapter():
         assert torch.equal(output(model.eval(), inputs), plain)
     assert torch.equal(output(model.unload().eval(), inputs), plain)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model_type", GENERATING)
+def test_generation(model_type: str, method: str) -> None:
+    """With the cache of keys and values, and without, the adapted model says the same."""
+    auto_class = AutoModelForSeq2SeqLM if model_type in ENCODER_DECODERS else AutoModelForCausalLM
+    model = randomise(get_peft_model(tiny_model(model_type, auto_class), METHODS[method]())).eval()
+    options: dict[str, Any] = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
+    prompt = {"input_ids": torch.arange(3, 9)[None], "attention_mask": torch.ones(1, 6, dtype=torch.long)}
+    said = model.generate(**prompt, **options)
+    assert torch.equal(said, model.generate(**prompt, **options, use_cache=False))
+    assert said.shape[1] > 1
 
 
 @pytest.mark.parametrize("model_type", CONFIGURATIONS)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload, disk_offload
 from equations import METHODS, output
 from peft import (
     AutoPeftModel,
@@ -114,4 +115,21 @@ def test_a_task_head_is_saved_with_the_adapter_and_nothing_else(tmp_path: Path) 
         parameter.numel() for parameter in model.parameters() if parameter.requires_grad
     )
     loaded = PeftModel.from_pretrained(tiny_model("bert", head, seed=0), str(tmp_path)).eval()
+    assert torch.equal(output(loaded, inputs), output(model, inputs))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model_type", ["bert", "llama", "opt"])
+def test_a_base_that_accelerate_offloads(model_type: str, method: str, tmp_path: Path) -> None:
+    """Its weights are elsewhere until they are needed; the adapter's stay where they compute."""
+    inputs = tiny_inputs(model_type)
+    model = get_peft_model(tiny_model(model_type), METHODS[method](init_weights=False)).eval()
+    model.save_pretrained(tmp_path / "adapter")
+    in_memory, on_disk = tiny_model(model_type), tiny_model(model_type)
+    cpu_offload(in_memory, execution_device=torch.device("cpu"))
+    fresh = get_peft_model(in_memory, METHODS[method]())
+    assert {weight.device.type for weight in fresh.parameters() if weight.requires_grad} == {"cpu"}
+    assert torch.equal(output(fresh.eval(), inputs), output(tiny_model(model_type), inputs))
+    disk_offload(on_disk, str(tmp_path / "offloaded"), execution_device=torch.device("cpu"))
+    loaded = PeftModel.from_pretrained(on_disk, str(tmp_path / "adapter")).eval()
     assert torch.equal(output(loaded, inputs), output(model, inputs))

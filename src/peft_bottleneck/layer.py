@@ -208,4 +208,8 @@ def _device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dty
     types = [getattr(part, "compute_dtype", None) for part in module.modules()]
     types += [parameter.dtype for parameter in parameters if parameter.is_floating_point()]
     dtype = next((dtype for dtype in types if isinstance(dtype, torch.dtype)), None)
-    return (parameters[0].device if parameters else None), dtype
+    device = parameters[0].device if parameters else None
+    if device is not None and device.type == "meta":  # offloaded by Accelerate: the weights come when they are needed
+        places = [getattr(getattr(part, "_hf_hook", None), "execution_device", None) for part in module.modules()]
+        device = next((torch.device(place) for place in places if place is not None), None)
+    return device, dtype
