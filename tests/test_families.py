@@ -15,26 +15,12 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 from peft_bottleneck import ParallelAdapterConfig
 from peft_bottleneck.sites import FAMILIES
 
-ENCODERS = set(
-    [
-        "bert",
-        "roberta",
-        "xlm-roberta",
-        "distilbert",
-        "albert",
-        "electra",
-        "deberta",
-        "deberta-v2",
-        "bert-generation",
-        "mpnet",
-        "modernbert",
-        "xmod",
-        "vit",
-        "beit",
-        "clip",
-    ]
-)
-GENERATING = [name for name in CONFIGURATIONS if name not in ENCODERS | {"whisper"}]  # Whisper's prompt is sound
+NOT_GENERATING = {
+    *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta", "deberta-v2", "mpnet", "xmod"),
+    *("bert-generation", "modernbert", "vit", "beit", "clip"),
+    "whisper",  # its prompt is sound
+}
+GENERATING = [name for name in CONFIGURATIONS if name not in NOT_GENERATING]
 SITES_PER_BLOCK = {"houlsby": 2, "pfeiffer": 1, "parallel_adapter": 1}
 BLOCKS = {"albert": 1, "clip": 4} | dict.fromkeys(
     ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5", "whisper"), 4
