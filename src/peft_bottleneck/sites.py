@@ -110,7 +110,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         ("albert",),
-        block=r"albert_layer_groups\.\d+\.albert_layers\.\d+",
+        block=r"encoder\.albert_layer_groups\.\d+\.albert_layers\.\d+",
         attention_output=r"attention\.dense",
         ffn_input=("ffn",),
         ffn_output="ffn_output",
