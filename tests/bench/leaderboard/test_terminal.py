@@ -25,11 +25,11 @@ def test_table_shows_tiers_figures_and_costs(tmp_path: Path) -> None:
     write_failed_run(tmp_path, "full", 0, "out of memory")
     lines = rendered(tmp_path).splitlines()
     assert max(map(len, lines)) <= 80
-    cells = {words[1]: words for line in lines if len(words := line.split()) > 8}
-    assert cells["parallel_adapter"][0] == "1"
-    assert cells["head_only"][0] == "2"
-    assert cells["parallel_adapter"][3] == "±"
-    assert cells["parallel_adapter"][5] == "890,112"
+    cells = {words[2]: words for line in lines if len(words := line.split()) > 9}
+    assert cells["parallel_adapter"][:2] == ["1", "1"]
+    assert cells["head_only"][:2] == ["2", "2"]
+    assert cells["parallel_adapter"][4] == "±"
+    assert cells["parallel_adapter"][6:8] == ["890", "k"]
     assert cells["parallel_adapter"][-4:] == ["1.1", "GB", "3.6", "MB"]
     assert "full is incomplete: seed 0 failed: out of memory; no run with seed 1, 2" in lines[-1]
 
@@ -39,8 +39,8 @@ def test_long_names_fold_and_figures_stay_whole(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path, name, seed, 0.9)
     text = rendered(tmp_path)
-    assert "890,112" in text
-    folded = "".join(line.split("0.")[0].strip(" 1") for line in text.splitlines()[5:])
+    assert "890 k" in text
+    folded = "".join(line.split("0.")[0].strip(" 1–") for line in text.splitlines()[5:])
     assert name.replace(" ", "") in folded.replace(" ", "")
 
 

@@ -54,9 +54,20 @@ def seconds(value: float | None) -> str:
 
 def size(value: int | None) -> str:
     """`1.2 MB`, in powers of 1000."""
+    return _in_thousands(value, ["B", "kB", "MB", "GB", "TB"])
+
+
+def short_count(value: int | None) -> str:
+    """`295 k`, for where `294,912` takes too much room."""
+    return _in_thousands(value, ["", "k", "M", "G", "T"])
+
+
+def _in_thousands(value: int | None, units: list[str]) -> str:
+    """Three digits and the unit that fits."""
     if value is None:
         return NONE
-    number, units = float(value), ["B", "kB", "MB", "GB", "TB"]
-    while number >= 999.5 and len(units) > 1:
-        number, units = number / 1000, units[1:]
-    return f"{number:.0f} {units[0]}" if units[0] == "B" or number >= 99.5 else f"{number:.1f} {units[0]}"
+    number, step = float(value), 0
+    while number >= 999.5 and step + 1 < len(units):
+        number, step = number / 1000, step + 1
+    digits = f"{number:.0f}" if step == 0 or number >= 99.5 else f"{number:.1f}"
+    return f"{digits} {units[step]}".rstrip()

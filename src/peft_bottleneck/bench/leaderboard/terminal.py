@@ -26,14 +26,16 @@ def _table(board: Board) -> Table:
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        show_edge=False,
         collapse_padding=True,
     )
     score = f"{board.main_metric} ± std"
     if not board.greater_is_better:
         score += "\n(less is better)"
     table.add_column("tier", justify="right", no_wrap=True)
+    table.add_column("rank", justify="right", no_wrap=True)
     table.add_column("method", overflow="fold")  # the only column that may give way: figures are never cut
-    for name in (score, "trainable\nparameters", "train\ntime", "peak\nmemory", "adapter\nfile"):
+    for name in (score, "trained\nparams", "train\ntime", "peak\nmemory", "adapter\nfile"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in board.rows:
         table.add_row(*map(Text, _cells(row)))
@@ -44,9 +46,10 @@ def _cells(row: Row) -> list[str]:
     standing = row.standing
     return [
         str(standing.tier) if standing and standing.tier else show.NONE,
+        show.ranks(standing.ranks if standing else None),
         row.method,
         show.spread(standing.mean, standing.std) if standing else show.NONE,
-        show.count(row.largest("trainable_parameters")),
+        show.short_count(row.largest("trainable_parameters")),
         show.seconds(row.train_seconds),
         show.size(row.largest("peak_memory_bytes")),
         show.size(row.largest("adapter_bytes")),

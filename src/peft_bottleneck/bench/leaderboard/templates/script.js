@@ -78,7 +78,7 @@ function table(label, header, lines, className = "") {
 
 function facts(pairs) {
   return make("dl", { className: "facts" }, ...pairs.map(([name, value]) =>
-    make("div", {}, make("dt", {}, name), make("dd", {}, String(value)))));
+    make("div", { className: String(value).length > 45 ? "wide" : "" }, make("dt", {}, name), make("dd", {}, String(value)))));
 }
 
 function curve(name, points) {
