@@ -21,14 +21,18 @@ REFUSED = {
 }
 
 
+def refused(case: str, configuration: str) -> bool:
+    description = json.loads((DIRECTORY / case / configuration / "adapter_config.json").read_text(encoding="utf-8"))
+    return description["name"].split("_")[0] in REFUSED.get(description["model_type"], ())
+
+
 @pytest.mark.parametrize(("case", "configuration"), CASES)
 def test_output(case: str, configuration: str) -> None:
     directory = DIRECTORY / case / configuration
     model = base_model(case)
     inputs, outputs = golden(case)
     model_type = model.config.model_type
-    method = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))["name"].split("_")[0]
-    if method in REFUSED.get(model_type, ()):
+    if refused(case, configuration):
         with pytest.raises(ValueError, match=f"is not expressed for {model_type}: there"):
             load_adapterhub(model, directory)
         return

@@ -56,7 +56,10 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     weights = _read_weights(directory, description["name"])
     theirs = _modernised(description, weights)
     _refuse(where, [*_of_another_model(description, names), *not_expressed(theirs, names)])
-    config = our_config(theirs, names)
+    try:
+        config = our_config(theirs, names)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
     heads = [name for name in HEAD_FILES if (directory / name).exists()]
     if heads:
         warnings.warn(f"{where}: its prediction head ({', '.join(heads)}) is not converted", stacklevel=2)

@@ -61,7 +61,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 # Those of them that our equations express at their default only.
-ONLY_DEFAULT = ("ln_before", "ln_after", "use_gating", "inv_adapter", "phm_layer", "stochastic_depth", "architecture")
+ONLY_DEFAULT = ("ln_before", "ln_after", "use_gating", "inv_adapter", "phm_layer", "stochastic_depth")
 # Fields that only detail those, without effect while they are at their defaults.
 DETAILS = re.compile(
     r"adapter_residual_before_ln|init_weights_seed|inv_adapter_reduction_factor|hypercomplex_nonlinearity"
@@ -106,6 +106,8 @@ TOLD_OTHERWISE = frozenset(field.name for field in fields(PeftConfig)) | {
 
 def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
     """What our equations do not express of a configuration of theirs, in this model."""
+    if theirs.get("architecture"):
+        return [f"architecture={theirs['architecture']!r} is not expressed, only bottleneck adapters are"]
     missing = [key for key, default in DEFAULTS.items() if default is ... and key not in theirs]
     if missing:
         return [f"the configuration lacks {', '.join(missing)}"]

@@ -7,12 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from . import convert
 from .errors import UserError
 
 EXAMPLES = """\
 examples:
   peft-bottleneck run configs/quickstart.yaml
   peft-bottleneck run configs/quickstart.yaml training.learning_rate=3e-4 'seeds=[0]' results=/tmp/try
+  peft-bottleneck convert adapterhub_checkpoint peft_checkpoint --model bert-base-uncased
 """
 
 
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         help="replaces a key of FILE; dots reach inside: training.learning_rate=3e-4",
     )
     run.set_defaults(command=_run)
+    convert.add_to(commands)
     return parser
 
 

@@ -1,0 +1,155 @@
+"""Checkpoints in all their forms: written again, of old versions, from the hub, with heads, for adapted models."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from cases import CASES, DIRECTORY, FIXTURES, base_model, golden, output_of
+from checkpoints import Weights, changed
+from huggingface_hub import constants
+from peft import PeftModel, get_peft_model
+from safetensors.torch import save_file
+from test_hidden_states import refused
+from tiny_models import tiny_inputs, tiny_model
+
+from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig, load_adapterhub, save_adapterhub
+
+BERT = FIXTURES / "bert"
+
+
+def read(directory: Path) -> tuple[dict[str, Any], Weights]:
+    description = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
+    return description, torch.load(directory / "pytorch_adapter.bin", weights_only=True)
+
+
+@pytest.mark.parametrize(("case", "configuration"), [case for case in CASES if not refused(*case)])
+def test_written_again(case: str, configuration: str, tmp_path: Path) -> None:
+    """The library's own names and numbers come out again, and PEFT's own files hold the same."""
+    inputs, _ = golden(case)
+    model = load_adapterhub(base_model(case), DIRECTORY / case / configuration, "given")
+    output = output_of(model, inputs)
+    save_adapterhub(model, tmp_path / "adapterhub", "given")
+    (given, weights), (written, again) = read(DIRECTORY / case / configuration), read(tmp_path / "adapterhub")
+    assert len(again) == len(weights)
+    for name, value in again.items():  # without the prefix of a model with a head, which the library finds itself
+        theirs = name.replace(".given.", f".{configuration}.")
+        (match,) = (key for key in weights if f".{key}".endswith(f".{theirs}"))
+        assert torch.equal(value, weights[match])
+    same = ("model_type", "hidden_size", "version")
+    assert [written[key] for key in same] == [given[key] for key in same]
+    assert torch.equal(output_of(load_adapterhub(base_model(case), tmp_path / "adapterhub"), inputs), output)
+
+    model.save_pretrained(tmp_path / "peft")
+    # Trainable as well: where nothing is, torch takes other kernels, with other rounding.
+    loaded = PeftModel.from_pretrained(base_model(case), tmp_path / "peft" / "given", is_trainable=True)
+    assert torch.equal(output_of(loaded, inputs), output)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        HoulsbyConfig(bottleneck_size=5, non_linearity="identity", scaling=2, init_weights=False),
+        HoulsbyConfig(bottleneck_size_pattern={r"layer\.1\..*": 3}, scaling="channel", init_weights=False),
+        HoulsbyConfig(reduction_factor=0.3, layers_to_transform=[1], init_weights=False),
+        HoulsbyConfig(target_modules=r".*layer\.\d+\.output\.dense", dropout=0.1, init_weights=False),
+        PfeifferConfig(bottleneck_size=40, scaling="learned", init_weights=False),
+        ParallelAdapterConfig(exclude_modules=r".*layer\.0.*", init_weights=False),
+    ],
+)
+def test_adapters_of_ours(config: Any, tmp_path: Path) -> None:
+    """Whatever its sizes and sites are given by, an adapter comes back the same."""
+    model = get_peft_model(tiny_model("bert"), config).eval()
+    output = output_of(model, tiny_inputs("bert"))
+    save_adapterhub(model, tmp_path)
+    again = load_adapterhub(tiny_model("bert"), tmp_path)
+    assert torch.equal(output_of(again, tiny_inputs("bert")), output)
+    assert {name for name, _ in again.named_parameters()} == {name for name, _ in model.named_parameters()}
+
+
+def test_every_form_of_the_weights(tmp_path: Path) -> None:
+    inputs, outputs = golden("bert")
+    checkpoint = changed(tmp_path)
+    save_file(torch.load(checkpoint / "pytorch_adapter.bin", weights_only=True), checkpoint / "adapter.safetensors")
+    (checkpoint / "pytorch_adapter.bin").unlink()
+    torch.testing.assert_close(
+        output_of(load_adapterhub(base_model("bert"), checkpoint), inputs), outputs["output.houlsby"]
+    )
+
+
+def test_first_versions(tmp_path: Path) -> None:
+    """They wrote no version, other names, and invertible adapters that task adapters did not have."""
+
+    def renamed(weights: Weights) -> Weights:
+        return {
+            f"bert.{key}".replace(
+                "attention.output.adapters", "attention.output.attention_text_task_adapters"
+            ).replace("0.output.adapters", "0.output.layer_text_task_adapters"): value
+            for key, value in weights.items()
+        }
+
+    def aged(content: dict[str, Any]) -> dict[str, Any]:
+        kept = ("mh_adapter", "output_adapter", "reduction_factor", "original_ln_before", "original_ln_after")
+        config = {key: content["config"][key] for key in kept}
+        config |= {"non_linearity": "gelu", "invertible_adapter": {"block_type": "nice", "reduction_factor": 2}}
+        return {"config": config, "name": "houlsby", "model_type": "bert", "type": "text_task"}
+
+    model = load_adapterhub(base_model("bert"), changed(tmp_path, description=aged, weights=renamed))
+    assert model.peft_config["default"].non_linearity == "gelu_new"
+    new = load_adapterhub(base_model("bert"), changed(tmp_path, config={"non_linearity": "gelu_new"}))
+    inputs, _ = golden("bert")
+    assert torch.equal(output_of(model, inputs), output_of(new, inputs))
+
+
+def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repository is found in the hub's cache, as everything of transformers is."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--someone--adapter"
+    commit = "0" * 40
+    shutil.copytree(BERT / "pfeiffer", repository / "snapshots" / commit)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit, encoding="utf-8")
+    inputs, outputs = golden("bert")
+    model = load_adapterhub(base_model("bert"), "someone/adapter")
+    torch.testing.assert_close(output_of(model, inputs), outputs["output.pfeiffer"])
+
+
+def test_a_second_adapter() -> None:
+    """It joins the others and waits to be activated."""
+    model = get_peft_model(base_model("bert"), HoulsbyConfig(init_weights=False), adapter_name="own")
+    inputs, outputs = golden("bert")
+    output = output_of(model, inputs)
+    assert load_adapterhub(model, BERT / "houlsby", "given") is model
+    assert model.active_adapter == "own"
+    assert torch.equal(output_of(model, inputs), output)
+    model.set_adapter("given")
+    torch.testing.assert_close(output_of(model, inputs), outputs["output.houlsby"], rtol=0, atol=1e-5)
+
+
+def test_an_adapter_can_be_trained_further() -> None:
+    model = load_adapterhub(base_model("bert"), BERT / "houlsby")
+    trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert trainable == {name for name, _ in model.named_parameters() if ".houlsby_" in name}
+
+
+def test_heads_are_not_converted(tmp_path: Path) -> None:
+    checkpoint = changed(tmp_path)
+    (checkpoint / "head_config.json").write_text("{}", encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"its prediction head \(head_config.json\) is not converted"):
+        load_adapterhub(base_model("bert"), checkpoint)
+    model = get_peft_model(tiny_model("bert"), HoulsbyConfig(modules_to_save=["pooler"]))
+    with pytest.warns(UserWarning, match=r"modules_to_save=\['pooler'\] are not written for AdapterHub"):
+        save_adapterhub(model, tmp_path / "new")
+    _, weights = read(tmp_path / "new")
+    assert not any("pooler" in name for name in weights)
+
+
+def test_half_precision() -> None:
+    model = load_adapterhub(base_model("bert").to(torch.bfloat16), BERT / "houlsby")
+    assert {p.dtype for name, p in model.named_parameters() if "houlsby_" in name} <= {torch.bfloat16, torch.float32}
+    inputs, outputs = golden("bert")
+    torch.testing.assert_close(output_of(model, inputs).float(), outputs["output.houlsby"], rtol=0.05, atol=0.2)
