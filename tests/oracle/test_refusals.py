@@ -159,6 +159,14 @@ def test_a_name_is_taken_once() -> None:
         load_adapterhub(model, FIXTURES / "bert" / "houlsby")
 
 
+def test_one_module_has_one_placement() -> None:
+    """On Phi the library adapts the FFN's output, we the block's: the two cannot share the module that keeps them."""
+    model = get_peft_model(base_model("phi"), PfeifferConfig())
+    with pytest.raises(ValueError, match=r"layers.0.mlp.fc2 holds an adapter that is composed otherwise"):
+        load_adapterhub(model, FIXTURES / "phi" / "pfeiffer", "given")
+    assert list(model.peft_config) == ["default"]
+
+
 @pytest.mark.parametrize(
     ("model_type", "config", "message"),
     [
