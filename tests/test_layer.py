@@ -190,6 +190,15 @@ def test_a_second_adapter_may_target_other_modules() -> None:
     assert torch.equal(output(model, inputs), first)
 
 
+def test_a_second_adapter_may_not_be_composed_otherwise() -> None:
+    """GPT-2's row puts Pfeiffer adapters on the block's output, kept by `mlp.c_proj`; here on that module's own."""
+    model = get_peft_model(tiny_model("gpt2"), PfeifferConfig())
+    with pytest.raises(
+        ValueError, match=r"'other' is to be composed with h\.0\.mlp\.c_proj otherwise .* 'after', not 'in_block'"
+    ):
+        model.add_adapter("other", PfeifferConfig(target_modules=r".*mlp\.c_proj"))
+
+
 def test_upper_blocks_only_leave_no_graph_below() -> None:
     model = get_peft_model(tiny_model("llama"), HoulsbyConfig(layers_to_transform=1)).train()
     inputs: list[Tensor] = []

@@ -86,18 +86,25 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
     ) -> None:
         tap = self._related(config, "input_modules", current_key)
         block = self._related(config, "output_modules", current_key)
+        base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+        hidden_size = getattr(getattr(self.model, "config", None), "hidden_size", None)
+        reads, writes = feature_sizes(base, hidden_size)
+        placement = self.placement(base, config)
+        if tap is not None:
+            reads = feature_sizes(tap[1], hidden_size)[0]
+        elif placement is not beside:
+            reads = writes
+        written = None if block is None else block[1]
         layer = target
         if not isinstance(layer, self.tuner_layer_cls):
-            base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
-            hidden_size = getattr(getattr(self.model, "config", None), "hidden_size", None)
-            reads, writes = feature_sizes(base, hidden_size)
-            placement = self.placement(base, config)
-            if tap is not None:
-                reads = feature_sizes(tap[1], hidden_size)[0]
-            elif placement is not beside:
-                reads = writes
-            layer = self.tuner_layer_cls(target, (reads, writes), placement, None if block is None else block[1])
+            layer = self.tuner_layer_cls(target, (reads, writes), placement, written)
             self._replace_module(parent, target_name, layer, target)
+        elif (layer.placement, layer.block[0], layer.in_features) != (placement, written, reads):
+            raise ValueError(
+                f"Adapter {adapter_name!r} is to be composed with {current_key} otherwise than the adapters that are "
+                f"there: {placement.__name__!r}, not {layer.placement.__name__!r}, or with another input or output "
+                "module. Adapters of one model must agree in target_modules, input_modules and output_modules there."
+            )
         context = context_of(self.model, current_key) if config.bottleneck == "conv" else None
         layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap, context)
         if adapter_name not in self.active_adapters:
