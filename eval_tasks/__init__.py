@@ -6,13 +6,15 @@ imports torch, so listing the tasks is instant; `peft_bottleneck.bench` turns a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
-KINDS = ("classification",)
+KINDS = ("classification", "regression", "ner", "relation_extraction", "translation", "summarization")
+MARKERS = ("untyped", "typed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +51,14 @@ class Task:
         kind: one of `KINDS`; it fixes the columns, the model's head, the metrics.
         data: `Files` or `Hub`.
         columns: the kind's column names to the source's, where they differ: `{"text": "sentence"}`.
+        convert: where columns alone do not fit: makes the kind's examples, none or several, of one row of the source.
         labels: the label names in the order of their numbers. Empty: those of the source, or of its train split.
-        main_metric: the metric that ranks. Empty: the kind's own.
+        metric: a metric of `peft_bottleneck.bench.metrics`, or of the hub. Empty: the kind's own.
+        metric_options: its arguments, such as the label that says "no relation".
+        main_metric: the figure of the metric that ranks. Empty: the metric's own.
+        prompt: for kinds that generate: what a decoder-only model reads, with the source column in braces.
+        source_prefix: for kinds that generate: what an encoder–decoder reads before the source.
+        markers: for relation extraction: whether the markers of entities tell their type, one of `MARKERS`.
         licence: of the data, as its source states it.
         source: where the data comes from, as a citation or an address.
         description: one sentence.
@@ -60,8 +68,14 @@ class Task:
     kind: str
     data: Files | Hub
     columns: Mapping[str, str] = field(default_factory=dict)
+    convert: Callable[[dict[str, Any]], Iterable[dict[str, Any]]] | None = None
     labels: tuple[str, ...] = ()
+    metric: str = ""
+    metric_options: Mapping[str, Any] = field(default_factory=dict)
     main_metric: str = ""
+    prompt: str = ""
+    source_prefix: str = ""
+    markers: str = MARKERS[0]
     licence: str = ""
     source: str = ""
     description: str = ""

@@ -120,7 +120,7 @@ def test_missing_and_empty_files_are_told_at_once(tmp_path: Path) -> None:
 def test_one_label_is_no_task(tmp_path: Path) -> None:
     rows = [{"text": "a", "label": "x"}]
     assert errors_of(files_of(tmp_path, train=rows, validation=rows, test=rows)) == (
-        "task 'words': classification needs at least two labels, train has 'x'",
+        "task 'words': classification needs at least 2 labels, train has 'x'",
     )
 
 

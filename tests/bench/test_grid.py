@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,6 +81,13 @@ def test_a_failed_run_is_tried_again(configure: Configure) -> None:
     failed(run, "MachineError: unplugged")
     assert run_grid([run]).failed == 0
     assert records.read(run.record_path)["status"] == "finished"
+
+
+def test_examples_that_are_cut_are_told_once(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    run_grid(runs_of(configure(methods=["head_only"]), "max_length=6", "seeds=[0, 1]"))
+    cut = [line for line in capsys.readouterr().out.splitlines() if "are cut" in line]
+    assert len(cut) == 3
+    assert re.fullmatch(r"words: \d+ of 64 train examples are longer than 6 tokens and are cut", cut[0])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")

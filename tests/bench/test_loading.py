@@ -28,10 +28,14 @@ def error_of(name: str) -> str:
 
 def test_a_directory(bert: Path) -> None:
     model = BaseModel.named(str(bert))
-    assert (model.slug, model.config.model_type, model.max_length) == ("tiny_bert", "bert", 64)
-    loaded = model.load(CLASSIFICATION, CLASSIFICATION.model_options(["a", "b", "c"]))
+    assert (model.slug, model.config.model_type, model.is_causal) == ("tiny_bert", "bert", False)
+    loaded = model.load("AutoModelForSequenceClassification", num_labels=3)
     assert loaded.classifier.out_features == 3
-    assert loaded.config.id2label == {0: "a", 1: "b", 2: "c"}
+
+
+def test_inputs_are_as_long_as_asked_and_as_the_model_takes(bert: Path) -> None:
+    model = BaseModel.named(str(bert))
+    assert [model.input_length(asked) for asked in (None, 10, 1000)] == [64, 10, 64]
 
 
 def test_a_package_is_found_without_importing_it(tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,10 +59,10 @@ def test_the_identity_follows_the_weights_and_not_the_place(tmp_path: Path, bert
     shutil.copytree(bert, copy)
     first, second = BaseModel.named(str(bert)), BaseModel.named(str(copy))
     assert first.identity == second.identity
-    trained = second.load(CLASSIFICATION, {})
+    trained = second.load("AutoModel")
     with torch.no_grad():
-        trained.bert.encoder.layer[0].output.dense.bias += 1
-    trained.bert.save_pretrained(copy)
+        trained.encoder.layer[0].output.dense.bias += 1
+    trained.save_pretrained(copy)
     assert BaseModel.named(str(copy)).identity != first.identity
 
 
@@ -70,7 +74,8 @@ def test_a_model_without_a_padding_token_pads_with_its_end_token(
     stripped.save_pretrained(folder)
     model = BaseModel.named(str(folder))
     assert model.tokenizer.pad_token == "[SEP]"
-    loaded = model.load(CLASSIFICATION, CLASSIFICATION.model_options(["a", "b"]))
+    assert model.is_causal
+    loaded = model.load("AutoModelForSequenceClassification")
     assert loaded.config.pad_token_id == tokenizer.sep_token_id
 
 
@@ -104,7 +109,7 @@ def test_a_model_that_does_not_fit_the_kind(tmp_path: Path, tokenizer: PreTraine
     folder = save_model("vit", tmp_path / "tiny_vit", tokenizer, patch_size=4, **sizes)
     model = BaseModel.named(str(folder))
     with pytest.raises(UserError) as error:
-        CLASSIFICATION.check_model(model.name, model.config)
+        CLASSIFICATION.check_model(model)
     assert error.value.messages == (
         f"model '{folder}' does not fit classification: "
         "transformers has no AutoModelForSequenceClassification for its architecture 'vit'",

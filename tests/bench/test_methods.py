@@ -9,7 +9,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.kinds import KINDS
+from peft_bottleneck.bench.kinds import KINDS, Setting
 from peft_bottleneck.bench.loading import BaseModel
 from peft_bottleneck.bench.methods import (
     METHODS,
@@ -24,9 +24,13 @@ CLASSIFICATION = KINDS["classification"]
 HEAD = 32 * 32 + 32 + 32 * 2 + 2  # pooler and classifier of the tiny BERT
 
 
+def setting(bert: Path) -> Setting:
+    return Setting(model=BaseModel.named(str(bert)), labels=("a", "b"), max_length=64)
+
+
 def load(bert: Path) -> AutoModelForSequenceClassification:
     torch.manual_seed(0)
-    return BaseModel.named(str(bert)).load(CLASSIFICATION, CLASSIFICATION.model_options(["a", "b"]))
+    return CLASSIFICATION.load(setting(bert))
 
 
 def head_of(name: str) -> str | None:
@@ -38,7 +42,7 @@ def head_of(name: str) -> str | None:
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_the_same_head_from_the_same_start(bert: Path, method: str) -> None:
     before = {head_of(name): parameter.clone() for name, parameter in load(bert).named_parameters() if head_of(name)}
-    model = make_trainable(load(bert), method, {}, CLASSIFICATION)
+    model = make_trainable(load(bert), method, {}, "SEQ_CLS")
     head = {
         head_of(name): parameter
         for name, parameter in model.named_parameters()
@@ -54,35 +58,34 @@ def test_nothing_of_the_base_is_trained(bert: Path, method: str) -> None:
     base = {id(parameter) for parameter in load(bert).parameters()}
     model = load(bert)
     base = {id(p) for name, p in model.named_parameters() if not head_of(name)}
-    trained = make_trainable(model, method, {}, CLASSIFICATION)
+    trained = make_trainable(model, method, {}, "SEQ_CLS")
     assert not any(parameter.requires_grad for parameter in trained.parameters() if id(parameter) in base)
 
 
 def test_the_head_is_counted_once(bert: Path) -> None:
     plain = sum(parameter.numel() for parameter in load(bert).parameters())
-    assert count_parameters(make_trainable(load(bert), "head_only", {}, CLASSIFICATION)) == (HEAD, plain)
-    trainable, total = count_parameters(make_trainable(load(bert), "houlsby", {"bottleneck_size": 4}, CLASSIFICATION))
+    assert count_parameters(make_trainable(load(bert), "head_only", {}, "SEQ_CLS")) == (HEAD, plain)
+    trainable, total = count_parameters(make_trainable(load(bert), "houlsby", {"bottleneck_size": 4}, "SEQ_CLS"))
     bottlenecks = 2 * 2 * (2 * 32 * 4 + 4 + 32)  # two in each of two blocks
     assert (trainable, total) == (HEAD + bottlenecks, plain + bottlenecks)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_fit_is_checked_and_counted_without_weights(bert: Path, method: str) -> None:
-    model = BaseModel.named(str(bert))
-    expected = count_parameters(make_trainable(load(bert), method, {}, CLASSIFICATION))
-    assert check_fit(model, method, {}, CLASSIFICATION) == expected
+    expected = count_parameters(make_trainable(load(bert), method, {}, "SEQ_CLS"))
+    assert check_fit(setting(bert), method, {}, CLASSIFICATION) == expected
 
 
 def test_a_method_that_finds_nothing_to_adapt_says_so(bert: Path) -> None:
     with pytest.raises(UserError) as error:
-        check_fit(BaseModel.named(str(bert)), "lora", {"target_modules": ["nothing"]}, CLASSIFICATION)
+        check_fit(setting(bert), "lora", {"target_modules": ["nothing"]}, CLASSIFICATION)
     (message,) = error.value.messages
     assert message.startswith("method 'lora' does not fit models of type 'bert': ")
     assert "No modules were targeted for adaptation" in message
 
 
 def test_options_reach_the_configuration(bert: Path) -> None:
-    model = make_trainable(load(bert), "lora", {"r": 2, "modules_to_save": ["embeddings.LayerNorm"]}, CLASSIFICATION)
+    model = make_trainable(load(bert), "lora", {"r": 2, "modules_to_save": ["embeddings.LayerNorm"]}, "SEQ_CLS")
     assert model.peft_config["default"].r == 2
     trained = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     assert any("embeddings.LayerNorm" in name for name in trained)

@@ -15,14 +15,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from eval_tasks import KINDS, Files, Hub, Task, load_task, task_names
+from eval_tasks import MARKERS, Files, Hub, Task, load_task, task_names
 
 from .data import SPLITS
 from .errors import UserError, suggest
+from .kinds import KINDS
 from .methods import check_method
 from .training_options import TRAINING_DEFAULTS, check_training
 from .yaml_files import override, read_yaml
@@ -36,7 +37,7 @@ DEFAULTS: dict[str, Any] = {
     "adapters": None,  # the trained weights; None: beside the records, in `<results>-adapters`
 }
 KEYS = ("model", "tasks", "methods", *DEFAULTS)
-TASK_KEYS = ("name", "kind", "data", "columns", "labels", "main_metric", "licence", "source", "description")
+TASK_KEYS = tuple(field.name for field in fields(Task) if field.name != "convert")
 HUB_KEYS = ("hub", "revision", "config", *SPLITS)
 METHOD_KEYS = ("method", "label", "training")  # beside the method's own options
 
@@ -180,28 +181,46 @@ class _Reader:
         return MethodChoice(name=name, label=str(label), options=options, training=training)
 
     def task(self, entry: Any) -> Task | None:
+        """A registered task, one with some fields changed, or one of the user's own."""
         if isinstance(entry, str):
-            try:
-                return load_task(entry)
-            except KeyError:
-                self.wrong(f"unknown task '{entry}': {suggest(entry, task_names())}")
-                return None
+            entry = {"name": entry}
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             self.wrong(f"tasks: expected a task's name or {{name: …, kind: …, data: …}}, found {entry!r}")
             return None
         name = entry["name"]
         before = len(self.errors)
         self.keys(entry, TASK_KEYS, f"tasks.{name}.")
+        given = {key: entry[key] for key in TASK_KEYS if key in entry and key not in ("name", "data")}
+        for key in ("columns", "metric_options"):
+            self.typed(f"task '{name}': {key}", given.get(key, {}), dict, "keys and values")
+        if "labels" in given:
+            given["labels"] = tuple(str(label) for label in _as_list(given["labels"]))
+        if given.get("markers", MARKERS[0]) not in MARKERS:
+            self.wrong(
+                f"task '{name}': unknown markers '{given['markers']}': {suggest(str(given['markers']), MARKERS)}"
+            )
+        task = self.own_task(name, entry, given) if entry.keys() & {"kind", "data"} else self.registered(name, given)
+        if task is None or len(self.errors) > before:
+            return None
+        placeholder = f"{{{KINDS[task.kind].columns[0]}}}"
+        if task.prompt and placeholder not in task.prompt:
+            self.wrong(f"task '{name}': prompt: {placeholder} is missing in {task.prompt!r}")
+        return task
+
+    def registered(self, name: str, changes: Mapping[str, Any]) -> Task | None:
+        try:
+            return replace(load_task(name), **changes)
+        except KeyError:
+            self.wrong(f"unknown task '{name}': {suggest(name, task_names())}")
+            return None
+
+    def own_task(self, name: str, entry: Mapping[str, Any], fields: Mapping[str, Any]) -> Task | None:
         if _slug(name) != name:
             self.wrong(f"tasks: name '{name}': only letters, digits, '.', '_' and '-'")
         if entry.get("kind") not in KINDS:
             self.wrong(f"task '{name}': unknown kind '{entry.get('kind')}': {suggest(str(entry.get('kind')), KINDS)}")
         data = self.data(name, entry.get("data"))
-        if data is None or len(self.errors) > before:
-            return None
-        fields = {key: entry[key] for key in TASK_KEYS if key in entry and key != "data"}
-        fields["labels"] = tuple(str(label) for label in _as_list(entry.get("labels")))
-        return Task(**fields, data=data)
+        return Task(name=name, data=data, **fields) if data is not None and "kind" in fields else None
 
     def data(self, name: str, content: Any) -> Files | Hub | None:
         if not isinstance(content, dict):

@@ -7,7 +7,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from eval_tasks import Files, Hub, Task
 
@@ -17,6 +17,7 @@ from .files import Row, read_rows
 if TYPE_CHECKING:
     from .kinds import Kind
 
+Item = TypeVar("Item")
 SPLITS = ("train", "validation", "test")
 
 # The seed of the shuffle before `limits`: one constant, so that every run of a task sees the same examples.
@@ -79,25 +80,26 @@ def load_data(task: Task, kind: Kind, limits: Mapping[str, int]) -> Data:
     sources = _hub_sources(task, task.data) if isinstance(task.data, Hub) else _file_sources(task, task.data)
     errors, splits, labels = [], {}, task.labels or _source_labels(sources["train"], task, kind)
     for split, source in sources.items():
-        kept = _limited(len(source), limits.get(split))
-        # A hub dataset is fixed by its revision and may be huge: only what is used of it is read and checked.
-        checked = kept if isinstance(source, HubRows) else range(len(source))
+        # A hub dataset is fixed by its revision and may be huge: where rows are examples, only those used are read.
+        early = isinstance(source, HubRows) and task.convert is None
+        rows = _limited(range(len(source)), limits.get(split)) if early else range(len(source))
         try:
-            examples = {index: _example(source, index, task, kind) for index in checked}
-            if kind.labelled:
-                labels = labels or _sorted_labels({name for row in examples.values() for name in kind.labels_of(row)})
-                _check_labels(examples, source, kind, labels)
+            placed = [(index, example) for index in rows for example in _examples(source, index, task, kind)]
+            labels = labels or _sorted_labels({name for _, example in placed for name in kind.labels_of(example)})
+            _check_labels(placed, source, kind, labels)
         except UserError as error:
             errors.append(error)
-            if split == "train" and not labels:
+            if split == "train" and kind.label_column and not labels:
                 break  # without labels from train, nothing true can be said about the other splits
         else:
-            splits[split] = [examples[index] for index in kept]
+            splits[split] = [example for _, example in _limited(placed, limits.get(split))]
     if errors:
         raise UserError.collect(errors)
-    if kind.labelled and len(labels) < 2:
-        raise UserError(f"task '{task.name}': {kind.name} needs at least two labels, train has {_quoted(labels)}")
-    return Data(splits, labels if kind.labelled else (), _identity(task.data))
+    if kind.label_column and len(labels) < kind.fewest_labels:
+        raise UserError(
+            f"task '{task.name}': {kind.name} needs at least {kind.fewest_labels} labels, train has {quoted(labels)}"
+        )
+    return Data(splits, labels, _identity(task.data))
 
 
 def _file_sources(task: Task, files: Files) -> dict[str, Source]:
@@ -145,37 +147,51 @@ def _label_names(feature: Any, value: Any) -> Any:
 
 def _source_labels(source: Source, task: Task, kind: Kind) -> tuple[str, ...]:
     """The label names that a hub dataset itself declares, in its order; none for files."""
-    if not (kind.labelled and isinstance(source, HubRows)):
+    if not (kind.label_column and isinstance(source, HubRows)):
         return ()
     feature = source.rows.features.get(task.columns.get(kind.label_column, kind.label_column))
     names = getattr(getattr(feature, "feature", feature), "names", ())
-    return tuple(names)
+    return tuple(dict.fromkeys(label for name in names for label in kind.labels_of({kind.label_column: name})))
 
 
-def _example(source: Source, index: int, task: Task, kind: Kind) -> Row:
+def _examples(source: Source, index: int, task: Task, kind: Kind) -> list[Row]:
+    """The examples that row `index` holds: one, unless the task converts its source's rows itself."""
     row = source[index]
-    example = {}
-    for column in (*kind.columns, *kind.optional_columns):
-        name = task.columns.get(column, column)
-        if name in row:
-            example[column] = row[name]
-        elif column in kind.columns:
-            raise UserError(
-                f"{source.place(index)}: no column '{name}' ({kind.name} needs it), "
-                f"the row has {_quoted(row)}; map a column to it with `columns: {{{column}: …}}`"
-            )
     try:
-        return kind.example(example)
+        if task.convert is not None:
+            return [kind.example(example) for example in task.convert(row)]
+        return [kind.example(_columns(row, task, kind))]
     except ValueError as error:
         raise UserError(f"{source.place(index)}: {error}") from error
 
 
-def _check_labels(examples: Mapping[int, Row], source: Source, kind: Kind, labels: Sequence[str]) -> None:
+def _columns(row: Row, task: Task, kind: Kind) -> Row:
+    """The kind's columns of a row; a dotted name (`translation.en`) reaches inside a column."""
+    example = {}
+    for column in (*kind.columns, *kind.optional_columns):
+        name = task.columns.get(column, column)
+        value: Any = row
+        for part in [name] if name in row else name.split("."):
+            value = value.get(part, _MISSING) if isinstance(value, dict) else _MISSING
+        if value is not _MISSING:
+            example[column] = value
+        elif column in kind.columns:
+            raise ValueError(
+                f"no column '{name}' ({kind.name} needs it), the row has {quoted(row)}; "
+                f"map a column to it with `columns: {{{column}: …}}`"
+            )
+    return example
+
+
+_MISSING = object()
+
+
+def _check_labels(placed: Sequence[tuple[int, Row]], source: Source, kind: Kind, labels: Sequence[str]) -> None:
     known = set(labels)
-    for index, example in examples.items():
+    for index, example in placed:
         for name in kind.labels_of(example):
             if name not in known:
-                raise UserError(f"{source.place(index)}: unknown label '{name}', known are {_quoted(labels)}")
+                raise UserError(f"{source.place(index)}: unknown label '{name}', known are {quoted(labels)}")
 
 
 def _sorted_labels(names: set[str]) -> tuple[str, ...]:
@@ -185,12 +201,12 @@ def _sorted_labels(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def _limited(length: int, limit: int | None) -> Sequence[int]:
-    if limit is None or limit >= length:
-        return range(length)
-    order = list(range(length))
+def _limited(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
+    if limit is None or limit >= len(items):
+        return items
+    order = list(range(len(items)))
     random.Random(LIMIT_SEED).shuffle(order)
-    return sorted(order[:limit])
+    return [items[index] for index in sorted(order[:limit])]
 
 
 def _identity(data: Files | Hub) -> dict[str, Any]:
@@ -205,7 +221,7 @@ def _identity(data: Files | Hub) -> dict[str, Any]:
     }
 
 
-def _quoted(words: Any, most: int = 12) -> str:
+def quoted(words: Any, most: int = 12) -> str:
     """The words in quotes, the first `most` of them where there are many."""
     words = list(words)
     more = f" and {len(words) - most} more" if len(words) > most else ""

@@ -9,22 +9,23 @@ from typing import Any
 from datasets import Dataset
 
 from .data import SPLITS
+from .kinds import Encoded
 from .plan import Run
 
 
 @dataclass(frozen=True)
 class Split:
-    """The features of a split. For evaluation they are sorted by length, so that batches hold little padding.
-
-    `order[i]` is the place, among the examples, of row `i`.
+    """The rows of a split as model inputs. For evaluation they are sorted by length, so that batches hold little
+    padding; `order[i]` is the place of row `i` in `encoded`.
     """
 
+    encoded: Encoded
     rows: Dataset
     lengths: Sequence[int]
     order: Sequence[int]
 
     def restore(self, values: Sequence[Any]) -> list[Any]:
-        """`values`, one per row, in the order of the examples."""
+        """`values`, one per row, in the order of `encoded`."""
         restored: list[Any] = [None] * len(self.order)
         for place, value in zip(self.order, values, strict=True):
             restored[place] = value
@@ -37,10 +38,9 @@ def make_features(run: Run) -> dict[str, Split]:
 
 
 def _split(run: Run, split: str) -> Split:
-    features = run.kind.features(run.data.splits[split], run.model.tokenizer, run.data.labels, run.max_length)
-    lengths = [len(ids) for ids in features["input_ids"]]
-    order: Sequence[int] = range(len(lengths))
-    if split != "train":
-        order = sorted(order, key=lambda row: -lengths[row])
-    columns = {name: [column[row] for row in order] for name, column in features.items()}
-    return Split(Dataset.from_dict(columns), [lengths[row] for row in order], order)
+    training = split == "train"
+    encoded = run.kind.encode(run.data.splits[split], run.setting, training=training)
+    lengths = [len(ids) for ids in encoded.columns["input_ids"]]
+    order = range(len(lengths)) if training else sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    columns = {name: [column[row] for row in order] for name, column in encoded.columns.items()}
+    return Split(encoded, Dataset.from_dict(columns), [lengths[row] for row in order], order)

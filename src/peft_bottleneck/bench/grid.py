@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,8 +34,8 @@ def run_grid(runs: Sequence[Run]) -> Outcome:
     outcome = Outcome({run.record_path: record for run in runs if (record := _finished(run))})
     skipped = len(outcome.records)
     left = [run for run in runs if run.record_path not in outcome.records]
-    features = _Features()
     with show_progress(len(left)) as progress:
+        features = _Features(progress.say)
         if skipped:
             progress.say(f"{skipped} of {len(runs)} runs are finished already and are skipped")
         for run in left:
@@ -53,7 +53,8 @@ def run_grid(runs: Sequence[Run]) -> Outcome:
 class _Features:
     """The features of the latest task and model: a grid asks for them in blocks."""
 
-    def __init__(self) -> None:
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
         self.key: tuple[str, str] | None = None
         self.features: Mapping[str, Split] = {}
 
@@ -62,6 +63,12 @@ class _Features:
         if key != self.key:
             self.features = make_features(run)
             self.key = key
+            for split, made in self.features.items():
+                if made.encoded.cut:
+                    self.say(
+                        f"{run.task.name}: {made.encoded.cut} of {len(run.data.splits[split])} {split} examples are "
+                        f"longer than {run.setting.max_length} tokens and are cut"
+                    )
         return self.features
 
 

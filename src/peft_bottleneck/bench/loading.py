@@ -5,18 +5,15 @@ from __future__ import annotations
 import copy
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import UserError
-
-if TYPE_CHECKING:
-    from .kinds import Kind
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
@@ -83,6 +80,7 @@ class BaseModel:
             tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token  # decoder-only models were trained without padding
+        tokenizer.padding_side = "right"  # positions count from the start; only generation pads on the left
         return tokenizer
 
     @cached_property
@@ -105,28 +103,58 @@ class BaseModel:
                         digest.update(stream.read(2**20))
         return {"name": self.slug, "sha256": digest.hexdigest()}
 
-    @property
-    def max_length(self) -> int:
-        """The longest input in tokens: what tokenizer and positions allow, at most `LONGEST_INPUT`."""
+    def input_length(self, asked: int | None) -> int:
+        """The longest input in tokens: what was asked for, or `LONGEST_INPUT`, but no more than the model takes."""
         positions = getattr(self.config.get_text_config(), "max_position_embeddings", None)
-        return int(min(self.tokenizer.model_max_length, positions or LONGEST_INPUT, LONGEST_INPUT))
+        return int(min(asked or LONGEST_INPUT, self.tokenizer.model_max_length, positions or asked or LONGEST_INPUT))
 
-    def load(self, kind: Kind, options: Mapping[str, Any]) -> Any:
-        """The model with a fresh head for `kind`, in float32 where the checkpoint has no other type."""
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token's state depends only on what comes before it: a decoder-only model."""
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+        config = type(self.config)
+        decoder = config in MODEL_FOR_CAUSAL_LM_MAPPING and config not in MODEL_FOR_MASKED_LM_MAPPING
+        return decoder and not self.config.is_encoder_decoder
+
+    def tokenizer_with(self, words: tuple[str, ...]) -> Any:
+        """A tokenizer that knows some words more; their numbers follow those of the model's own vocabulary."""
+        if words not in self._extended:
+            from transformers import AddedToken
+
+            tokenizer = copy.deepcopy(self.tokenizer)
+            tokenizer.add_tokens([AddedToken(word, special=True, normalized=False) for word in words])
+            self._extended[words] = tokenizer
+        return self._extended[words]
+
+    @cached_property
+    def _extended(self) -> dict[tuple[str, ...], Any]:
+        return {}
+
+    def load(self, auto_class: str, **options: Any) -> Any:
+        """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration."""
         import transformers
 
-        auto_class = getattr(transformers, kind.auto_class)
         with self._one_line_errors("weights"):
-            model = auto_class.from_pretrained(self.path, revision=self.revision, dtype="auto", **options)
-        if model.config.pad_token_id is None:
-            model.config.pad_token_id = self.tokenizer.pad_token_id
-        return model
+            model = getattr(transformers, auto_class).from_pretrained(
+                self.path, revision=self.revision, dtype="auto", **options
+            )
+        return self._with_padding(model)
 
-    def skeleton(self, kind: Kind) -> Any:
-        """The model for `kind` as its configuration describes it, made on the current device, with no weights read."""
+    def skeleton(self, auto_class: str, **options: Any) -> Any:
+        """The same model made on the current device, with no weights read."""
         import transformers
 
-        return getattr(transformers, kind.auto_class).from_config(copy.deepcopy(self.config))
+        config = copy.deepcopy(self.config)
+        for name, value in options.items():
+            setattr(config, name, value)
+        return self._with_padding(getattr(transformers, auto_class).from_config(config))
+
+    def _with_padding(self, model: Any) -> Any:
+        for config in (model.config, getattr(model, "generation_config", None)):
+            if config is not None and config.pad_token_id is None:
+                config.pad_token_id = self.tokenizer.pad_token_id
+        return model
 
     @contextmanager
     def _one_line_errors(self, part: str) -> Iterator[None]:

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from .kinds import Kind
-    from .loading import BaseModel
+    from .kinds import Kind, Setting
 
 # Fields of PEFT's configurations that the harness fills in itself.
 FILLED_IN = frozenset(
@@ -90,20 +89,23 @@ def head_modules(model: Any) -> list[str]:
     """The modules that turn the base model's last hidden states into the task's output, pooler included.
 
     All methods train the same head in full. The pooler belongs to it: it is either fresh, as the classifier is, or
-    was trained for another task.
+    was trained for another task. The head of a language model does not: it is as much pretrained as its base.
     """
     base = model.base_model
     if base is model:
         return []
+    pretrained = (base, model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None)
     heads = [
-        name for name, child in model.named_children() if child is not base and any(True for _ in child.parameters())
+        name
+        for name, child in model.named_children()
+        if all(child is not part for part in pretrained) and any(True for _ in child.parameters())
     ]
     if getattr(base, "pooler", None) is not None and any(True for _ in base.pooler.parameters()):
         heads.append(f"{model.base_model_prefix}.pooler")
     return heads
 
 
-def make_trainable(model: Any, name: str, options: Mapping[str, Any], kind: Kind) -> Any:
+def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type: str) -> Any:
     """The model with exactly the parameters of method `name`, and the task head, open to training.
 
     Raises:
@@ -117,12 +119,14 @@ def make_trainable(model: Any, name: str, options: Mapping[str, Any], kind: Kind
         for parameter_name, parameter in model.named_parameters():
             in_head = any(parameter_name.startswith(f"{head}.") for head in heads)
             parameter.requires_grad_(in_head or method.select(parameter_name))
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UserError(f"method '{name}' finds nothing to train in models of type '{model.config.model_type}'")
         return model
     import peft
 
     options = {**method.defaults, **options}
     options["modules_to_save"] = sorted({*heads, *(options.get("modules_to_save") or ())})
-    config = config_class(task_type=kind.task_type, **options)
+    config = config_class(task_type=task_type, **options)
     try:
         return peft.get_peft_model(model, config)
     except (ValueError, KeyError, NotImplementedError) as error:
@@ -132,7 +136,7 @@ def make_trainable(model: Any, name: str, options: Mapping[str, Any], kind: Kind
         ) from error
 
 
-def check_fit(model: BaseModel, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
+def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
     """Applies the method to the model's architecture without weights, and counts its parameters.
 
     Raises:
@@ -141,8 +145,9 @@ def check_fit(model: BaseModel, name: str, options: Mapping[str, Any], kind: Kin
     import torch
 
     with torch.device("meta"):
-        skeleton = model.skeleton(kind)
-        return count_parameters(make_trainable(skeleton, name, options, kind))
+        skeleton = kind.skeleton(setting)
+        task_type = kind.task_type(setting.model.config)
+        return count_parameters(make_trainable(skeleton, name, options, task_type))
 
 
 def count_parameters(model: Any) -> tuple[int, int]:

@@ -16,7 +16,8 @@ from . import metrics
 from .configuration import Configuration, MethodChoice
 from .data import SPLITS, Data, load_data
 from .errors import UserError
-from .kinds import KINDS, Kind
+from .kinds import KINDS, Kind, Setting
+from .kinds.relation_extraction import marker_words
 from .loading import BaseModel
 from .methods import METHODS, check_fit
 from .training_options import score_relevant
@@ -37,7 +38,7 @@ class Run:
     seed: int
     training: Mapping[str, Any]
     limits: Mapping[str, int]
-    max_length: int
+    setting: Setting
     results: Path
     adapters: Path
 
@@ -58,10 +59,13 @@ class Run:
             "metric": {"name": self.metric.name, **self.metric.options},
             "model": dict(self.model.identity),
             "method": self.method.name,
-            "options": dict(self.method.options),
+            "options": {**METHODS[self.method.name].defaults, **self.method.options},
             "seed": self.seed,
             "limits": dict(self.limits),
-            "max_length": self.max_length,
+            "max_length": self.setting.max_length,
+            "prompt": self.setting.prompt,
+            "markers": list(self.setting.markers),
+            "generation": dict(self.setting.generation),
             "training": {key: self.training[key] for key in sorted(self.training)},
         }
 
@@ -121,53 +125,80 @@ def plan(configuration: Configuration) -> list[Run]:
             return None
 
     models = [model for name in configuration.models if (model := attempt(BaseModel.named, name))]
-    runs = []
+    runs: list[Run] = []
     for task in configuration.tasks:
-        data = attempt(load_data, task, KINDS[task.kind], configuration.limits)
         metric = attempt(_metric, task)
-        for model in models:
-            attempt(_check_model, task, model, configuration)
-            if data is not None and metric is not None:
-                runs += _runs_of(configuration, task, data, metric, model)
+        data = attempt(load_data, task, KINDS[task.kind], configuration.limits)
+        for model in models if data is not None and metric is not None else ():
+            runs += attempt(_runs_of, configuration, task, data, metric, model) or ()
     if errors:
         raise UserError.collect(errors)
     return runs
 
 
 def _metric(task: Task) -> Any:
-    options = {"main": task.main_metric} if task.main_metric else {}
+    options = dict(task.metric_options) | ({"main": task.main_metric} if task.main_metric else {})
     try:
-        return metrics.load(KINDS[task.kind].metric, **options)
+        return metrics.load(task.metric or KINDS[task.kind].metric, **options)
     except UserError as error:
         raise UserError(*(f"task '{task.name}': {message}" for message in error.messages)) from error
 
 
-def _check_model(task: Task, model: BaseModel, configuration: Configuration) -> None:
-    kind = KINDS[task.kind]
-    kind.check_model(model.name, model.config)
-    for method in configuration.methods:
-        check_fit(model, method.name, method.options, kind)
-
-
 def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, model: BaseModel) -> list[Run]:
-    return [
-        Run(
-            task=task,
-            data=data,
-            metric=metric,
-            model=model,
-            method=method,
-            seed=seed,
-            training={
-                "learning_rate": METHODS[method.name].learning_rate,
-                **configuration.training,
-                **method.training,
-            },
-            limits=configuration.limits,
-            max_length=min(configuration.max_length or model.max_length, model.max_length),
-            results=configuration.results,
-            adapters=configuration.adapters,
-        )
-        for method in configuration.methods
-        for seed in configuration.seeds
-    ]
+    """The runs of one task on one model, after trying every method on it."""
+    kind = KINDS[task.kind]
+    kind.check_model(model)
+    runs = []
+    for method in configuration.methods:
+        training = {
+            "learning_rate": METHODS[method.name].learning_rate,
+            **configuration.training,
+            **method.training,
+        }
+        setting = make_setting(task, data, model, configuration.max_length, training)
+        check_fit(setting, method.name, method.options, kind)
+        runs += [
+            Run(
+                task=task,
+                data=data,
+                metric=metric,
+                model=model,
+                method=method,
+                seed=seed,
+                training=training,
+                limits=configuration.limits,
+                setting=setting,
+                results=configuration.results,
+                adapters=configuration.adapters,
+            )
+            for seed in configuration.seeds
+        ]
+    return runs
+
+
+def make_setting(
+    task: Task, data: Data, model: BaseModel, max_length: int | None, training: Mapping[str, Any]
+) -> Setting:
+    """What the kind must know of the runs of `task` on `model`."""
+    kind = KINDS[task.kind]
+    prompt = ""
+    markers: tuple[str, ...] = ()
+    generation: dict[str, Any] = {}
+    if kind.generates:
+        source = f"{{{kind.columns[0]}}}"
+        prompt = task.source_prefix + source if model.config.is_encoder_decoder else task.prompt or f"{source}\n\n"
+        generation = {
+            "max_new_tokens": training["generation_max_length"],
+            "num_beams": training["generation_num_beams"],
+            "do_sample": False,
+        }
+    if task.kind == "relation_extraction":
+        markers = marker_words(data.splits["train"], typed=task.markers == "typed")
+    return Setting(
+        model=model,
+        labels=data.labels,
+        max_length=model.input_length(max_length),
+        prompt=prompt,
+        markers=markers,
+        generation=generation,
+    )

@@ -70,13 +70,13 @@ def make_trainer(
 ) -> tuple[RunTrainer, KeepBest]:
     """The run's model, ready to train; `folder` is for what is kept on the way."""
     set_seed(run.seed)  # the fresh head: the same for every method under this seed
-    model = run.model.load(run.kind, run.kind.model_options(run.data.labels))
-    model = make_trainable(model, run.method.name, run.method.options, run.kind)
-    validation = features["validation"]
+    model = make_trainable(
+        run.kind.load(run.setting), run.method.name, run.method.options, run.kind.task_type(run.model.config)
+    )
     references = run.kind.references(run.data.splits["validation"])
 
     def compute_metrics(evaluated: Any) -> dict[str, float]:
-        predictions = validation.restore(run.kind.predictions(evaluated.predictions, run.data.labels))
+        predictions = _predictions(run, features, "validation", evaluated.predictions)
         figures = run.metric.compute(references=references, predictions=predictions)
         return {PREFIX.removeprefix("eval_") + name: figure for name, figure in figures.items()}
 
@@ -90,9 +90,12 @@ def make_trainer(
         model=model,
         args=training_arguments(run.training, seed=run.seed, folder=folder),
         train_dataset=features["train"].rows,
-        eval_dataset=validation.rows,
+        eval_dataset=features["validation"].rows,
         lengths=features["train"].lengths,
-        data_collator=run.kind.collator(run.model.tokenizer),
+        generation=run.setting.generation,
+        collators={
+            phase: run.kind.collator(run.setting, training=phase == "training") for phase in ("training", "evaluation")
+        },
         compute_metrics=compute_metrics,
         preprocess_logits_for_metrics=run.kind.outputs,
         callbacks=[keep_best, Watch(on_step)],
@@ -110,7 +113,7 @@ def _measure(
     keep_best.file.unlink()
     trainer.compute_metrics = None  # the test split is scored here, once
     outputs = trainer.predict(features["test"].rows).predictions
-    predictions = features["test"].restore(run.kind.predictions(outputs, run.data.labels))
+    predictions = _predictions(run, features, "test", outputs)
     references = run.kind.references(run.data.splits["test"])
     save_adapter(trainer.model, run, folder)
     trainable, total = count_parameters(trainer.model)
@@ -134,6 +137,12 @@ def _measure(
             for index, (reference, prediction) in enumerate(zip(references, predictions, strict=True))
         ],
     }
+
+
+def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: Any) -> list[Any]:
+    """The outputs of the rows of a split, read as the kind reads them, one per example."""
+    rows, encoded = features[split].restore(outputs), features[split].encoded
+    return run.kind.predictions(rows, encoded, run.data.splits[split], run.setting)
 
 
 def _frame(run: Run, started: str) -> records.Record:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Seq2SeqTrainingArguments, Trainer, TrainerCallback
 from transformers.trainer_pt_utils import LengthGroupedSampler
 
 from .training_options import OWN
@@ -44,9 +44,18 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     for each method; then methods under one seed would see their examples in different orders.
     """
 
-    def __init__(self, *, lengths: Sequence[int], **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        lengths: Sequence[int],
+        generation: Mapping[str, Any],
+        collators: Mapping[str, Callable[..., Any]],
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
         self.lengths = lengths
+        self.generation = generation
+        self.collators = collators
         self.evaluation_seconds = 0.0
         self.remove_callback(PrinterCallback)
 
@@ -61,6 +70,22 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         return SequentialSampler(eval_dataset)
+
+    def _get_dataloader(self, *arguments: Any, is_training: bool = False, **options: Any) -> Any:
+        self.data_collator = self.collators["training" if is_training else "evaluation"]
+        return super()._get_dataloader(*arguments, is_training=is_training, **options)
+
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
+        """Where the model generates: what it wrote, without the prompt, in place of logits and loss."""
+        if not self.generation:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        inputs = self._prepare_inputs(inputs)
+        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            written = self.accelerator.unwrap_model(model).generate(**prompt, **self.generation)
+        if not self.accelerator.unwrap_model(model).config.is_encoder_decoder:
+            written = written[:, prompt["input_ids"].shape[1] :]
+        return None, written.contiguous(), inputs["labels"]
 
     def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
         start = time.perf_counter()
@@ -123,9 +148,9 @@ def trained_parameters(model: Any) -> dict[str, torch.Tensor]:
     }
 
 
-def training_arguments(training: Mapping[str, Any], *, seed: int, folder: Path) -> TrainingArguments:
+def training_arguments(training: Mapping[str, Any], *, seed: int, folder: Path) -> Seq2SeqTrainingArguments:
     """`training` as transformers takes it, with what the harness sets itself."""
-    return TrainingArguments(
+    return Seq2SeqTrainingArguments(
         output_dir=str(folder),
         seed=seed,
         data_seed=seed,

@@ -22,6 +22,8 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "eval_strategy": "epoch",
     "early_stopping_patience": 3,  # evaluations without a better validation score, then training stops; None: never
     "train_sampling_strategy": "group_by_length",
+    "generation_max_length": 128,  # of what a model writes, and of the targets it learns from, in tokens
+    "generation_num_beams": 1,
     "logging_steps": 0.02,  # a share of all steps: some 50 points of the loss curve, however long the run
 }
 

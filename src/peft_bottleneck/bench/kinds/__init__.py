@@ -1,10 +1,17 @@
-"""What a task can ask of a model: one file per kind, from examples to tensors and from outputs to metrics."""
+"""What a task can ask of a model: one file per kind, from examples to tensors and from outputs to predictions."""
 
 from __future__ import annotations
 
-from .base import Kind
+from .base import Encoded, Kind, Setting
 from .classification import Classification
+from .generation import Summarization, Translation
+from .ner import Ner
+from .regression import Regression
+from .relation_extraction import RelationExtraction
 
-KINDS: dict[str, Kind] = {kind.name: kind for kind in (Classification(),)}
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (Classification(), Regression(), Ner(), RelationExtraction(), Translation(), Summarization())
+}
 
-__all__ = ["KINDS", "Kind"]
+__all__ = ["KINDS", "Encoded", "Kind", "Setting"]

@@ -1,35 +1,73 @@
-"""What every kind answers."""
+"""What every kind answers, and what it is told."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import UserError
 
+if TYPE_CHECKING:
+    from ..loading import BaseModel
+
 Example = dict[str, Any]
-Features = dict[str, list[Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """What a kind must know beside the examples; a saved adapter keeps it, so that it can be used without its task.
+
+    Args:
+        labels: the label names in the order of their numbers; empty for kinds without labels.
+        max_length: of an input, in tokens.
+        prompt: for kinds that generate: the input, with the kind's source column in braces.
+        markers: for relation extraction: the words that mark the entities, in the order of their embeddings.
+        generation: for kinds that generate: `max_new_tokens` and whatever else `generate` takes.
+    """
+
+    model: BaseModel
+    labels: tuple[str, ...]
+    max_length: int
+    prompt: str = ""
+    markers: tuple[str, ...] = ()
+    generation: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples as model inputs.
+
+    Args:
+        columns: one list per input, one entry per row.
+        examples: the example that each row belongs to: a long text may take several rows.
+        cut: how many examples lost a part because they are longer than `max_length`.
+        words: for token kinds: the words that each row has an output for, in order.
+    """
+
+    columns: dict[str, list[Any]]
+    examples: Sequence[int]
+    cut: int = 0
+    words: Sequence[Sequence[int]] = ()
 
 
 class Kind(ABC):
-    """From checked examples to model inputs, and from model outputs to predictions and metrics.
+    """From checked examples to model inputs, and from model outputs to predictions.
 
-    Kinds have no state: what a run needs is passed in.
+    Kinds have no state: what differs between runs is in their `Setting`.
     """
 
     name: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     optional_columns: ClassVar[tuple[str, ...]] = ()
-    label_column: ClassVar[str] = "label"
-    labelled: ClassVar[bool] = True
-    """Whether the task has a fixed set of label names."""
     metric: ClassVar[str]
     """The name of its metric in `bench.metrics`."""
-    auto_class: ClassVar[str]
-    """The transformers class whose models have the kind's head."""
-    task_type: ClassVar[str]
-    """PEFT's word for it."""
+    label_column: ClassVar[str] = ""
+    """The column that names labels, in kinds that have a fixed set of them."""
+    fewest_labels: ClassVar[int] = 2
+    generates: ClassVar[bool] = False
+    """Whether the output is text that the model generates."""
 
     @abstractmethod
     def example(self, row: Example) -> Example:
@@ -41,49 +79,85 @@ class Kind(ABC):
 
     def labels_of(self, example: Example) -> Sequence[str]:
         """The label names that the example mentions."""
-        return (example[self.label_column],)
+        return (example[self.label_column],) if self.label_column else ()
 
     @abstractmethod
-    def features(
-        self, examples: Sequence[Example], tokenizer: Any, labels: Sequence[str], max_length: int
-    ) -> Features:
-        """Model inputs by column, one entry per example: at least `input_ids`, `attention_mask` and `labels`."""
+    def references(self, examples: Sequence[Example]) -> list[Any]:
+        """What the model should say, as the metric takes it, one entry per example."""
 
     @abstractmethod
-    def collator(self, tokenizer: Any) -> Any:
-        """Pads a list of features to the longest among them."""
+    def auto_class(self, config: Any) -> str:
+        """The transformers class whose models have the kind's head."""
+
+    @abstractmethod
+    def task_type(self, config: Any) -> str:
+        """PEFT's word for it."""
+
+    def model_options(self, setting: Setting) -> dict[str, Any]:
+        """What the model's configuration must be told about the task."""
+        return {}
+
+    def check_model(self, model: BaseModel) -> None:
+        """Refuses a model that has no head for this kind.
+
+        Raises:
+            UserError: transformers' class for the kind does not know the architecture.
+        """
+        import transformers
+
+        auto_class = getattr(transformers, self.auto_class(model.config))
+        if type(model.config) not in auto_class._model_mapping:
+            raise UserError(
+                f"model '{model.name}' does not fit {self.name}: "
+                f"transformers has no {auto_class.__name__} for its architecture '{model.config.model_type}'"
+            )
+
+    def load(self, setting: Setting) -> Any:
+        """The model, with its weights, and with a fresh head where the kind needs one."""
+        return setting.model.load(self.auto_class(setting.model.config), **self.model_options(setting))
+
+    def skeleton(self, setting: Setting) -> Any:
+        """The same model on the current device, with no weights read."""
+        return setting.model.skeleton(self.auto_class(setting.model.config), **self.model_options(setting))
+
+    @abstractmethod
+    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+        """Model inputs with labels; for training, or for evaluation, where a kind that generates has no target."""
+
+    @abstractmethod
+    def collator(self, setting: Setting, *, training: bool) -> Any:
+        """Pads a list of rows to the longest among them."""
 
     def outputs(self, logits: Any, labels: Any) -> Any:
         """The part of the model's output that predictions are made from; encoder–decoders return more."""
         return logits[0] if isinstance(logits, tuple) else logits
 
     @abstractmethod
-    def predictions(self, outputs: Any, labels: Sequence[str]) -> list[Any]:
-        """What the model said, as the metric takes it, one entry per example."""
+    def predictions(
+        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
+    ) -> list[Any]:
+        """What the model said, as the metric takes it, one entry per example; `outputs` has one entry per row."""
 
-    @abstractmethod
-    def references(self, examples: Sequence[Example]) -> list[Any]:
-        """What it should have said, as the metric takes it."""
 
-    def check_model(self, name: str, config: Any) -> None:
-        """Refuses a model that has no head for this kind.
+def texts_of(example: Example) -> list[str]:
+    """One text, or a pair of them.
 
-        Raises:
-            UserError: `name` is an architecture that transformers' `auto_class` does not know.
-        """
-        import transformers
+    Raises:
+        ValueError: a value is not text.
+    """
+    texts = [example[column] for column in ("text", "text_pair") if column in example]
+    for column, text in zip(("text", "text_pair"), texts, strict=False):
+        if not isinstance(text, str):
+            raise ValueError(f"'{column}' must be text, found {text!r}")
+    return texts
 
-        auto_class = getattr(transformers, self.auto_class)
-        if type(config) not in auto_class._model_mapping:
-            raise UserError(
-                f"model '{name}' does not fit {self.name}: "
-                f"transformers has no {self.auto_class} for its architecture '{config.model_type}'"
-            )
 
-    def model_options(self, labels: Sequence[str]) -> dict[str, Any]:
-        """What the model's configuration must be told about the task."""
-        return {
-            "num_labels": len(labels),
-            "id2label": dict(enumerate(labels)),
-            "label2id": {name: number for number, name in enumerate(labels)},
-        }
+def encode_texts(examples: Sequence[Example], setting: Setting) -> tuple[dict[str, list[Any]], int]:
+    """The inputs for texts or pairs of them, cut to `max_length`, and how many were cut."""
+    texts = [texts_of(example) for example in examples]
+    encoded = setting.model.tokenizer(
+        *(list(column) for column in zip(*texts, strict=True)),
+        truncation=True,
+        max_length=setting.max_length,
+    )
+    return dict(encoded), sum(bool(encoding.overflowing) for encoding in encoded.encodings)

@@ -7,45 +7,72 @@ from typing import Any
 
 import numpy as np
 
-from .base import Example, Features, Kind
+from .base import Encoded, Example, Kind, Setting, encode_texts, texts_of
 
 
-class Classification(Kind):
-    """Columns `text`, optionally `text_pair`, and `label`, a name or a number."""
+class SequenceKind(Kind):
+    """One output for a text or a pair of texts, from a head on the model's pooled output."""
+
+    optional_columns = ("text_pair",)
+
+    def auto_class(self, config: Any) -> str:
+        return "AutoModelForSequenceClassification"
+
+    def task_type(self, config: Any) -> str:
+        return "SEQ_CLS"
+
+    def collator(self, setting: Setting, *, training: bool) -> Any:
+        from transformers import DataCollatorWithPadding
+
+        return DataCollatorWithPadding(setting.model.tokenizer)
+
+
+class Classification(SequenceKind):
+    """Columns `text`, optionally `text_pair`, and `label`, a name or a whole number."""
 
     name = "classification"
     columns = ("text", "label")
-    optional_columns = ("text_pair",)
     metric = "classification"
-    auto_class = "AutoModelForSequenceClassification"
-    task_type = "SEQ_CLS"
+    label_column = "label"
 
     def example(self, row: Example) -> Example:
-        for column in ("text", "text_pair"):
-            if column in row and not isinstance(row[column], str):
-                raise ValueError(f"'{column}' must be text, found {row[column]!r}")
-        label = row["label"]
-        if not isinstance(label, (str, int)) or label == "":
-            raise ValueError(f"'label' must be a name or a whole number, found {label!r}")
-        return {**row, "label": str(label)}
+        texts_of(row)
+        return {**row, "label": label_name(row, "label")}
 
-    def features(
-        self, examples: Sequence[Example], tokenizer: Any, labels: Sequence[str], max_length: int
-    ) -> Features:
-        numbers = {name: number for number, name in enumerate(labels)}
-        texts = [[example["text"] for example in examples]]
-        if examples and "text_pair" in examples[0]:
-            texts.append([example["text_pair"] for example in examples])
-        encoded = tokenizer(*texts, truncation=True, max_length=max_length)
-        return {**encoded, "labels": [numbers[example["label"]] for example in examples]}
-
-    def collator(self, tokenizer: Any) -> Any:
-        from transformers import DataCollatorWithPadding
-
-        return DataCollatorWithPadding(tokenizer)
-
-    def predictions(self, outputs: Any, labels: Sequence[str]) -> list[str]:
-        return [labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
-
-    def references(self, examples: Sequence[Example]) -> list[str]:
+    def references(self, examples: Sequence[Example]) -> list[Any]:
         return [example["label"] for example in examples]
+
+    def model_options(self, setting: Setting) -> dict[str, Any]:
+        return label_options(setting.labels)
+
+    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+        numbers = {name: number for number, name in enumerate(setting.labels)}
+        columns, cut = encode_texts(examples, setting)
+        columns["labels"] = [numbers[example["label"]] for example in examples]
+        return Encoded(columns, range(len(examples)), cut)
+
+    def predictions(
+        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
+    ) -> list[Any]:
+        return [setting.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
+
+
+def label_name(row: Example, column: str) -> str:
+    """The label in `column`, a name or a whole number, as text.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    label = row[column]
+    if not isinstance(label, (str, int)) or label == "":
+        raise ValueError(f"'{column}' must be a name or a whole number, found {label!r}")
+    return str(label)
+
+
+def label_options(labels: Sequence[str]) -> dict[str, Any]:
+    """The labels as a model's configuration holds them."""
+    return {
+        "num_labels": len(labels),
+        "id2label": dict(enumerate(labels)),
+        "label2id": {name: number for number, name in enumerate(labels)},
+    }

@@ -1,0 +1,144 @@
+"""Named entities: one IOB2 tag per word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..loading import BaseModel
+from .base import Encoded, Example, Kind, Setting
+from .classification import label_options
+
+IGNORED = -100  # the label of a token that no loss counts
+
+
+class Ner(Kind):
+    """Columns `tokens`, a list of words, and `tags`, as many tags in strict IOB2.
+
+    A word's tag is read off its first sub-word, or in a model that only sees what came before, off its last. A
+    sentence longer than `max_length` is cut between words into several rows, so that no word is lost.
+    """
+
+    name = "ner"
+    columns = ("tokens", "tags")
+    metric = "seqeval"
+    label_column = "tags"
+    fewest_labels = 1
+
+    def example(self, row: Example) -> Example:
+        tokens, tags = row["tokens"], row["tags"]
+        for column, values in (("tokens", tokens), ("tags", tags)):
+            if not isinstance(values, (list, tuple)) or not all(isinstance(value, str) for value in values):
+                raise ValueError(f"'{column}' must be a list of text, found {values!r}")
+        if len(tokens) != len(tags):
+            raise ValueError(f"{len(tokens)} tokens but {len(tags)} tags")
+        for position, (before, tag) in enumerate(pairwise(["O", *tags])):
+            if tag != "O" and tag[:2] not in ("B-", "I-"):
+                raise ValueError(f"tag {position} is {tag!r}: expected O, B-TYPE or I-TYPE")
+            if tag[:2] == "I-" and before[2:] != tag[2:]:
+                raise ValueError(f"tag {position} is {tag!r} after {before!r}: in IOB2 an entity starts with B-")
+        return {"tokens": list(tokens), "tags": list(tags)}
+
+    def labels_of(self, example: Example) -> Sequence[str]:
+        """The entity types: a tag that train happens to lack (I- of a type of single words) is still known."""
+        return [tag[2:] for tag in example["tags"] if tag != "O"]
+
+    def references(self, examples: Sequence[Example]) -> list[Any]:
+        return [example["tags"] for example in examples]
+
+    def auto_class(self, config: Any) -> str:
+        return "AutoModelForTokenClassification"
+
+    def task_type(self, config: Any) -> str:
+        return "TOKEN_CLS"
+
+    def model_options(self, setting: Setting) -> dict[str, Any]:
+        return label_options(tags_of(setting.labels))
+
+    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+        numbers = {tag: number for number, tag in enumerate(tags_of(setting.labels))}
+        columns: dict[str, list[Any]] = {}
+        owners, words = [], []
+        for owner, example in enumerate(examples):
+            for start, inputs, positions in _rows(example["tokens"], setting):
+                labels = [IGNORED] * len(inputs["input_ids"])
+                for word, position in positions.items():
+                    labels[position] = numbers[example["tags"][start + word]]
+                for name, values in {**inputs, "labels": labels}.items():
+                    columns.setdefault(name, []).append(values)
+                owners.append(owner)
+                words.append([start + word for word in positions])
+        return Encoded(columns, owners, words=words)
+
+    def collator(self, setting: Setting, *, training: bool) -> Any:
+        from transformers import DataCollatorForTokenClassification
+
+        return DataCollatorForTokenClassification(setting.model.tokenizer, label_pad_token_id=IGNORED)
+
+    def predictions(
+        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
+    ) -> list[Any]:
+        """A word that the tokenizer drops altogether (a control character, say) is outside every entity."""
+        tags = tags_of(setting.labels)
+        predicted = [["O"] * len(example["tokens"]) for example in examples]
+        for row, owner in enumerate(encoded.examples):
+            labelled = [position for position, label in enumerate(encoded.columns["labels"][row]) if label != IGNORED]
+            for word, position in zip(encoded.words[row], labelled, strict=True):
+                predicted[owner][word] = tags[int(np.asarray(outputs[row][position]).argmax())]
+        return predicted
+
+
+def tags_of(types: Sequence[str]) -> list[str]:
+    """The IOB2 tags of entity types, O first."""
+    return ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
+
+
+def _rows(words: Sequence[str], setting: Setting) -> Iterator[tuple[int, dict[str, list[int]], dict[int, int]]]:
+    """The rows of a sentence: the first word of each, its inputs, and the token that speaks for each of its words."""
+    start = 0
+    while start < len(words) or start == 0:
+        inputs, tokens_of_words = _tokenize(words[start:], setting.model)
+        fits = len(inputs["input_ids"]) <= setting.max_length
+        if not fits:
+            room = setting.max_length - setting.model.tokenizer.num_special_tokens_to_add()
+            count = _words_that_fit(tokens_of_words, len(words) - start, room)
+            inputs, tokens_of_words = _tokenize(words[start : start + count], setting.model)
+            if len(inputs["input_ids"]) > setting.max_length:  # a single word of more sub-words than fit
+                inputs = {name: values[: setting.max_length] for name, values in inputs.items()}
+        speaker = -1 if setting.model.is_causal else 0
+        limit = len(inputs["input_ids"]) - 1
+        yield start, inputs, {word: min(tokens[speaker], limit) for word, tokens in tokens_of_words.items()}
+        if fits:
+            return
+        start += count
+
+
+def _words_that_fit(tokens_of_words: dict[int, list[int]], words: int, room: int) -> int:
+    """How many words from the start take at most `room` tokens: at least one."""
+    used = 0
+    for word in range(words):
+        used += len(tokens_of_words.get(word, ()))
+        if used > room:
+            return max(1, word)
+    return words
+
+
+def _tokenize(words: Sequence[str], model: BaseModel) -> tuple[dict[str, list[int]], dict[int, list[int]]]:
+    """The inputs for the words joined by spaces, and the tokens that each word became.
+
+    Aligned by characters, which every fast tokenizer gives; splitting into words is an option that byte-level
+    tokenizers handle only with settings of their own.
+    """
+    owner: list[int] = []  # of each character
+    for number, word in enumerate(words):
+        owner += [number] * (len(word) + 1)
+    text = " ".join(words)
+    inputs = dict(model.tokenizer(text, return_offsets_mapping=True))
+    tokens: dict[int, list[int]] = {}
+    for position, (start, end) in enumerate(inputs.pop("offset_mapping")):
+        if text[start:end].strip():  # special tokens have no characters, and some tokens are a space alone
+            tokens.setdefault(owner[end - 1], []).append(position)
+    return inputs, tokens

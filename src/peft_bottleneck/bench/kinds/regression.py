@@ -1,0 +1,44 @@
+"""A number for a text or a pair of texts, by mean squared error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from .base import Encoded, Example, Setting, encode_texts, texts_of
+from .classification import SequenceKind
+
+
+class Regression(SequenceKind):
+    """Columns `text`, optionally `text_pair`, and `score`, a number."""
+
+    name = "regression"
+    columns = ("text", "score")
+    metric = "regression"
+
+    def example(self, row: Example) -> Example:
+        texts_of(row)
+        try:
+            score = float(row["score"])
+        except (TypeError, ValueError):
+            score = math.nan
+        if isinstance(row["score"], bool) or not math.isfinite(score):
+            raise ValueError(f"'score' must be a number, found {row['score']!r}")
+        return {**row, "score": score}
+
+    def references(self, examples: Sequence[Example]) -> list[Any]:
+        return [example["score"] for example in examples]
+
+    def model_options(self, setting: Setting) -> dict[str, Any]:
+        return {"num_labels": 1, "problem_type": "regression"}
+
+    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+        columns, cut = encode_texts(examples, setting)
+        columns["labels"] = [example["score"] for example in examples]
+        return Encoded(columns, range(len(examples)), cut)
+
+    def predictions(
+        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
+    ) -> list[Any]:
+        return [float(output[0]) for output in outputs]

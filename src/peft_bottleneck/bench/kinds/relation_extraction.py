@@ -1,0 +1,153 @@
+"""The relation between two marked entities of a text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from .base import Encoded, Example, Kind, Setting
+from .classification import label_name, label_options
+from .marked_model import MarkedModel
+
+ENTITIES = ("head", "tail")
+
+
+class RelationExtraction(Kind):
+    """Columns `text`, `head` and `tail` (each with character offsets `start` and `end`, optionally a `type`), and
+    `relation`.
+
+    Both entities are put between markers, `[HEAD] … [/HEAD]` and `[TAIL] … [/TAIL]`, or `[HEAD:PER]` where the
+    markers are typed (Zhou and Chen 2022, arXiv:2102.01373). The relation is read off the states at the two markers
+    (Baldini Soares et al. 2019, arXiv:1906.03158). A text longer than `max_length` keeps what is nearest to them.
+    """
+
+    name = "relation_extraction"
+    columns = ("text", "head", "tail", "relation")
+    metric = "relation_extraction"
+    label_column = "relation"
+
+    def example(self, row: Example) -> Example:
+        text = row["text"]
+        if not isinstance(text, str):
+            raise ValueError(f"'text' must be text, found {text!r}")
+        entities = {name: _entity(name, row[name], text) for name in ENTITIES}
+        head, tail = (entities[name] for name in ENTITIES)
+        if head["start"] < tail["end"] and tail["start"] < head["end"]:
+            raise ValueError(
+                f"'head' ({head['start']}–{head['end']}) and 'tail' ({tail['start']}–{tail['end']}) overlap"
+            )
+        return {"text": text, **entities, "relation": label_name(row, "relation")}
+
+    def references(self, examples: Sequence[Example]) -> list[Any]:
+        return [example["relation"] for example in examples]
+
+    def auto_class(self, config: Any) -> str:
+        return "AutoModel"
+
+    def task_type(self, config: Any) -> str:
+        return "SEQ_CLS"
+
+    def check_model(self, model: Any) -> None:
+        super().check_model(model)
+        if not hasattr(model.config.get_text_config(), "vocab_size") or hasattr(model.config, "vision_config"):
+            raise UserError(
+                f"model '{model.name}' does not fit {self.name}: its architecture '{model.config.model_type}' "
+                "reads no text alone"
+            )
+
+    def load(self, setting: Setting) -> Any:
+        return self._marked(setting.model.load("AutoModel"), setting)
+
+    def skeleton(self, setting: Setting) -> Any:
+        return self._marked(setting.model.skeleton("AutoModel"), setting)
+
+    def _marked(self, base: Any, setting: Setting) -> MarkedModel:
+        first_marker = len(setting.model.tokenizer)
+        base.config.update(label_options(setting.labels))
+        return MarkedModel(base, labels=len(setting.labels), first_marker=first_marker, markers=len(setting.markers))
+
+    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+        numbers = {name: number for number, name in enumerate(setting.labels)}
+        tokenizer = setting.model.tokenizer_with(setting.markers)
+        markers = tokenizer.convert_tokens_to_ids(list(setting.markers))
+        opening = {marker for marker, word in zip(markers, setting.markers, strict=True) if not word.startswith("[/")}
+        # A model that only sees what came before knows an entity at its end.
+        speaking = set(markers) - opening if setting.model.is_causal else opening
+        heads = {marker for marker, word in zip(markers, setting.markers, strict=True) if "HEAD" in word}
+        encoded = dict(tokenizer([marked_text(example, setting.markers) for example in examples]))
+        cut = 0
+        places = []
+        for row, ids in enumerate(encoded["input_ids"]):
+            if len(ids) > setting.max_length:
+                cut += 1
+                kept = _nearest(ids, set(markers), set(tokenizer.all_special_ids) - set(markers), setting.max_length)
+                for values in encoded.values():
+                    values[row] = [values[row][position] for position in kept]
+                ids = encoded["input_ids"][row]
+            found = [position for position, token in enumerate(ids) if token in speaking]
+            places.append(sorted(found, key=lambda position: ids[position] not in heads))
+        labels = [numbers[example["relation"]] for example in examples]
+        return Encoded({**encoded, "marker_places": places, "labels": labels}, range(len(examples)), cut)
+
+    def collator(self, setting: Setting, *, training: bool) -> Any:
+        from transformers import DataCollatorWithPadding
+
+        return DataCollatorWithPadding(setting.model.tokenizer)
+
+    def predictions(
+        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
+    ) -> list[Any]:
+        return [setting.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
+
+
+def marker_words(examples: Sequence[Example], *, typed: bool) -> tuple[str, ...]:
+    """The markers for `examples`: opening and closing, untyped, and with every type that occurs if `typed`."""
+    types = {example[name].get("type") for example in examples for name in ENTITIES} if typed else set()
+    names = [name.upper() for name in ENTITIES]
+    names += [f"{name}:{type_}" for type_ in sorted(types - {None}) for name in names[:2]]
+    return tuple(word for name in names for word in (f"[{name}]", f"[/{name}]"))
+
+
+def marked_text(example: Example, markers: Sequence[str]) -> str:
+    """The text with its entities between markers; an entity of a type without markers of its own gets the untyped."""
+    pieces, place = [], 0
+    for name in sorted(ENTITIES, key=lambda name: int(example[name]["start"])):
+        entity = example[name]
+        word = f"{name.upper()}:{entity.get('type')}"
+        word = word if f"[{word}]" in markers else name.upper()
+        start, end = entity["start"], entity["end"]
+        text = example["text"]
+        pieces += [_plain(text[place:start], markers), f"[{word}]", _plain(text[start:end], markers), f"[/{word}]"]
+        place = end
+    return "".join([*pieces, _plain(example["text"][place:], markers)])
+
+
+def _plain(text: str, markers: Sequence[str]) -> str:
+    """`text` without anything that would be taken for a marker."""
+    for marker in markers:
+        text = text.replace(marker, f"{marker[0]} {marker[1:]}")
+    return text
+
+
+def _entity(name: str, entity: Any, text: str) -> Example:
+    if not isinstance(entity, dict) or not all(isinstance(entity.get(key), int) for key in ("start", "end")):
+        raise ValueError(f"'{name}' must hold the offsets 'start' and 'end', found {entity!r}")
+    start, end = entity["start"], entity["end"]
+    if not 0 <= start < end <= len(text):
+        raise ValueError(f"'{name}' stands at {start}–{end} in a text of {len(text)} characters")
+    if "text" in entity and entity["text"] != text[start:end]:
+        raise ValueError(f"'{name}' is {entity['text']!r}, but the text has {text[start:end]!r} at {start}–{end}")
+    return {key: entity[key] for key in ("start", "end", "type") if entity.get(key) is not None}
+
+
+def _nearest(ids: Sequence[int], markers: set[int], special: set[int], count: int) -> list[int]:
+    """The `count` positions nearest to a marker, special tokens of the model first, in order."""
+    places = [position for position, token in enumerate(ids) if token in markers]
+    distance = [
+        -1 if token in special else min(abs(position - place) for place in places)
+        for position, token in enumerate(ids)
+    ]
+    return sorted(sorted(range(len(ids)), key=lambda position: (distance[position], position))[:count])
