@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
-from .convolution import Convolution, TokenContext
+from .convolution import TokenContext
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -81,43 +82,49 @@ class Bottleneck:
     """One adapter's bottleneck at one place.
 
     Attributes:
-        maps: its linear maps by name, as the tuner layer registers them.
+        adapter: the adapter's name.
+        maps: its linear maps by name.
         phi: the activation function.
-        scale: the number `s`, or where its trained parameter is kept.
+        scale: the number `s`; None: a trained parameter.
         dropout: probability of zeroing an element of `B(x)` in training.
-        conv: the convolution inside, and what it has to know of the batch.
+        context: what the convolution inside has to know of the batch; None: there is no convolution.
         read: name of the tapped module whose input is `x`; None: the wrapped module's own.
     """
 
+    adapter: str
     maps: Mapping[str, nn.Linear]
     phi: Activation
-    scale: float | Callable[[], Tensor]
+    scale: float | None
     dropout: float = 0.0
-    conv: tuple[Convolution, TokenContext] | None = None
+    context: TokenContext | None = None
     read: str | None = None
 
     def __post_init__(self) -> None:
-        # Kept at hand: every look into an nn.Module costs, and a small model's step is short.
-        self.down, self.up, self.gate = self.maps["down"], self.maps["up"], self.maps.get("gate")
+        self.gated = "gate" in self.maps
 
-    def add_to(self, y: Tensor, x: Tensor, *, training: bool) -> Tensor:
-        """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`."""
-        weight = self.down.weight
-        if x.dtype != weight.dtype:
-            x = x.to(weight.dtype)
-        hidden = F.linear(x, weight, self.down.bias)
-        if self.conv is not None:
-            kernels, context = self.conv
-            hidden = kernels.over_tokens(hidden, context, key=id(self))
-        if self.gate is None:
-            hidden = self.phi(hidden)
-        else:
-            hidden = self.phi(F.linear(x, self.gate.weight, self.gate.bias)) * hidden
-        delta = F.linear(hidden, self.up.weight, self.up.bias)
-        if not isinstance(self.scale, float):
-            delta = delta * self.scale()
-        if training and self.dropout:
+    def add_to(self, y: Tensor, x: Tensor, layer: nn.Module, prefix: str) -> Tensor:
+        """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`.
+
+        The parts are taken from where `layer` registers them at this moment, and called as modules: whoever shards or
+        replicates a model puts others in their place, and hooks into their calls. `_modules` is the dictionary behind
+        attribute access, which costs ten times as much, and a small model's step is short.
+        """
+        parts: Any = layer._modules
+        adapter = self.adapter
+        down = parts[prefix + "down"]._modules[adapter]
+        dtype = down.weight.dtype
+        if x.dtype != dtype:
+            x = x.to(dtype)
+        hidden = down(x)
+        if self.context is not None:
+            hidden = parts[prefix + "conv"]._modules[adapter](hidden, self.context, key=id(self))
+        gate = self.phi(parts[prefix + "gate"]._modules[adapter](x)) if self.gated else None
+        hidden = self.phi(hidden) if gate is None else gate * hidden
+        delta: Tensor = parts[prefix + "up"]._modules[adapter](hidden)
+        if self.scale is None:
+            delta = delta * parts[prefix + "scaling"][adapter]
+        if layer.training and self.dropout:
             delta = F.dropout(delta, self.dropout)
         if delta.dtype != y.dtype:
             delta = delta.to(y.dtype)
-        return torch.add(y, delta, alpha=self.scale) if isinstance(self.scale, float) else y + delta
+        return y + delta if self.scale is None else torch.add(y, delta, alpha=self.scale)

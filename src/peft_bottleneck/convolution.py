@@ -53,6 +53,11 @@ class TokenContext:
     def listen(
         self, stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if getattr(stack, "_is_replica", False):  # whose rows of the batch are not those of the other replicas
+            raise RuntimeError(
+                "bottleneck='conv' does not work under nn.DataParallel; start one process per device instead: "
+                "`accelerate launch`, or `torchrun`."
+            )
         given = self.signature.bind(stack, *args, **kwargs).arguments
         given |= given.get("kwargs", {})
         self.batch = next(len(given[name]) for name in _INPUTS if given.get(name) is not None)
@@ -107,16 +112,13 @@ class TokenContext:
 class Convolution(nn.Conv1d):
     """The kernels `c`: `[batch, tokens, r]` to the same; starts as the identity unless drawn."""
 
-    def __init__(self, size: int, width: int) -> None:
+    def __init__(self, size: int, width: int, *, causal: bool) -> None:
         super().__init__(size, size, width, groups=size, bias=False)
+        with torch.no_grad():
+            self.weight.zero_()
+            self.weight[:, 0, width - 1 if causal else width // 2] = 1.0
 
-    @torch.no_grad()
-    def set_identity(self, causal: bool) -> None:
-        width = self.kernel_size[0]
-        self.weight.zero_()
-        self.weight[:, 0, width - 1 if causal else width // 2] = 1.0
-
-    def over_tokens(self, z: Tensor, context: TokenContext, key: object) -> Tensor:
+    def forward(self, z: Tensor, context: TokenContext, key: object) -> Tensor:  # type: ignore[override]
         """`c ⊛ z`; some models flatten `[batch, tokens, r]` to `[batch·tokens, r]` around the FFN."""
         tokens = z.reshape(context.batch, -1, z.shape[-1])
         count, width = tokens.shape[1], self.kernel_size[0]

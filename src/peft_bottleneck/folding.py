@@ -42,7 +42,7 @@ class FoldableLayer(BottleneckLayer):
                 raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
             scale = self.bottlenecks[name].scale
             assert self.ffn is not None  # FoldableModel sees to it
-            self.ffn.widen(maps, scale if isinstance(scale, float) else scale().detach())
+            self.ffn.widen(maps, self._part("scaling")[name].detach() if scale is None else scale)
             self.merged_adapters.append(name)
 
     def unmerge(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -74,10 +73,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         maps = build_maps(config.bottleneck, self.in_features, size, self.out_features, bias=config.use_bias)
         draw_maps(maps, method=config.init_method, no_op=config.init_weights)
         parts: dict[str, nn.Module] = dict(maps)
-        conv = None if context is None else (Convolution(size, config.kernel_size), context)
-        if conv is not None:
-            conv[0].set_identity(conv[1].causal)
-            parts["conv"] = conv[0]
+        if context is not None:
+            parts["conv"] = Convolution(size, config.kernel_size, causal=context.causal)
         device, dtype = _device_and_dtype(self.base_layer)
         for name, linear in parts.items():
             on_meta = linear.weight.device.type == "meta"  # weights to be loaded: `low_cpu_mem_usage`
@@ -89,13 +86,12 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if tap is not None and tap[0] not in self.taps:
             self.taps[tap[0]] = InputTap(*tap)
         self.bottlenecks[adapter_name] = Bottleneck(
+            adapter=adapter_name,
             maps=maps,
             phi=activation(config.non_linearity),
-            scale=partial(self._trained_scale, adapter_name)
-            if isinstance(config.scaling, str)
-            else float(config.scaling),
+            scale=None if isinstance(config.scaling, str) else float(config.scaling),
             dropout=config.dropout,
-            conv=conv,
+            context=context,
             read=tap[0] if tap is not None else None,
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
@@ -111,8 +107,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         while self.taps:
             self.taps.popitem()[1].remove()
         for bottleneck in self.bottlenecks.values():
-            if bottleneck.conv is not None:
-                bottleneck.conv[1].remove()
+            if bottleneck.context is not None:
+                bottleneck.context.remove()
         block = self.block[0]
         if block is not None:
             remove_hooks(block._forward_hooks, self)
@@ -159,29 +155,26 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """`y + B(x)` of one adapter, or of each row's own; `inputs` holds `x` by read point."""
         if isinstance(turn, str):
             bottleneck = self.bottlenecks[turn]
-            return bottleneck.add_to(y, inputs[bottleneck.read], training=self.training)
+            return bottleneck.add_to(y, inputs[bottleneck.read], self, self.prefix)
         names = _names_of_rows(turn, len(y))
-        if any(self.bottlenecks[name].conv is not None for name in set(names) & self.bottlenecks.keys()):
+        if any(self.bottlenecks[name].context is not None for name in set(names) & self.bottlenecks.keys()):
             raise ValueError(
                 "adapter_names cannot be used with bottleneck='conv'; set one adapter for the whole batch."
             )
         for name in sorted(set(names) & self.bottlenecks.keys()):
             rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=y.device)
             bottleneck = self.bottlenecks[name]
-            y = y.index_copy(
-                0, rows, bottleneck.add_to(y[rows], inputs[bottleneck.read][rows], training=self.training)
-            )
+            y = y.index_copy(0, rows, bottleneck.add_to(y[rows], inputs[bottleneck.read][rows], self, self.prefix))
         return y
-
-    def _trained_scale(self, adapter_name: str) -> Tensor:
-        scale: Tensor = self._part("scaling")[adapter_name]
-        return scale
 
     def _part(self, name: str) -> Any:
         return getattr(self, self.prefix + name)
 
     def _adapt_block(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return adapt_output(self, output)
+        layer = self
+        if getattr(block, "_is_replica", False):  # nn.DataParallel copies modules, and leaves hooks to the originals
+            layer = next(module for module in block.modules() if vars(module).get("block") is self.block)  # type: ignore
+        return adapt_output(layer, output)
 
     def __getattr__(self, name: str) -> Any:
         """What the model asks of the wrapped module (`mlp.act_fn`, …) is still to be found there."""
