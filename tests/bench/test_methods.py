@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
+from tiny_task import save_model
+from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.kinds import KINDS, Setting
@@ -39,7 +41,11 @@ def head_of(name: str) -> str | None:
     return next((name[name.index(part) :] for part in ("pooler.", "classifier.") if part in name), None)
 
 
-@pytest.mark.parametrize("method", METHODS)
+WITH_HEAD = [name for name, method in METHODS.items() if method.head]
+OF_THE_BASE = ("bias_tuning", "norm_tuning", "full")
+
+
+@pytest.mark.parametrize("method", WITH_HEAD)
 def test_every_method_trains_the_same_head_from_the_same_start(bert: Path, method: str) -> None:
     before = {head_of(name): parameter.clone() for name, parameter in load(bert).named_parameters() if head_of(name)}
     model = make_trainable(load(bert), method, {}, "SEQ_CLS")
@@ -53,9 +59,8 @@ def test_every_method_trains_the_same_head_from_the_same_start(bert: Path, metho
     assert all(torch.equal(head[name], before[name]) for name in before)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", [name for name in WITH_HEAD if name not in OF_THE_BASE])
 def test_nothing_of_the_base_is_trained(bert: Path, method: str) -> None:
-    base = {id(parameter) for parameter in load(bert).parameters()}
     model = load(bert)
     base = {id(p) for name, p in model.named_parameters() if not head_of(name)}
     trained = make_trainable(model, method, {}, "SEQ_CLS")
@@ -70,7 +75,51 @@ def test_the_head_is_counted_once(bert: Path) -> None:
     assert (trainable, total) == (HEAD + bottlenecks, plain + bottlenecks)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("method", "trained"),
+    [
+        ("bias_tuning", lambda name: name.endswith("bias")),
+        ("norm_tuning", lambda name: "LayerNorm" in name),
+        ("full", lambda name: True),
+    ],
+)
+def test_methods_of_the_base_train_just_their_part(bert: Path, method: str, trained: Callable[[str], bool]) -> None:
+    model = make_trainable(load(bert), method, {}, "SEQ_CLS")
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == (trained(name) or head_of(name) is not None), name
+
+
+@pytest.mark.parametrize("kind", ["classification", "ner", "relation_extraction"])
+def test_a_prefix_reaches_the_output(bert: Path, kind: str) -> None:
+    """It goes through the cache of keys and values, which a model may drop without a word."""
+    known = Setting(
+        model=BaseModel.named(str(bert)),
+        labels=("a", "b"),
+        max_length=64,
+        markers=("[HEAD]", "[/HEAD]", "[TAIL]", "[/TAIL]"),
+    )
+    task_type = KINDS[kind].task_type(known.model.config)
+    model = make_trainable(KINDS[kind].load(known), "prefix_tuning", {"num_virtual_tokens": 4}, task_type).eval()
+    inputs = {"input_ids": torch.tensor([[2, 5, 6, 3]]), "attention_mask": torch.ones(1, 4, dtype=torch.long)}
+    if kind == "relation_extraction":
+        inputs["marker_places"] = torch.tensor([[1, 2]])
+    before = model(**inputs).logits
+    with torch.no_grad():
+        model.prompt_encoder["default"].embedding.weight.normal_(std=3)
+    assert not torch.allclose(before, model(**inputs).logits)
+
+
+def test_a_model_without_a_cache_takes_no_prefix(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    folder = save_model("modernbert", tmp_path / "modern", tokenizer, global_attn_every_n_layers=2, pad_token_id=0)
+    with pytest.raises(UserError, match="'prefix_tuning' does not fit models of type 'modernbert' here: they take no"):
+        check_fit(setting(folder), "prefix_tuning", {}, CLASSIFICATION)
+
+
+def test_the_untuned_model_trains_nothing(bert: Path) -> None:
+    assert count_parameters(make_trainable(load(bert), "untuned", {}, "SEQ_CLS"))[0] == 0
+
+
+@pytest.mark.parametrize("method", [*WITH_HEAD, "untuned"])
 def test_a_fit_is_checked_and_counted_without_weights(bert: Path, method: str) -> None:
     expected = count_parameters(make_trainable(load(bert), method, {}, "SEQ_CLS"))
     assert check_fit(setting(bert), method, {}, CLASSIFICATION) == expected

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from . import records
 from .features import Split, make_features
+from .kinds import Setting
 from .plan import Run
 from .progress import show_progress
 from .run import execute, failed
@@ -51,15 +52,15 @@ def run_grid(runs: Sequence[Run]) -> Outcome:
 
 
 class _Features:
-    """The features of the latest task and model: a grid asks for them in blocks."""
+    """The features of the latest task and setting: a grid asks for them in blocks."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
-        self.key: tuple[str, str] | None = None
+        self.key: tuple[str, Setting] | None = None
         self.features: Mapping[str, Split] = {}
 
     def of(self, run: Run) -> Mapping[str, Split]:
-        key = (run.task.name, run.model.name)
+        key = (run.task.name, run.setting)
         if key != self.key:
             self.features = make_features(run)
             self.key = key

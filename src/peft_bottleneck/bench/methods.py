@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError, suggest
@@ -25,14 +26,17 @@ class Method:
         summary: what is trained, in a few words.
         config: the name of the configuration class in `peft_bottleneck` or `peft`; None for methods without one.
         defaults: options that differ from that class's own.
-        select: for methods without a configuration class: whether a base parameter of this name is trained.
+        select: for methods without a configuration class: whether a base parameter is trained, by its name and the
+            module that holds it.
+        head: whether the task head is trained along.
         learning_rate: where the run configuration gives none.
     """
 
     summary: str
     config: str | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)
-    select: Callable[[str], bool] | None = None
+    select: Callable[[str, Any], bool] | None = None
+    head: bool = True
     learning_rate: float = 1e-3
 
 
@@ -48,7 +52,32 @@ METHODS: dict[str, Method] = {
         summary="bottleneck beside the feed-forward network (He et al. 2022)", config="ParallelAdapterConfig"
     ),
     "lora": Method(summary="low-rank updates of the attention projections (Hu et al. 2022)", config="LoraConfig"),
-    "head_only": Method(summary="the task head alone, on a frozen base", select=lambda name: False),
+    "ia3": Method(
+        summary="learned scales of keys, values and feed-forward states (Liu et al. 2022)",
+        config="IA3Config",
+        learning_rate=5e-3,
+    ),
+    "prefix_tuning": Method(
+        summary="learned keys and values before every layer's own (Li and Liang 2021)",
+        config="PrefixTuningConfig",
+        defaults={"num_virtual_tokens": 20},
+        learning_rate=5e-3,
+    ),
+    "bias_tuning": Method(
+        summary="the biases of the base (BitFit, Ben Zaken et al. 2022)",
+        select=lambda name, module: name.endswith("bias"),
+    ),
+    "norm_tuning": Method(
+        summary="the normalisation layers of the base (Zhao et al. 2024)",
+        select=lambda name, module: "norm" in type(module).__name__.lower(),
+    ),
+    "full": Method(summary="all parameters", select=lambda name, module: True, learning_rate=1e-4),
+    "head_only": Method(summary="the task head alone, on a frozen base", select=lambda name, module: False),
+    "untuned": Method(
+        summary="nothing: the base as it is, with a fresh head where the kind has one",
+        select=lambda name, module: False,
+        head=False,
+    ),
 }
 
 
@@ -117,13 +146,16 @@ def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type:
     if config_class is None:
         assert method.select is not None
         for parameter_name, parameter in model.named_parameters():
-            in_head = any(parameter_name.startswith(f"{head}.") for head in heads)
-            parameter.requires_grad_(in_head or method.select(parameter_name))
-        if not any(parameter.requires_grad for parameter in model.parameters()):
+            module = model.get_submodule(parameter_name.rpartition(".")[0])
+            in_head = method.head and any(parameter_name.startswith(f"{head}.") for head in heads)
+            parameter.requires_grad_(in_head or method.select(parameter_name, module))
+        if method.head and not any(parameter.requires_grad for parameter in model.parameters()):
             raise UserError(f"method '{name}' finds nothing to train in models of type '{model.config.model_type}'")
         return model
     import peft
 
+    if name == "prefix_tuning":
+        _check_prefix(model, task_type)
     options = {**method.defaults, **options}
     options["modules_to_save"] = sorted({*heads, *(options.get("modules_to_save") or ())})
     config = config_class(task_type=task_type, **options)
@@ -134,6 +166,16 @@ def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type:
             f"method '{name}' does not fit models of type '{model.config.model_type}': "
             f"{str(error).strip().splitlines()[0]}"
         ) from error
+
+
+def _check_prefix(model: Any, task_type: str) -> None:
+    """PEFT hands a prefix over as cached keys and values, and finds only in training that nothing takes them."""
+    takes_cache = "past_key_values" in signature(model.base_model.forward).parameters
+    if not takes_cache or (model.config.is_encoder_decoder and task_type != "SEQ_2_SEQ_LM"):
+        raise UserError(
+            f"method 'prefix_tuning' does not fit models of type '{model.config.model_type}' here: "
+            "they take no cached keys and values"
+        )
 
 
 def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:

@@ -167,7 +167,13 @@ def training_arguments(training: Mapping[str, Any], *, seed: int, folder: Path) 
 
 
 def train(trainer: RunTrainer, keep_best: KeepBest) -> Trained:
-    """Trains, restores the best weights into the model, and tells what it took."""
+    """Trains, restores the best weights into the model, and tells what it took.
+
+    Where nothing is open to training, the model is evaluated as it is.
+    """
+    if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
+        trainer.evaluate()
+        return Trained(keep_best.validation, 0, 0.0, 0.0, [], keep_best.curve)
     start = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - start - trainer.evaluation_seconds

@@ -45,6 +45,10 @@ class MarkedModel(nn.Module):
     def base_model(self) -> Any:
         return self.encoder
 
+    @property
+    def device(self) -> torch.device:
+        return self.classifier.weight.device
+
     def get_input_embeddings(self) -> nn.Module:
         embeddings: nn.Module = self.encoder.get_input_embeddings()
         return embeddings
@@ -59,13 +63,15 @@ class MarkedModel(nn.Module):
         marker_places: torch.Tensor,
         labels: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
+        past_key_values: Any = None,
         **_: Any,
     ) -> SequenceClassifierOutput:
         is_marker = input_ids >= self.first_marker
         embedded = self.get_input_embeddings()(input_ids.masked_fill(is_marker, 0))
         markers = self.markers((input_ids - self.first_marker).clamp(min=0))
         embedded = torch.where(is_marker.unsqueeze(-1), markers.to(embedded.dtype), embedded)
-        options = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        optional = {"token_type_ids": token_type_ids, "past_key_values": past_key_values}
+        options = {name: value for name, value in optional.items() if value is not None}
         states = self.encoder(inputs_embeds=embedded, attention_mask=attention_mask, **options)[0]
         index = marker_places.unsqueeze(-1).expand(-1, -1, states.shape[-1])
         pooled = states.gather(1, index).flatten(1)
