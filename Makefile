@@ -1,4 +1,4 @@
-.PHONY: demo test test-slow quality style clean
+.PHONY: demo test test-slow test-conformance quality style clean
 
 PYTHON ?= python3
 # The torch that the tests run on; any other that satisfies pyproject.toml: make test TORCH=torch==2.8.0
@@ -20,10 +20,13 @@ demo: $(VENV)/bench  ## train and rank five methods on the embedded task and mod
 	$(BIN)/peft-bottleneck run configs/quickstart.yaml
 
 test: $(VENV)/dev  ## everything that runs in minutes
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow and not conformance"
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
+
+test-conformance: $(VENV)/dev  ## PEFT's own test suites, with our methods in the place of PEFT's
+	$(BIN)/python -m pytest -m conformance
 
 quality: $(VENV)/dev  ## what CI asks of the code
 	$(BIN)/ruff check .
