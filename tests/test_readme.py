@@ -34,7 +34,7 @@ def test_the_tree_names_what_there_is() -> None:
         match = re.match(r"(  )?([\w./]+)", line)
         assert match is not None
         path = (folder if match[1] else ROOT) / match[2]
-        assert path.exists(), path
+        assert path.exists() or path == ROOT / "results", path  # made by the first run
         named.add(path)
         folder = folder if match[1] else path
     package = ROOT / "src" / "peft_bottleneck"

@@ -20,8 +20,8 @@ from transformers import BertConfig, BertModel
 sizes = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=50)
 wanted = torch.randn(1, 8, 16, generator=torch.Generator().manual_seed(0))
 for config in (peft_bottleneck.HoulsbyConfig, peft_bottleneck.PfeifferConfig, peft_bottleneck.ParallelAdapterConfig):
-    model = get_peft_model(BertModel(BertConfig(**sizes)), config())
-    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    model = get_peft_model(BertModel(BertConfig(**sizes)), config()).eval()  # no dropout
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.5)
     losses = []
     for _ in range(5):
         loss = (model(input_ids=torch.arange(8)[None]).last_hidden_state - wanted).square().mean()

@@ -115,7 +115,9 @@ class Bottleneck:
         dtype = down.weight.dtype
         if x.dtype != dtype:
             x = x.to(dtype)
-        hidden = down(x)
+        # torch multiplies a strided input in an order that depends on whether the weight is to be trained; a saved and
+        # loaded adapter is to give the same bits.
+        hidden = down(x.contiguous())
         if self.context is not None:
             hidden = parts[prefix + "conv"]._modules[adapter](hidden, self.context, key=id(self))
         gate = self.phi(parts[prefix + "gate"]._modules[adapter](x)) if self.gated else None
