@@ -2,7 +2,7 @@
 
 A test is one of these, else the run stops and names it:
 
-* parametrised over methods: its parametrisation is replaced, by `cases`;
+* parametrised over methods: its parametrisation is replaced, by `our_cases`;
 * written for LoRA, but true of every method: `LoraConfig` is replaced in its module while it runs (`STAND_INS`);
 * about all methods at once (`AS_IS`);
 * in the table of `deselected`.
@@ -24,10 +24,10 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
-from cases import COMPILED, CONFIGS, CUSTOM, FAMILIES, SHORT, TWO_ADAPTERS, TYPES, like_lora, quotes, translated
 from deselected import DESELECTED, NO_MERGE, SKIPPED, XFAIL
 from groups import Table
 from opened import AS_IS, LISTED, LISTED_AS_IA3, LORA_BY_NAME, NEVER_SKIP, STAND_INS
+from our_cases import COMPILED, CONFIGS, CUSTOM, FAMILIES, SHORT, TWO_ADAPTERS, TYPES, like_lora, quotes, translated
 from peft import LoraConfig, PeftConfig, PeftType
 from peft.mapping import PEFT_TYPE_TO_TUNER_MAPPING
 

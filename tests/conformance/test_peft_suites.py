@@ -1,7 +1,7 @@
 """PEFT's own test suites, run with our methods in the place of PEFT's.
 
 Everything else here serves this: `upstream` fetches and runs them, `substitution` is the plugin they run under,
-`cases` are our parametrisations, `opened` the skips that are lifted, `deselected` what does not run and why, and
+`our_cases` are our parametrisations, `opened` the skips that are lifted, `deselected` what does not run and why, and
 `tiny_hub` the models. The counts are printed at the end, and written to `build/conformance`.
 """
 

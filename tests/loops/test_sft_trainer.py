@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import assert_holds_adapters_only
+from adapter_files import assert_holds_adapters_only
 from equations import METHODS
 from peft import PeftModel
 from tiny_models import tiny_model

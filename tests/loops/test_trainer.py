@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import assert_holds_adapters_only
+from adapter_files import assert_holds_adapters_only
 from equations import METHODS
 from peft import PeftModel, get_peft_model
 from tiny_models import tiny_model

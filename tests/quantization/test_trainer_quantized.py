@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from adapter_files import assert_holds_adapters_only
 from bases import METHODS, QUANTIZATIONS, adapted, batch
-from checkpoints import assert_holds_adapters_only
 from transformers import Trainer, TrainingArguments
 
 pytestmark = pytest.mark.filterwarnings("ignore:MatMul8bitLt. inputs will be cast:UserWarning")
