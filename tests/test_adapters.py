@@ -64,6 +64,23 @@ def test_what_has_no_sum(options: dict[str, Any], message: str) -> None:
         model.base_model.add_weighted_adapter(["one"], [0.5], "two")
 
 
+def test_a_sum_takes_over_the_only_head_and_refuses_two() -> None:
+    model = get_peft_model(
+        tiny_model("bert", AutoModelForSequenceClassification), HoulsbyConfig(), adapter_name="plain"
+    )
+    model.add_adapter("headed", HoulsbyConfig(modules_to_save=["classifier"]))
+    model.set_adapter("headed")
+    randomise(model)
+    model.base_model.add_weighted_adapter(["plain", "headed"], [0.5, 0.5], "sum")
+    heads = model.base_model.model.classifier.modules_to_save
+    assert torch.equal(heads["sum"].weight, heads["headed"].weight)
+    assert not torch.equal(heads["sum"].weight, model.base_model.model.classifier.original_module.weight)
+    assert model.peft_config["sum"].modules_to_save == ["classifier"]
+    assert model.peft_config["plain"].modules_to_save is None
+    with pytest.raises(ValueError, match="target the same module with modules_to_save, but found 1 such"):
+        model.base_model.add_weighted_adapter(["sum", "headed"], [0.5, 0.5], "again")
+
+
 @pytest.mark.parametrize("model_type", ["bert", "llama", "t5"])
 def test_norms_are_trained_saved_and_switched(model_type: str, tmp_path: Path) -> None:
     inputs = tiny_inputs(model_type)

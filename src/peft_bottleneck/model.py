@@ -18,7 +18,13 @@ from .convolution import context_of
 from .layer import BASE, BottleneckLayer
 from .placement import Placement, after, beside
 from .quantization import keep_differentiable
-from .registration import AuxiliaryTrainingWrapper, BaseTuner, BaseTunerLayer, check_target_module_exists
+from .registration import (
+    AuxiliaryTrainingWrapper,
+    BaseTuner,
+    BaseTunerLayer,
+    ModulesToSaveWrapper,
+    check_target_module_exists,
+)
 from .sites import Family, Site, family_of
 from .structure import family_from_structure, feature_sizes
 
@@ -113,9 +119,12 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
     def add_weighted_adapter(self, adapters: Sequence[str], weights: Sequence[float], adapter_name: str) -> None:
         """Adds the adapter whose parameters are the weighted sum of those of others: `θ = Σ wᵢ·θᵢ`.
 
+        A module that one of them trains in full (`modules_to_save`) is taken over as it is.
+
         Raises:
-            ValueError: an adapter is unknown, the numbers of adapters and weights differ, or the adapters differ in
-                what must agree for a sum of parameters to have a meaning: the modules, the sizes, the equation.
+            ValueError: an adapter is unknown, the numbers of adapters and weights differ, the adapters differ in what
+                must agree for a sum of parameters to have a meaning (the modules, the sizes, the equation), or several
+                of them train the same module in full.
         """
         unknown = sorted(set(adapters) - self.peft_config.keys())
         if unknown or not adapters:
@@ -136,9 +145,21 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             shapes = [{part: m.weight.shape for part, m in layer.bottlenecks[name].maps.items()} for name in present]
             if present and (len(present) < len(adapters) or any(shape != shapes[0] for shape in shapes)):
                 raise ValueError(f"The adapters {list(adapters)} differ in their modules or sizes.")
-        self.peft_config[adapter_name] = replace(configs[0], inference_mode=False)
+        wrappers = [module for module in self.model.modules() if isinstance(module, ModulesToSaveWrapper)]
+        owners = {wrapper: [name for name in adapters if name in wrapper.modules_to_save] for wrapper in wrappers}
+        shared = sum(len(names) > 1 for names in owners.values())
+        if shared:
+            raise ValueError(
+                "Cannot add weighted adapters if they target the same module with modules_to_save, but found "
+                f"{shared} such instance(s)."
+            )
+        to_save = sorted({name for config in configs for name in config.modules_to_save or ()})
+        self.peft_config[adapter_name] = replace(configs[0], inference_mode=False, modules_to_save=to_save or None)
         self.inject_adapter(self.model, adapter_name)
         with torch.no_grad():
+            for wrapper, names in owners.items():
+                for name in names:  # PEFT has put the base model's module there, untrained
+                    wrapper.modules_to_save[adapter_name].load_state_dict(wrapper.modules_to_save[name].state_dict())
             for layer in self._layers():
                 if adapter_name in layer.bottlenecks:
                     layer.combine(adapter_name, dict(zip(adapters, weights, strict=True)))
