@@ -21,6 +21,7 @@ from typing import Any
 
 from eval_tasks import MARKERS, Files, Hub, Task, load_task, task_names
 
+from ..quantization import QUANTIZATIONS
 from .data import SPLITS
 from .errors import UserError, suggest
 from .kinds import KINDS
@@ -32,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "seeds": [0],
     "limits": {},  # split -> number of examples; a split that is not named is used whole
     "max_length": None,  # tokens; None: what the model takes, at most 512
+    "quantization": None,  # of the base: "8bit", "4bit", or none
     "training": {},  # over `training_options.TRAINING_DEFAULTS`
     "results": "results",  # one record per run, below this folder
     "adapters": None,  # the trained weights; None: beside the records, in `<results>-adapters`
@@ -62,6 +64,7 @@ class Configuration:
     seeds: tuple[int, ...]
     limits: Mapping[str, int]
     max_length: int | None
+    quantization: str | None
     training: Mapping[str, Any]
     results: Path
     adapters: Path
@@ -104,6 +107,9 @@ class _Reader:
         max_length = content["max_length"]
         if max_length is not None and self.typed("max_length", max_length, int, "a whole number") and max_length < 1:
             self.wrong(f"max_length: {max_length} is not above 0")
+        quantization = content["quantization"]
+        if quantization not in (None, *QUANTIZATIONS):
+            self.wrong(f"quantization: expected {' or '.join(QUANTIZATIONS)}, found {quantization!r}")
         for name, values in (
             ("model", models),
             ("tasks", [task.name for task in tasks]),
@@ -123,6 +129,7 @@ class _Reader:
             seeds=tuple(seeds),
             limits=limits,
             max_length=max_length,
+            quantization=quantization,
             training={**TRAINING_DEFAULTS, **training},
             results=Path(content["results"]),
             adapters=Path(content["adapters"] or f"{content['results'].rstrip('/')}-adapters"),

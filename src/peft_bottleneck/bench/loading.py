@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from ..quantization import keep_differentiable, quantization_config
 from .errors import UserError
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
@@ -24,27 +25,28 @@ WEIGHT_SUFFIXES = (".safetensors", ".bin")
 class BaseModel:
     """A model as a configuration names it: `ORG/NAME` or `ORG/NAME@REVISION`, a directory, or `package:NAME/PATH`.
 
-    Constructing one reads its configuration and tokenizer, not its weights.
+    Constructing one reads its configuration and tokenizer, not its weights. `quantization` is `8bit`, `4bit` or None.
     """
 
     name: str
     path: str
     revision: str | None
+    quantization: str | None = None
 
     @classmethod
-    def named(cls, name: str) -> BaseModel:
+    def named(cls, name: str, quantization: str | None = None) -> BaseModel:
         """Finds where the model lies.
 
         Raises:
             UserError: a package that is not installed, a directory without a model, or an id that cannot be had.
         """
         if name.startswith("package:"):
-            found = cls(name, str(_inside_package(name)), None)
+            found = cls(name, str(_inside_package(name)), None, quantization)
         elif Path(name).expanduser().is_dir():
-            found = cls(name, str(Path(name).expanduser()), None)
+            found = cls(name, str(Path(name).expanduser()), None, quantization)
         elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name):
             path, _, revision = name.partition("@")
-            found = cls(name, path, revision or None)
+            found = cls(name, path, revision or None, quantization)
         else:
             raise UserError(f"model '{name}': no such directory")
         _ = found.config, found.tokenizer
@@ -56,10 +58,12 @@ class BaseModel:
     def slug(self) -> str:
         """A short name for paths and tables: the package, the last part of the directory, or the hub id."""
         if self.name.startswith("package:"):
-            return self.name.removeprefix("package:").split("/")[0]
-        if self.is_local:
-            return re.sub(r"[^\w.-]", "_", Path(self.path).resolve().name)
-        return self.name.replace("/", "--")
+            name = self.name.removeprefix("package:").split("/")[0]
+        elif self.is_local:
+            name = re.sub(r"[^\w.-]", "_", Path(self.path).resolve().name)
+        else:
+            name = self.name.replace("/", "--")
+        return f"{name}-{self.quantization}" if self.quantization else name
 
     @property
     def is_local(self) -> bool:
@@ -87,11 +91,15 @@ class BaseModel:
     def identity(self) -> dict[str, Any]:
         """What fixes the weights: the hub's commit, or a hash of the configuration and of samples of each weight file.
 
+        And how they are quantised, if they are.
+
         A sample is the file's size and three stretches of 1 MiB (head, middle, tail): reading all of a large model
         would take longer than many a run.
         """
+        quantised = {"quantization": self.quantization} if self.quantization else {}
         if not self.is_local:
-            return {"name": self.path, "revision": getattr(self.config, "_commit_hash", None) or self.revision}
+            revision = getattr(self.config, "_commit_hash", None) or self.revision
+            return {"name": self.path, "revision": revision, **quantised}
         digest = hashlib.sha256((Path(self.path) / "config.json").read_bytes())
         for file in sorted(Path(self.path).iterdir()):
             if file.suffix in WEIGHT_SUFFIXES:
@@ -101,7 +109,7 @@ class BaseModel:
                     for start in (0, size // 2, max(0, size - 2**20)):
                         stream.seek(start)
                         digest.update(stream.read(2**20))
-        return {"name": self.slug, "sha256": digest.hexdigest()}
+        return {"name": self.slug, "sha256": digest.hexdigest(), **quantised}
 
     def input_length(self, asked: int | None) -> int:
         """The longest input in tokens: what was asked for, or `LONGEST_INPUT`, but no more than the model takes."""
@@ -135,11 +143,28 @@ class BaseModel:
         """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration."""
         import transformers
 
+        if self.quantization:
+            options["quantization_config"] = self.quantised_loading(auto_class)
         with self._one_line_errors("weights"):
             model = getattr(transformers, auto_class).from_pretrained(
                 self.path, revision=self.revision, dtype="auto", **options
             )
+        keep_differentiable(model)  # evaluations come before and between the epochs
         return self._with_padding(model)
+
+    def quantised_loading(self, auto_class: str) -> Any:
+        """How `load` has the weights quantised.
+
+        Raises:
+            UserError: bitsandbytes is missing, or does not work here, or the model's blocks cannot be told.
+        """
+        import transformers
+
+        assert self.quantization is not None
+        try:
+            return quantization_config(self.quantization, self.config, getattr(transformers, auto_class))
+        except (ImportError, RuntimeError, ValueError) as error:
+            raise UserError(f"model '{self.name}': {error}") from error
 
     def skeleton(self, auto_class: str, **options: Any) -> Any:
         """The same model made on the current device, with no weights read."""

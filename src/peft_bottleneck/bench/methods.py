@@ -200,7 +200,8 @@ def count_parameters(model: Any) -> tuple[int, int]:
     parameters = [parameter for name, parameter in model.named_parameters() if ".original_module." not in name]
     return (
         sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        sum(parameter.numel() for parameter in parameters),
+        # 4-bit weights share bytes, and remember what shape they had
+        sum(getattr(parameter, "quant_state", parameter).shape.numel() for parameter in parameters),
     )
 
 
