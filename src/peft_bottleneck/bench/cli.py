@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import convert
+from . import board, convert, listing
 from .errors import UserError
 
 EXAMPLES = """\
@@ -55,8 +55,14 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         help="replaces a key of FILE; dots reach inside: training.learning_rate=3e-4",
     )
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, print the plan with parameter counts, train nothing",
+    )
     run.set_defaults(command=_run)
-    convert.add_to(commands)
+    for command in (listing, board, convert):
+        command.add_to(commands)
     return parser
 
 
@@ -68,11 +74,16 @@ def _run(parsed: argparse.Namespace) -> int:
     from .grid import run_grid
     from .leaderboard import render_table
     from .plan import plan
+    from .plan_table import plan_table
     from .progress import print_wide
 
     quiet_bars()
     configuration = load_configuration(parsed.file, parsed.overrides)
-    outcome = run_grid(plan(configuration))
+    runs = plan(configuration)
+    if parsed.dry_run:
+        print_wide(plan_table(runs))
+        return 0
+    outcome = run_grid(runs)
     print()
     print_wide(render_table(outcome.records))
     print(f"\n{len(outcome.records)} records below {configuration.results}, adapters below {configuration.adapters}")

@@ -32,7 +32,7 @@ def run_grid(runs: Sequence[Run]) -> Outcome:
     A run that raises is recorded as failed with its reason, and the next one starts; a failed run is tried again when
     the grid is started again. `KeyboardInterrupt` ends the grid; what is finished stays.
     """
-    outcome = Outcome({run.record_path: record for run in runs if (record := _finished(run))})
+    outcome = Outcome({run.record_path: record for run in runs if (record := finished_record(run))})
     skipped = len(outcome.records)
     left = [run for run in runs if run.record_path not in outcome.records]
     with show_progress(len(left)) as progress:
@@ -73,7 +73,7 @@ class _Features:
         return self.features
 
 
-def _finished(run: Run) -> records.Record | None:
+def finished_record(run: Run) -> records.Record | None:
     """The run's record from an earlier start, if there is a whole one and it says finished."""
     try:
         record = records.read(run.record_path)

@@ -39,6 +39,8 @@ class Run:
     training: Mapping[str, Any]
     limits: Mapping[str, int]
     setting: Setting
+    trainable_parameters: int
+    total_parameters: int
     results: Path
     adapters: Path
 
@@ -124,9 +126,7 @@ def plan(configuration: Configuration) -> list[Run]:
             errors.append(error)
             return None
 
-    models = [
-        model for name in configuration.models if (model := attempt(BaseModel.named, name, configuration.quantization))
-    ]
+    models = [model for name in configuration.models if (model := attempt(BaseModel.named, name))]
     runs: list[Run] = []
     for task in configuration.tasks:
         metric = attempt(_metric, task)
@@ -150,19 +150,15 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, 
     """The runs of one task on one model, after trying every method on it."""
     kind = KINDS[task.kind]
     kind.check_model(model)
-    if model.quantization:
-        model.quantised_loading(kind.auto_class(model.config))
     runs = []
     for method in configuration.methods:
-        if model.quantization and METHODS[method.name].config is None:
-            raise UserError(f"method '{method.label}' has no adapter, and a quantised base trains with adapters only")
         training = {
             "learning_rate": METHODS[method.name].learning_rate,
             **configuration.training,
             **method.training,
         }
         setting = make_setting(task, data, model, configuration.max_length, training)
-        check_fit(setting, method.name, method.options, kind)
+        trainable, total = check_fit(setting, method.name, method.options, kind)
         runs += [
             Run(
                 task=task,
@@ -174,6 +170,8 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, 
                 training=training,
                 limits=configuration.limits,
                 setting=setting,
+                trainable_parameters=trainable,
+                total_parameters=total,
                 results=configuration.results,
                 adapters=configuration.adapters,
             )

@@ -1,0 +1,79 @@
+"""The commands that list, plan and rank."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from eval_tasks import task_names
+from peft_bottleneck.bench.cli import main
+from peft_bottleneck.bench.methods import METHODS
+
+Configure = Callable[..., Path]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert main(list(arguments)) == 0
+    return capsys.readouterr().out
+
+
+def test_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, "tasks")
+    assert all(name in out for name in task_names())
+    rows = {row["task"]: row for row in json.loads(printed(capsys, "tasks", "--json"))}
+    assert list(rows) == task_names()
+    assert rows["sst2"]["data"] == "nyu-mll/glue"
+    assert len(rows["sst2"]["revision"]) == 40
+    assert rows["tiny_ner"]["data"] == "shipped"
+
+
+def test_methods_are_listed_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:
+    out = printed(capsys, "methods")
+    assert all(name in out for name in METHODS)
+    rows = {row["method"]: row for row in json.loads(printed(capsys, "methods", "--json"))}
+    assert list(rows) == list(METHODS)
+    assert rows["lora"]["options"]["r"] == 8
+    assert rows["prefix_tuning"]["options"]["num_virtual_tokens"] == 20
+    assert rows["head_only"]["options"] == {}
+
+
+def test_a_dry_run_plans_and_trains_nothing(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(configure(methods=["houlsby", "head_only"], seeds=[0, 1]))
+    out = printed(capsys, "run", path, "--dry-run")
+    assert "1,122" in out  # the head of the tiny model
+    assert out.splitlines()[-1] == "4 runs, 4 left: no time known yet"
+    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "results-adapters").exists()
+
+
+def test_a_dry_run_knows_what_is_finished_and_how_long_it_took(
+    configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(configure(methods=["head_only"], seeds=[0, 1]))
+    printed(capsys, "run", path, "seeds=[0]")
+    last = printed(capsys, "run", path, "--dry-run").splitlines()[-1]
+    assert last.startswith("2 runs, 1 left: about ")
+    assert last.endswith(" s of training")
+
+
+def test_a_leaderboard_is_made_of_records(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "results"
+    assert main(["leaderboard", str(results)]) == 2
+    assert capsys.readouterr().err == f"error: {results}: no such folder\n"
+    printed(capsys, "run", str(configure(methods=["head_only"])))
+    out = printed(capsys, "leaderboard", str(results))
+    assert "head_only" in out
+    assert (results / "LEADERBOARD.md").is_file()
+    assert (results / "index.html").is_file()
+
+
+def test_a_folder_without_records_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["leaderboard", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: no records below it\n"
