@@ -126,7 +126,9 @@ def plan(configuration: Configuration) -> list[Run]:
             errors.append(error)
             return None
 
-    models = [model for name in configuration.models if (model := attempt(BaseModel.named, name))]
+    models = [
+        model for name in configuration.models if (model := attempt(BaseModel.named, name, configuration.quantization))
+    ]
     runs: list[Run] = []
     for task in configuration.tasks:
         metric = attempt(_metric, task)
@@ -150,8 +152,12 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, 
     """The runs of one task on one model, after trying every method on it."""
     kind = KINDS[task.kind]
     kind.check_model(model)
+    if model.quantization:
+        model.quantised_loading(kind.auto_class(model.config))
     runs = []
     for method in configuration.methods:
+        if model.quantization and METHODS[method.name].config is None:
+            raise UserError(f"method '{method.label}' has no adapter, and a quantised base trains with adapters only")
         training = {
             "learning_rate": METHODS[method.name].learning_rate,
             **configuration.training,
