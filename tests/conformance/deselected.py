@@ -16,8 +16,11 @@ PARALLEL = (ParallelAdapterConfig,)
 # The skips that remain, by what their message begins with.
 NO_MERGE = "merges"
 XFAIL = "xfail"
+_NO_SVD = "PEFT leaves this model out for any method, since LoRA's SVD fails there; the other families run"
 SKIPPED = {
     NO_MERGE: "ran, and held, up to where it merges: a toy model has no feed-forward network that could be folded",
+    "Test does not work with model peft-internal-testing/tiny-dummy-qwen2": _NO_SVD,
+    "Combining Gemma adapters with SVD is currently failing": _NO_SVD,
     XFAIL: "PEFT itself expects it to fail, for every method (xfail)",
     "Bart in transformers < 5.0": "gradient checkpointing of BART is broken in transformers before 5.0",
     "GPTBigCode": "gradient checkpointing of GPTBigCode is broken in transformers before 5.0",
@@ -58,18 +61,6 @@ DESELECTED: tuple[Group, ...] = (
         test_custom_models::test_safe_merge
         test_custom_models::test_sequential_merge_matches_batch_merge
         test_custom_models::test_unmerge_after_sequential_merge_restores_base
-        """,
-    ),
-    Group(
-        "averages adapters: add_weighted_adapter is to come",
-        """
-        test_custom_models::test_multiple_adapters_mixed_modules_to_save_merging_adapters
-        test_custom_models::test_multiple_adapters_same_modules_to_save_merging_adapters_raises
-        test_custom_models::test_multiple_adapters_seq_cls_mixed_modules_to_save_merging_adapters
-        test_decoder_models::test_weighted_combination_of_adapters
-        test_encoder_decoder_models::test_weighted_combination_of_adapters
-        test_feature_extraction_models::test_weighted_combination_of_adapters
-        test_torch_compile::test_causal_lm_add_weighted_adapter_lora_adapter_compile
         """,
     ),
     Group(

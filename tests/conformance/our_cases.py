@@ -53,9 +53,11 @@ TWO_ADAPTERS: list[tuple[str, Kwargs, Kwargs]] = [
 
 FAMILIES: list[tuple[str, type[PeftConfig], Kwargs]] = [
     ("houlsby", HoulsbyConfig, {}),
+    ("houlsby-norms", HoulsbyConfig, {"train_layernorm": True, "reduction_factor": 8}),
     ("houlsby-channel", HoulsbyConfig, {"scaling": "channel", "reduction_factor": 4, "init_method": "houlsby"}),
     ("pfeiffer", PfeifferConfig, {"reduction_factor": 2}),
     ("pfeiffer-gated", PfeifferConfig, {"bottleneck": "gated", "bottleneck_size": 5, "scaling": "learned"}),
+    ("pfeiffer-conv", PfeifferConfig, {"bottleneck": "conv", "bottleneck_size": 6}),
     ("parallel-foldable", ParallelAdapterConfig, {"foldable": True}),
     ("parallel-ffn", ParallelAdapterConfig, {}),
     ("parallel-residual", ParallelAdapterConfig, {"parallel_input": "residual", "non_linearity": "gelu"}),

@@ -162,7 +162,7 @@ def test_a_name_is_taken_once() -> None:
 def test_one_module_has_one_placement() -> None:
     """On Phi the library adapts the FFN's output, we the block's: the two cannot share the module that keeps them."""
     model = get_peft_model(base_model("phi"), PfeifferConfig())
-    with pytest.raises(ValueError, match=r"layers.0.mlp.fc2 holds an adapter that is composed otherwise"):
+    with pytest.raises(ValueError, match=r"with layers.0.mlp.fc2 otherwise than the adapters that are there"):
         load_adapterhub(model, FIXTURES / "phi" / "pfeiffer", "given")
     assert list(model.peft_config) == ["default"]
 
