@@ -171,6 +171,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             return None
         match = re.fullmatch(str(config.target_modules), key)
         name = match.expand(value) if match else value
+        if not name:  # a group that takes no part in this match: the template is not about this module
+            return None
         try:
             return name, self.model.get_submodule(name)
         except AttributeError:

@@ -61,7 +61,7 @@ class InputTap:
 
 
 def after(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
-    """`y + B(y)`, `y = f(x)`."""
+    """`y + B(y)`, `y = f(x)`; or `y + B(x)`, `x` a tapped input."""
     return adapt_output(layer, layer.base_layer(*args, **kwargs))
 
 
@@ -103,8 +103,9 @@ def adapt_output(layer: BottleneckLayer, output: Any) -> Any:
 
 
 def _adapt(layer: BottleneckLayer, y: Tensor) -> Tensor:
+    tapped = {name: tap.take(y.device) for name, tap in layer.taps.items()} if layer.taps else {}
     for turn in layer.turns():
-        y = layer.add(turn, y, {None: y})
+        y = layer.add(turn, y, {None: y, **tapped})
     return y
 
 

@@ -12,7 +12,6 @@ from peft_bottleneck.adapterhub import load_adapterhub
 
 # Where the library computes something that none of our placements does.
 REFUSED = {
-    "albert": ["houlsby"],
     "beit": ["houlsby", "parallel"],
     "gemma2": ["pfeiffer"],
     "gemma3_text": ["pfeiffer"],

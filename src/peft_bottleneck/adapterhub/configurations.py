@@ -156,9 +156,11 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
     if left_out:
         settings["exclude_modules"] = rf"(?:.*\.)?(?:{'|'.join(left_out)})\..*"
     if method is HoulsbyConfig:
-        settings["target_modules"] = family.path(
-            *(name for site, name in names.modules().items() if name and theirs[site])
-        )
+        chosen = (name for site, name in names.modules().items() if name and theirs[site])
+        settings["target_modules"] = family.path(*chosen)
+        if names.layout.reads and theirs["mh_adapter"]:
+            settings["target_modules"] = rf"(?:(?={names.layout.reads}$)|){settings['target_modules']}"
+            settings["input_modules"] = r"\g<read>"
     elif method is ParallelAdapterConfig:
         settings["parallel_input"] = names.layout.parallel
     elif not theirs["original_ln_after"]:

@@ -33,6 +33,8 @@ class Layout:
         renamed: how a block's name begins in transformers 5, and in 4.57.
         part: how a block's name ends where a row of `sites` takes a part of a layer (T5's sublayers) for a block.
         pfeiffer: what a Pfeiffer adapter adapts, the output of the `"block"` or of its `"ffn"` alone.
+        reads: the name of an attention output, its group `read` the module whose input is adapted there, in place of
+            that output; None where the output is, as in every other family.
         parallel: what a parallel adapter reads, a value of `parallel_input`.
         refused: methods whose place here our equations do not express, each with the reason.
     """
@@ -43,6 +45,7 @@ class Layout:
     renamed: tuple[str, str] = ("", "")
     part: str = ""
     pfeiffer: str = "block"
+    reads: str | None = None
     parallel: str = "residual"
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,7 +63,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         "albert": Layout(
             attention="attention.attention_adapters",
-            refused={"HOULSBY": "there its attention adapters read the block's input, not the attention's output"},
+            reads=r"(?P<read>.*\.attention)\.dense",  # the library swaps output and input there
         ),
         "bart": _BART,
         "beit": Layout(

@@ -24,6 +24,8 @@ class HoulsbyConfig(BottleneckConfig):
     The other fields are `BottleneckConfig`'s.
 
     Args:
+        input_modules: modules whose input is read in place of the targets' output, as a template that is expanded on
+            the match of `target_modules`; where it expands to nothing, and everywhere for None, the output is read.
         train_layernorm: train a copy of every normalisation layer as well, saved and switched with the adapter, as
             Houlsby et al. do.
 
@@ -31,6 +33,9 @@ class HoulsbyConfig(BottleneckConfig):
     """
 
     non_linearity: str = field(default="swish", metadata={"help": "the activation function φ"})
+    input_modules: str | None = field(
+        default=None, metadata={"help": "template of the modules whose input is read, in place of the targets' output"}
+    )
     train_layernorm: bool = field(default=False, metadata={"help": "train copies of the normalisation layers as well"})
 
     peft_type_name: ClassVar[str] = "HOULSBY"
