@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_models import tiny_model
 from tiny_task import save_model
 from transformers import PreTrainedTokenizerFast
 
@@ -102,6 +103,22 @@ def test_an_empty_directory_and_one_without_weights(tmp_path: Path, bert: Path) 
     shutil.copytree(bert, copy)
     (copy / "model.safetensors").unlink()
     assert error_of(str(copy)) == f"model '{copy}': no weights: no .safetensors or .bin file in the directory"
+
+
+@pytest.mark.parametrize(
+    ("model_type", "files"),
+    [
+        ("bert", "tokenizer.json, vocab.txt"),
+        ("t5", "spiece.model, tokenizer.json"),
+        ("gpt2", "merges.txt, tokenizer.json, vocab.json"),
+    ],
+)
+def test_a_directory_without_a_tokenizer(tmp_path: Path, model_type: str, files: str) -> None:
+    """transformers makes an empty one for these types, and every word would become the unknown one."""
+    tiny_model(model_type).save_pretrained(tmp_path)
+    assert error_of(str(tmp_path)) == (
+        f"model '{tmp_path}': no tokenizer: it knows no words; its files ({files}) are missing"
+    )
 
 
 def test_a_model_that_does_not_fit_the_kind(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:

@@ -82,6 +82,7 @@ class BaseModel:
 
         with self._one_line_errors("tokenizer"):
             tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+            _check_vocabulary(tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token  # decoder-only models were trained without padding
         tokenizer.padding_side = "right"  # positions count from the start; only generation pads on the left
@@ -188,6 +189,17 @@ class BaseModel:
         except (OSError, ValueError, KeyError, ImportError) as error:
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(f"model '{self.name}': no {part}: {first_line}") from error
+
+
+def _check_vocabulary(tokenizer: Any) -> None:
+    """Where the files are missing, transformers makes a tokenizer of special tokens and, for some types, a space.
+
+    Raises:
+        ValueError: the tokenizer is such a one.
+    """
+    if len(tokenizer.get_vocab()) <= len(tokenizer.added_tokens_decoder) + 1:
+        files = sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
+        raise ValueError(f"it knows no words; its files ({', '.join(files)}) are missing")
 
 
 def _inside_package(name: str) -> Path:
