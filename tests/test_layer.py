@@ -49,6 +49,11 @@ def test_after_a_module() -> None:
     torch.testing.assert_close(model.f(X), y + by_hand(model.f, y, phi=F.silu))
 
 
+def test_after_a_module_on_its_input() -> None:
+    model = model_of(HoulsbyConfig(target_modules="f", input_modules="f", bottleneck_size=R))
+    torch.testing.assert_close(model.f(X), model.f.base_layer(X) + by_hand(model.f, X, phi=F.silu))
+
+
 def test_around_a_norm() -> None:
     model = model_of(PfeifferConfig(target_modules=["norm"], bottleneck_size=R))
     norm = model.norm.base_layer
