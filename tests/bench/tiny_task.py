@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,9 @@ FILLERS = ("the", "a", "film", "meal", "was", "is", "very", "quite", "and", "day
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def make_tokenizer() -> PreTrainedTokenizerFast:
+def make_tokenizer(words: Iterable[str] = (*GOOD, *BAD, *FILLERS)) -> PreTrainedTokenizerFast:
     """One number per word, BERT's special tokens around them."""
-    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *GOOD, *BAD, *FILLERS))}
+    vocabulary = {word: number for number, word in enumerate((*SPECIAL, *words))}
     backend = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     backend.pre_tokenizer = pre_tokenizers.Whitespace()
     backend.post_processor = processors.TemplateProcessing(

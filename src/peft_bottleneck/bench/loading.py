@@ -66,6 +66,11 @@ class BaseModel:
         return f"{name}-{self.quantization}" if self.quantization else name
 
     @property
+    def lasting_name(self) -> str:
+        """The name, with a directory's place in full: the same from any working directory."""
+        return str(Path(self.path).resolve()) if self.is_local and not self.name.startswith("package:") else self.name
+
+    @property
     def is_local(self) -> bool:
         return Path(self.path).is_dir()
 
@@ -197,7 +202,8 @@ def _check_vocabulary(tokenizer: Any) -> None:
     Raises:
         ValueError: the tokenizer is such a one.
     """
-    if len(tokenizer.get_vocab()) <= len(tokenizer.added_tokens_decoder) + 1:
+    special = sum(token.special for token in tokenizer.added_tokens_decoder.values())
+    if len(tokenizer.get_vocab()) <= special + 1:
         files = sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
         raise ValueError(f"it knows no words; its files ({', '.join(files)}) are missing")
 

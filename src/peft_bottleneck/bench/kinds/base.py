@@ -60,6 +60,7 @@ class Kind(ABC):
 
     name: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
+    """What an example has; the last one is what is predicted."""
     optional_columns: ClassVar[tuple[str, ...]] = ()
     metric: ClassVar[str]
     """The name of its metric in `bench.metrics`."""
@@ -76,6 +77,10 @@ class Kind(ABC):
         Raises:
             ValueError: a value is of the wrong type; the message names column and value.
         """
+
+    @abstractmethod
+    def stand_in(self, row: Example, setting: Setting) -> Any:
+        """A value for the last column of a row that has none, so that it can be encoded as any other."""
 
     def labels_of(self, example: Example) -> Sequence[str]:
         """The label names that the example mentions."""

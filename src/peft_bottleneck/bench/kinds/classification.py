@@ -39,6 +39,9 @@ class Classification(SequenceKind):
         texts_of(row)
         return {**row, "label": label_name(row, "label")}
 
+    def stand_in(self, row: Example, setting: Setting) -> Any:
+        return setting.labels[0]
+
     def references(self, examples: Sequence[Example]) -> list[Any]:
         return [example["label"] for example in examples]
 

@@ -28,6 +28,9 @@ class Generation(Kind):
                 raise ValueError(f"'{column}' must be text, found {row[column]!r}")
         return row
 
+    def stand_in(self, row: Example, setting: Setting) -> Any:
+        return "?"
+
     def references(self, examples: Sequence[Example]) -> list[Any]:
         return [example[self.columns[1]] for example in examples]
 

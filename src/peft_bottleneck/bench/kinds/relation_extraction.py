@@ -41,6 +41,9 @@ class RelationExtraction(Kind):
             )
         return {"text": text, **entities, "relation": label_name(row, "relation")}
 
+    def stand_in(self, row: Example, setting: Setting) -> Any:
+        return setting.labels[0]
+
     def references(self, examples: Sequence[Example]) -> list[Any]:
         return [example["relation"] for example in examples]
 
