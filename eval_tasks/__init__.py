@@ -1,7 +1,8 @@
 """One file per task: what is measured, on which data, under which licence.
 
-A file `eval_tasks/<name>.py` holds one constant `TASK = Task(...)` and is found by its place alone. Nothing here
-imports torch, so listing the tasks is instant; `peft_bottleneck.bench` turns a task into tensors.
+A file `eval_tasks/<name>.py` holds one constant `TASK = Task(...)` and is found by its place alone; folders hold what
+tasks share. Nothing here imports torch, so listing the tasks is instant; `peft_bottleneck.bench` turns a task into
+tensors.
 """
 
 from __future__ import annotations
@@ -19,26 +20,39 @@ MARKERS = ("untyped", "typed")
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """One file per split; the suffix tells the format: `.jsonl`, `.json`, `.csv`, `.tsv` or `.parquet`."""
+    """Local files: one per split, or two that are aligned by lines, the first with the inputs.
 
-    train: str
-    validation: str
-    test: str
+    Args:
+        validation: as the others; or how many examples of train to take for it, by a shuffle that is always the same.
+        format: where the suffix does not tell it: one of `peft_bottleneck.bench.files.FORMATS`.
+    """
+
+    train: str | tuple[str, str]
+    validation: str | tuple[str, str] | int
+    test: str | tuple[str, str]
+    format: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hub:
     """A dataset of the Hugging Face hub.
 
-    `revision` is a commit, so that the data cannot change under a score. Splits are written as `datasets` writes them:
-    `"train"`, `"train[:-2000]"`.
+    Splits are written as `datasets` writes them: `"train"`, `"train[:-2000]"`.
+
+    Args:
+        revision: a commit, so that the data cannot change under a score. Where the task's author had none to name: the
+            branch `refs/convert/parquet`, on which the hub keeps what it made of a dataset that was a script.
+        config: a name that the dataset gives to one of its parts.
+        folder: the folder of the files, for parts that have no name: those of the branch.
+        validation: a split; or how many examples of train to take for it, by a shuffle that is always the same.
     """
 
     id: str
     revision: str
     config: str | None = None
+    folder: str | None = None
     train: str = "train"
-    validation: str = "validation"
+    validation: str | int = "validation"
     test: str = "test"
 
 
@@ -54,8 +68,9 @@ class Task:
         convert: where columns alone do not fit: makes the kind's examples, none or several, of one row of the source.
         labels: the label names in the order of their numbers. Empty: those of the source, or of its train split.
         metric: a metric of `peft_bottleneck.bench.metrics`, or of the hub. Empty: the kind's own.
-        metric_options: its arguments, such as the label that says "no relation".
+        metric_options: its arguments.
         main_metric: the figure of the metric that ranks. Empty: the metric's own.
+        negative_label: for relation extraction: the label that says "no relation", which no F1 counts.
         prompt: for kinds that generate: what a decoder-only model reads, with the source column in braces.
         source_prefix: for kinds that generate: what an encoder–decoder reads before the source.
         markers: for relation extraction: whether the markers of entities tell their type, one of `MARKERS`.
@@ -73,6 +88,7 @@ class Task:
     metric: str = ""
     metric_options: Mapping[str, Any] = field(default_factory=dict)
     main_metric: str = ""
+    negative_label: str = ""
     prompt: str = ""
     source_prefix: str = ""
     markers: str = MARKERS[0]

@@ -170,3 +170,87 @@ def test_a_hub_data_set_that_cannot_be_had_is_named() -> None:
     (message,) = errors_of(Hub(id="nobody/nothing", revision="abc"))
     assert message.startswith("task 'words': nobody/nothing[train] at revision abc: ")
     assert "\n" not in message
+
+
+def test_a_number_takes_validation_out_of_train(tmp_path: Path) -> None:
+    whole = [{"text": f"text {number}", "label": "xy"[number % 2]} for number in range(20)]
+    files = files_of(tmp_path, train=whole)
+    held_out = Files(train=files.train, validation=5, test=files.train)
+    data = load(held_out)
+    validation = [whole.index(row) for row in data.splits["validation"]]
+    assert len(validation) == 5
+    assert validation == sorted(validation)
+    assert validation != list(range(15, 20))  # not the end: files are often sorted by label
+    assert data.splits["train"] == [row for number, row in enumerate(whole) if number not in validation]
+    assert load(held_out).splits == data.splits
+    assert data.identity["validation"] == {**data.identity["train"], "held_out": 5}
+
+
+def test_a_row_that_is_taken_out_of_train_keeps_its_line(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": "x"} for _ in range(7)]
+    files = files_of(tmp_path, train=[*rows, {"text": 1, "label": "x"}])
+    (message,) = errors_of(
+        Files(train=files.train, validation=4, test=files.test), labels=("x", "negative", "positive")
+    )
+    assert message == f"{tmp_path}/train.jsonl, line 8: 'text' must be text, found 1"
+
+
+def test_train_must_be_left_some_rows(tmp_path: Path) -> None:
+    files = files_of(tmp_path)
+    assert errors_of(Files(train=files.train, validation=4, test=files.test)) == (
+        "task 'words': validation: 4 of the 4 rows of train leave none",
+    )
+
+
+def test_a_number_takes_validation_out_of_the_train_split_of_a_hub_data_set(hub: Path) -> None:
+    data = load(Hub(id=str(hub), revision="main", validation=3, test="validation"), columns={"text": "sentence"})
+    assert data.counts == {"train": 5, "validation": 3, "test": 8}
+    texts = [row["text"] for split in ("train", "validation") for row in data.splits[split]]
+    assert sorted(texts) == [f"s{number}" for number in range(8)]
+    assert data.identity["validation"] == 3
+
+
+def test_labels_of_a_hub_data_set_are_those_of_the_whole_split(tmp_path: Path) -> None:
+    rows = {"text": ["t"] * 6, "label": ["c", "a", "b", "a", "d", "a"]}
+    for split in ("train", "validation", "test"):
+        Dataset.from_dict(rows).to_parquet(tmp_path / "texts" / f"{split}.parquet")
+    data = load(Hub(id=str(tmp_path / "texts"), revision="main"), {"train": 1, "validation": 1, "test": 1})
+    assert data.labels == ("a", "b", "c", "d")
+
+
+def test_a_folder_of_a_hub_data_set_is_read_alone(tmp_path: Path) -> None:
+    for folder, labels in (("one", ["x", "y"]), ("other", ["p", "q", "r"])):
+        for split in ("train", "validation", "test"):
+            rows = {"text": ["t"] * len(labels), "label": labels}
+            Dataset.from_dict(rows).to_parquet(tmp_path / "texts" / folder / split / "0000.parquet")
+    data = load(Hub(id=str(tmp_path / "texts"), revision="refs/convert/parquet", folder="other"))
+    assert data.labels == ("p", "q", "r")
+    assert data.counts == {"train": 3, "validation": 3, "test": 3}
+
+
+def test_a_limit_on_a_hub_data_set_counts_what_its_converter_makes(hub: Path) -> None:
+    read = []
+
+    def convert(row: dict[str, Any]) -> list[dict[str, Any]]:
+        read.append(row["idx"])
+        return [{"text": f"{row['sentence']} {part}", "label": row["label"]} for part in range(2)] * (row["idx"] > 1)
+
+    data = load(
+        Hub(id=str(hub), revision="main", test="train"),
+        {"train": 3, "validation": 3, "test": 3},
+        convert=convert,
+        labels=("neg", "pos"),
+    )
+    assert data.counts == {"train": 3, "validation": 3, "test": 3}
+    assert data.splits["train"] == data.splits["test"]
+    assert len(read) < 24
+
+
+def test_the_negative_label_is_one_of_the_labels(tmp_path: Path) -> None:
+    entity = {"head": {"start": 0, "end": 1}, "tail": {"start": 2, "end": 3}}
+    rows = [{"text": "a b", **entity, "relation": relation} for relation in ("Cause", "Other")]
+    files = files_of(tmp_path, train=rows, validation=rows, test=rows)
+    task = Task(name="pairs", kind="relation_extraction", data=files, negative_label="other")
+    with pytest.raises(UserError) as error:
+        load_data(task, KINDS["relation_extraction"], {})
+    assert error.value.messages == ("task 'pairs': negative_label 'other' is no label of it: did you mean 'Other'?",)

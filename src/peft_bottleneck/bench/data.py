@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from eval_tasks import Files, Hub, Task
+from eval_tasks import Task
 
-from .errors import UserError
-from .files import Row, read_rows
+from .errors import UserError, suggest
+from .file_rows import Row
+from .sources import SPLITS, Source, identity, open_sources, shuffled, sorted_labels
 
 if TYPE_CHECKING:
     from .kinds import Kind
 
+__all__ = ["SPLITS", "Data", "load_data", "quoted"]
+
 Item = TypeVar("Item")
-SPLITS = ("train", "validation", "test")
-
-# The seed of the shuffle before `limits`: one constant, so that every run of a task sees the same examples.
-LIMIT_SEED = 20190613
-
-
-class Source(Protocol):
-    """Rows that know where they stand."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int) -> Row: ...
-    def place(self, index: int) -> str: ...
-
-
-@dataclass(frozen=True)
-class HubRows:
-    """One split of a hub dataset; class labels are read as their names."""
-
-    rows: Any  # datasets.Dataset
-    name: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        row: Row = self.rows[index]
-        return {column: _label_names(self.rows.features[column], value) for column, value in row.items()}
-
-    def place(self, index: int) -> str:
-        return f"{self.name}, row {index + 1}"
 
 
 @dataclass(frozen=True)
@@ -77,15 +47,12 @@ def load_data(task: Task, kind: Kind, limits: Mapping[str, int]) -> Data:
     Raises:
         UserError: a file, column, row or label is wrong; the message says where.
     """
-    sources = _hub_sources(task, task.data) if isinstance(task.data, Hub) else _file_sources(task, task.data)
+    sources = open_sources(task, kind)
     errors, splits, labels = [], {}, task.labels or _source_labels(sources["train"], task, kind)
     for split, source in sources.items():
-        # A hub dataset is fixed by its revision and may be huge: where rows are examples, only those used are read.
-        early = isinstance(source, HubRows) and task.convert is None
-        rows = _limited(range(len(source)), limits.get(split)) if early else range(len(source))
         try:
-            placed = [(index, example) for index in rows for example in _examples(source, index, task, kind)]
-            labels = labels or _sorted_labels({name for _, example in placed for name in kind.labels_of(example)})
+            placed = _placed(source, task, kind, limits.get(split))
+            labels = labels or sorted_labels({name for _, example in placed for name in kind.labels_of(example)})
             _check_labels(placed, source, kind, labels)
         except UserError as error:
             errors.append(error)
@@ -99,59 +66,35 @@ def load_data(task: Task, kind: Kind, limits: Mapping[str, int]) -> Data:
         raise UserError(
             f"task '{task.name}': {kind.name} needs at least {kind.fewest_labels} labels, train has {quoted(labels)}"
         )
-    return Data(splits, labels, _identity(task.data))
-
-
-def _file_sources(task: Task, files: Files) -> dict[str, Source]:
-    sources: dict[str, Source] = {}
-    errors = []
-    for split in SPLITS:
-        try:
-            sources[split] = read_rows(Path(getattr(files, split)))
-        except UserError as error:
-            errors.append(UserError(*(f"task '{task.name}': {split} split: {message}" for message in error.messages)))
-    if errors:
-        raise UserError.collect(errors)
-    return sources
-
-
-def _hub_sources(task: Task, hub: Hub) -> dict[str, Source]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    sources: dict[str, Source] = {}
-    for split in SPLITS:
-        name = f"{hub.id}[{getattr(hub, split)}]"
-        try:
-            rows = datasets.load_dataset(hub.id, hub.config, split=getattr(hub, split), revision=hub.revision)
-        except Exception as error:  # the hub client, file readers and the network each raise their own classes
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"task '{task.name}': {name} at revision {hub.revision}: {reason}") from error
-        if len(rows) == 0:
-            raise UserError(f"task '{task.name}': {split} split: {name}: no rows")
-        sources[split] = HubRows(rows, name)
-    return sources
-
-
-def _label_names(feature: Any, value: Any) -> Any:
-    """`value`, with the numbers of a `ClassLabel` feature (or of a list of them) replaced by their names.
-
-    GLUE and others mark withheld labels with -1; those become None, which no kind accepts.
-    """
-    if isinstance(value, list) and hasattr(feature, "feature"):
-        return [_label_names(feature.feature, item) for item in value]
-    if isinstance(value, int) and hasattr(feature, "int2str"):
-        return feature.int2str(value) if value >= 0 else None
-    return value
+    if task.negative_label and task.negative_label not in labels:
+        raise UserError(
+            f"task '{task.name}': negative_label '{task.negative_label}' is no label of it: "
+            f"{suggest(task.negative_label, labels)}"
+        )
+    return Data(splits, labels, identity(task.data))
 
 
 def _source_labels(source: Source, task: Task, kind: Kind) -> tuple[str, ...]:
-    """The label names that a hub dataset itself declares, in its order; none for files."""
-    if not (kind.label_column and isinstance(source, HubRows)):
+    """The labels that the source of train itself tells; a converter's are not the source's."""
+    if not kind.label_column or task.convert is not None:
         return ()
-    feature = source.rows.features.get(task.columns.get(kind.label_column, kind.label_column))
-    names = getattr(getattr(feature, "feature", feature), "names", ())
-    return tuple(dict.fromkeys(label for name in names for label in kind.labels_of({kind.label_column: name})))
+    values = source.label_values(task.columns.get(kind.label_column, kind.label_column))
+    return tuple(dict.fromkeys(label for value in values for label in kind.labels_of({kind.label_column: value})))
+
+
+def _placed(source: Source, task: Task, kind: Kind, limit: int | None) -> list[tuple[int, Row]]:
+    """The examples with the numbers of their rows; of a lazy source no more than `limit`.
+
+    A hub dataset is fixed by its revision and may be huge, so that only the rows that are used are read and checked.
+    """
+    if limit is None or not source.lazy:
+        return [(index, example) for index in range(len(source)) for example in _examples(source, index, task, kind)]
+    placed: list[tuple[int, Row]] = []
+    for index in shuffled(len(source)):
+        placed += [(index, example) for example in _examples(source, index, task, kind)]
+        if len(placed) >= limit:
+            break
+    return sorted(placed[:limit], key=lambda pair: pair[0])
 
 
 def _examples(source: Source, index: int, task: Task, kind: Kind) -> list[Row]:
@@ -194,31 +137,10 @@ def _check_labels(placed: Sequence[tuple[int, Row]], source: Source, kind: Kind,
                 raise UserError(f"{source.place(index)}: unknown label '{name}', known are {quoted(labels)}")
 
 
-def _sorted_labels(names: set[str]) -> tuple[str, ...]:
-    """By number where all labels are numbers, else by name."""
-    if all(name.isdecimal() for name in names):
-        return tuple(sorted(names, key=int))
-    return tuple(sorted(names))
-
-
 def _limited(items: Sequence[Item], limit: int | None) -> Sequence[Item]:
     if limit is None or limit >= len(items):
         return items
-    order = list(range(len(items)))
-    random.Random(LIMIT_SEED).shuffle(order)
-    return [items[index] for index in sorted(order[:limit])]
-
-
-def _identity(data: Files | Hub) -> dict[str, Any]:
-    if isinstance(data, Hub):
-        return {"hub": data.id, "config": data.config, "revision": data.revision} | {
-            split: getattr(data, split) for split in SPLITS
-        }
-    return {
-        split: {"file": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
-        for split in SPLITS
-        for path in [Path(getattr(data, split))]
-    }
+    return [items[index] for index in sorted(shuffled(len(items))[:limit])]
 
 
 def quoted(words: Any, most: int = 12) -> str:

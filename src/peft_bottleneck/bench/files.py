@@ -1,70 +1,74 @@
-"""Rows from files, each of which can be named by file and line when something is wrong with it."""
+"""Files of all formats, read into rows."""
 
 from __future__ import annotations
 
 import csv
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from .errors import UserError
-
-Row = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class FileRows:
-    """The rows of one file, with the number of the line (or, where a format has no lines, of the row) of each."""
-
-    path: Path
-    rows: Sequence[Row]
-    numbers: Sequence[int]
-    unit: str
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        return self.rows[index]
-
-    def place(self, index: int) -> str:
-        """Where row `index` stands, for an error message."""
-        return f"{self.path}, {self.unit} {self.numbers[index]}"
+from .file_rows import FileRows, Row, lines_of
+from .text_formats import read_conll, read_line_pairs, read_semeval
 
 
-def read_rows(path: Path) -> FileRows:
-    """Reads a JSON Lines, JSON, CSV, TSV or Parquet file, told apart by the suffix.
+def read_rows(path: Path, format: str = "") -> FileRows:
+    """The rows of one file in one of `FORMATS`, which its suffix tells if `format` is not given.
 
     Raises:
-        UserError: the file is missing, has another suffix, or a line of it cannot be read.
+        UserError: the file is missing, its format is unknown, or a line of it cannot be read.
     """
-    reader = READERS.get(path.suffix.lower())
+    reader = READERS.get(f".{format}" if format else path.suffix.lower())
     if reader is None:
-        raise UserError(f"{path}: unknown format '{path.suffix}': choose from {', '.join(READERS)}")
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
+        raise UserError(
+            f"{path}: unknown format '{path.suffix}': choose from {', '.join(READERS)}, or say it with `format:`"
+        )
+    return _read(reader, path)
+
+
+def read_pairs(first: Path, second: Path, columns: tuple[str, str]) -> FileRows:
+    """Rows of `columns` from two line-aligned files.
+
+    Raises:
+        UserError: a file is missing or is not text, or they have not as many lines.
+    """
+    return _read(lambda one, other: read_line_pairs(one, other, columns), first, second)
+
+
+def _read(reader: Callable[..., FileRows], *paths: Path) -> FileRows:
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
     try:
-        rows = reader(path)
+        rows = reader(*paths)
     except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise UserError(f"{path}, line {line}: not UTF-8 text") from error
+        raise UserError(f"{_first_bad_line(paths)}: not UTF-8 text") from error
     except OSError as error:
-        raise UserError(f"{path}: {error.strerror or error}") from error
+        raise UserError(f"{error.filename}: {error.strerror or error}") from error
     if not rows.rows:
-        raise UserError(f"{path}: the file has no rows")
+        raise UserError(f"{rows.name}: the file has no rows")
     return rows
+
+
+def _first_bad_line(paths: Sequence[Path]) -> str:
+    """Where the first line stands that is not UTF-8."""
+    for path in paths:
+        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return f"{path}, line {number}"
+    return str(paths[0])
 
 
 def _read_json_lines(path: Path) -> FileRows:
     rows, lines = [], []
-    # Not splitlines(): it would also cut at U+2028, U+0085 and others, which JSON strings may hold.
-    for number, line in enumerate(path.read_text(encoding="utf-8-sig").split("\n"), start=1):
+    for number, line in lines_of(path):
         if line.strip():
             rows.append(_object(path, number, _json(path, line, first_line=number)))
             lines.append(number)
-    return FileRows(path, rows, lines, "line")
+    return FileRows(str(path), rows, lines)
 
 
 def _read_json(path: Path) -> FileRows:
@@ -74,7 +78,7 @@ def _read_json(path: Path) -> FileRows:
         return _read_json_lines(path)
     array = _json(path, text, first_line=1)
     rows = [_object(path, number, row, unit="row") for number, row in enumerate(array, start=1)]
-    return FileRows(path, rows, range(1, len(rows) + 1), "row")
+    return FileRows(str(path), rows, range(1, len(rows) + 1), "row")
 
 
 def _json(path: Path, text: str, *, first_line: int) -> Any:
@@ -119,7 +123,7 @@ def _separated(delimiter: str, quoting: Literal[0, 3]) -> Callable[[Path], FileR
                     start = reader.line_num + 1
             except csv.Error as error:
                 raise UserError(f"{path}, line {reader.line_num}: {error}") from error
-        return FileRows(path, rows, lines, "line")
+        return FileRows(str(path), rows, lines)
 
     return read
 
@@ -131,7 +135,7 @@ def _read_parquet(path: Path) -> FileRows:
         rows = parquet.read_table(path).to_pylist()
     except ArrowException as error:
         raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from error
-    return FileRows(path, rows, range(1, len(rows) + 1), "row")
+    return FileRows(str(path), rows, range(1, len(rows) + 1), "row")
 
 
 READERS: dict[str, Callable[[Path], FileRows]] = {
@@ -140,4 +144,7 @@ READERS: dict[str, Callable[[Path], FileRows]] = {
     ".csv": _separated(",", csv.QUOTE_MINIMAL),
     ".tsv": _separated("\t", csv.QUOTE_NONE),
     ".parquet": _read_parquet,
+    ".conll": read_conll,
+    ".semeval": read_semeval,
 }
+FORMATS = tuple(suffix.removeprefix(".") for suffix in READERS)

@@ -12,7 +12,6 @@ from typing import Any
 
 from eval_tasks import Task
 
-from . import metrics
 from .configuration import Configuration, MethodChoice
 from .data import SPLITS, Data, load_data
 from .errors import UserError
@@ -20,6 +19,7 @@ from .kinds import KINDS, Kind, Setting
 from .kinds.relation_extraction import marker_words
 from .loading import BaseModel
 from .methods import METHODS, check_fit
+from .task_metric import check_references, metric_of
 from .training_options import score_relevant
 
 # Goes into every run's hash: raised when a change of this harness changes scores.
@@ -131,21 +131,16 @@ def plan(configuration: Configuration) -> list[Run]:
     ]
     runs: list[Run] = []
     for task in configuration.tasks:
-        metric = attempt(_metric, task)
+        metric = attempt(metric_of, task)
         data = attempt(load_data, task, KINDS[task.kind], configuration.limits)
-        for model in models if data is not None and metric is not None else ():
+        if metric is None or data is None:
+            continue
+        attempt(check_references, task, data, metric)
+        for model in models:
             runs += attempt(_runs_of, configuration, task, data, metric, model) or ()
     if errors:
         raise UserError.collect(errors)
     return runs
-
-
-def _metric(task: Task) -> Any:
-    options = dict(task.metric_options) | ({"main": task.main_metric} if task.main_metric else {})
-    try:
-        return metrics.load(task.metric or KINDS[task.kind].metric, **options)
-    except UserError as error:
-        raise UserError(*(f"task '{task.name}': {message}" for message in error.messages)) from error
 
 
 def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, model: BaseModel) -> list[Run]:
