@@ -103,6 +103,11 @@ def shipped(name: str, suffix: str = "jsonl") -> Files:
     return Files(**{split: str(folder / f"{split}.{suffix}") for split in ("train", "validation", "test")})
 
 
+def is_shipped(data: Files | Hub) -> bool:
+    """Whether the files lie in `eval_tasks/data`; a set under licence has files that only its licensees have."""
+    return isinstance(data, Files) and str(data.train).startswith(str(Path(__file__).parent))
+
+
 def task_names() -> list[str]:
     """The names of all registered tasks, sorted, without importing one."""
     return sorted(module.name for module in iter_modules(__path__) if not module.ispkg)

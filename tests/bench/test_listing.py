@@ -28,6 +28,7 @@ def test_tasks_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert rows["sst2"]["data"] == "nyu-mll/glue"
     assert len(rows["sst2"]["revision"]) == 40
     assert rows["tiny_ner"]["data"] == "shipped"
+    assert rows["tacred"]["data"] == "your own copy"
 
 
 def test_methods_are_listed_with_their_options(capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from eval_tasks import Hub, load_task, task_names
+from eval_tasks import Hub, is_shipped, load_task, task_names
 
 
 def add_to(commands: Any) -> None:
@@ -32,7 +32,7 @@ def task_rows() -> list[dict[str, Any]]:
                 "task": name,
                 "kind": task.kind,
                 "metric": task.main_metric,
-                "data": hub.id if hub else "shipped",
+                "data": hub.id if hub else "shipped" if is_shipped(task.data) else "your own copy",
                 "revision": hub.revision if hub else None,
                 "licence": task.licence,
                 "source": task.source,

@@ -1,0 +1,28 @@
+"""SciERC's relations as SciBERT classifies them: of gold pairs alone, so that there is no "no relation".
+
+The revision is the branch that the hub keeps in Parquet: the commit of the repository was not to be had.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from eval_tasks import Hub, Task
+from eval_tasks.converters import marked_entities
+
+
+def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    example = marked_entities(row["text"], head=("[[ ", " ]]"), tail=("<< ", " >>"))
+    yield {**example, "relation": row["label"]}
+
+
+TASK = Task(
+    name="scierc",
+    kind="relation_extraction",
+    data=Hub(id="nsusemiehl/SciERC", revision="refs/convert/parquet"),
+    convert=convert,
+    labels=("USED-FOR", "CONJUNCTION", "EVALUATE-FOR", "HYPONYM-OF", "PART-OF", "FEATURE-OF", "COMPARE"),
+    main_metric="macro_f1",
+    licence="not stated",
+    source="Luan et al. 2018, https://aclanthology.org/D18-1360; Beltagy et al. 2019, arXiv:1903.10676",
+    description="One of seven relations between two terms of a scientific abstract.",
+)
