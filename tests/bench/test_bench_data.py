@@ -195,6 +195,13 @@ def test_a_row_that_is_taken_out_of_train_keeps_its_line(tmp_path: Path) -> None
     assert message == f"{tmp_path}/train.jsonl, line 8: 'text' must be text, found 1"
 
 
+def test_labels_that_are_only_in_what_is_taken_out_of_train_are_known(tmp_path: Path) -> None:
+    rows = [{"text": "a", "label": str(number)} for number in range(8)]
+    files = files_of(tmp_path, train=rows, test=rows)
+    data = load(Files(train=files.train, validation=4, test=files.test))
+    assert data.labels == tuple(str(number) for number in range(8))
+
+
 def test_train_must_be_left_some_rows(tmp_path: Path) -> None:
     files = files_of(tmp_path)
     assert errors_of(Files(train=files.train, validation=4, test=files.test)) == (

@@ -48,20 +48,23 @@ def load_data(task: Task, kind: Kind, limits: Mapping[str, int]) -> Data:
         UserError: a file, column, row or label is wrong; the message says where.
     """
     sources = open_sources(task, kind)
-    errors, splits, labels = [], {}, task.labels or _source_labels(sources["train"], task, kind)
+    errors: list[UserError] = []
+    placed: dict[str, list[tuple[int, Row]]] = {}
     for split, source in sources.items():
         try:
-            placed = _placed(source, task, kind, limits.get(split))
-            labels = labels or sorted_labels({name for _, example in placed for name in kind.labels_of(example)})
-            _check_labels(placed, source, kind, labels)
+            placed[split] = _placed(source, task, kind, limits.get(split))
         except UserError as error:
             errors.append(error)
-            if split == "train" and kind.label_column and not labels:
-                break  # without labels from train, nothing true can be said about the other splits
-        else:
-            splits[split] = [example for _, example in _limited(placed, limits.get(split))]
+    labels = task.labels or _source_labels(sources["train"], task, kind) or _labels_of_train(placed, task, kind)
+    # Without labels from train, nothing true can be said about the other splits.
+    for split in placed if labels or "train" in placed else ():
+        try:
+            _check_labels(placed[split], sources[split], kind, labels)
+        except UserError as error:
+            errors.append(error)
     if errors:
         raise UserError.collect(errors)
+    splits = {split: [example for _, example in _limited(placed[split], limits.get(split))] for split in sources}
     if kind.label_column and len(labels) < kind.fewest_labels:
         raise UserError(
             f"task '{task.name}': {kind.name} needs at least {kind.fewest_labels} labels, train has {quoted(labels)}"
@@ -80,6 +83,13 @@ def _source_labels(source: Source, task: Task, kind: Kind) -> tuple[str, ...]:
         return ()
     values = source.label_values(task.columns.get(kind.label_column, kind.label_column))
     return tuple(dict.fromkeys(label for value in values for label in kind.labels_of({kind.label_column: value})))
+
+
+def _labels_of_train(placed: Mapping[str, Sequence[tuple[int, Row]]], task: Task, kind: Kind) -> tuple[str, ...]:
+    """The labels that occur in train, and in what was taken out of it: a rare one must not be unknown by chance."""
+    parts = ("train", "validation") if isinstance(task.data.validation, int) else ("train",)
+    names = {name for part in parts for _, example in placed.get(part, ()) for name in kind.labels_of(example)}
+    return sorted_labels(names)
 
 
 def _placed(source: Source, task: Task, kind: Kind, limit: int | None) -> list[tuple[int, Row]]:
