@@ -15,15 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.module import _has_any_global_hook as has_global_hooks
 from transformers.activations import ACT2FN
 
 from .convolution import TokenContext
 
 Activation = Callable[[Tensor], Tensor]
 
-# Names that AdapterHub's library has and transformers has not, or has under another name.
+# Names that AdapterHub's library has and transformers has not, or has under another name; and the defaults of our
+# methods as plain functions, since a module's call costs as much as computing it for one token.
 _OWN_ACTIVATIONS: Mapping[str, Callable[[], Activation]] = MappingProxyType(
-    {"identity": nn.Identity, "leakyrelu": nn.LeakyReLU, "swish": nn.SiLU}
+    {
+        "identity": nn.Identity,
+        "leakyrelu": nn.LeakyReLU,
+        "relu": lambda: torch.relu,
+        "silu": lambda: F.silu,
+        "swish": lambda: F.silu,
+    }
 )
 ACTIVATIONS: tuple[str, ...] = tuple(sorted({*_OWN_ACTIVATIONS, *ACT2FN.keys()}))
 
@@ -105,9 +113,9 @@ class Bottleneck:
     def add_to(self, y: Tensor, x: Tensor, layer: nn.Module, prefix: str) -> Tensor:
         """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`.
 
-        The parts are taken from where `layer` registers them at this moment, and called as modules: whoever shards or
-        replicates a model puts others in their place, and hooks into their calls. `_modules` is the dictionary behind
-        attribute access, which costs ten times as much, and a small model's step is short.
+        The parts are taken from where `layer` registers them at this moment: whoever shards or replicates a model puts
+        others in their place. `_modules` is the dictionary behind attribute access, which costs ten times as much, and
+        a small model's step is short.
         """
         parts: Any = layer._modules
         adapter = self.adapter
@@ -117,16 +125,42 @@ class Bottleneck:
             x = x.to(dtype)
         # torch multiplies a strided input in an order that depends on whether the weight is to be trained; a saved and
         # loaded adapter is to give the same bits.
-        hidden = down(x.contiguous())
+        hidden = call_linear(down, x.contiguous())
         if self.context is not None:
             hidden = parts[prefix + "conv"]._modules[adapter](hidden, self.context, key=id(self))
-        gate = self.phi(parts[prefix + "gate"]._modules[adapter](x)) if self.gated else None
-        hidden = self.phi(hidden) if gate is None else gate * hidden
-        delta: Tensor = parts[prefix + "up"]._modules[adapter](hidden)
-        if self.scale is None:
+        if self.gated:
+            hidden = self.phi(call_linear(parts[prefix + "gate"]._modules[adapter], x)) * hidden
+        else:
+            hidden = self.phi(hidden)
+        delta = call_linear(parts[prefix + "up"]._modules[adapter], hidden)
+        scale = self.scale
+        if scale is None:
             delta = delta * parts[prefix + "scaling"][adapter]
-        if layer.training and self.dropout:
+        if self.dropout and layer.training:
             delta = F.dropout(delta, self.dropout)
         if delta.dtype != y.dtype:
             delta = delta.to(y.dtype)
-        return y + delta if self.scale is None else torch.add(y, delta, alpha=self.scale)
+        return y + delta if scale is None or scale == 1.0 else torch.add(y, delta, alpha=scale)
+
+
+def call_linear(linear: nn.Module, x: Tensor) -> Tensor:
+    """`linear(x)`; computed at once where it is a plain `nn.Linear` and nobody listens to its calls.
+
+    A call of a module costs as much as the product itself for one token. It has to be made where sharding, offloading
+    or quantisation has put another class or another `forward` in place, hooks are waiting, or `nn.DataParallel` has
+    moved the parameters out of their dictionary.
+    """
+    parameters = linear._parameters
+    if (
+        type(linear) is not nn.Linear
+        or linear._forward_pre_hooks
+        or linear._forward_hooks
+        or linear._backward_pre_hooks
+        or linear._backward_hooks
+        or "weight" not in parameters
+        or "forward" in linear.__dict__
+        or has_global_hooks()
+    ):
+        called: Tensor = linear(x)
+        return called
+    return F.linear(x, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]

@@ -172,7 +172,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def _adapt_block(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         layer = self
-        if getattr(block, "_is_replica", False):  # nn.DataParallel copies modules, and leaves hooks to the originals
+        if "_is_replica" in vars(block):  # nn.DataParallel copies modules, and leaves hooks to the originals
             layer = next(module for module in block.modules() if vars(module).get("block") is self.block)  # type: ignore
         return adapt_output(layer, output)
 

@@ -62,17 +62,17 @@ class InputTap:
 
 def after(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
     """`y + B(y)`, `y = f(x)`; or `y + B(x)`, `x` a tapped input."""
-    return adapt_output(layer, layer.base_layer(*args, **kwargs))
+    return adapt_output(layer, base_of(layer)(*args, **kwargs))
 
 
 def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
     """`f(x)`: the layer only keeps the weights, and its block applies them to its own output."""
-    return layer.base_layer(*args, **kwargs)
+    return base_of(layer)(*args, **kwargs)
 
 
 def around_norm(layer: BottleneckLayer, x: Tensor) -> Any:
     """`f(x + B(f(x)))`, `f` a normalisation."""
-    norm = layer.base_layer
+    norm = base_of(layer)
     for turn in layer.turns():
         x = layer.add(turn, x, {None: norm(x)})
     return norm(x)
@@ -83,7 +83,7 @@ def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
     inputs: dict[str | None, Tensor] = {None: x}
     for name, tap in layer.taps.items():
         inputs[name] = tap.take(x.device)
-    output = layer.base_layer(x, *args, **kwargs)
+    output = base_of(layer)(x, *args, **kwargs)
     return (
         (_beside(layer, output[0], inputs), *output[1:])
         if isinstance(output, tuple)
@@ -97,15 +97,20 @@ def _beside(layer: BottleneckLayer, y: Tensor, inputs: Mapping[str | None, Tenso
     return y
 
 
+def base_of(layer: BottleneckLayer) -> Any:
+    """The wrapped module, from the dictionary behind attribute access: this is looked up at every call."""
+    return layer._modules["base_layer"]
+
+
 def adapt_output(layer: BottleneckLayer, output: Any) -> Any:
     """`y + B(y)` of a module's output, which is a tensor or a tuple that begins with the hidden states."""
     return (_adapt(layer, output[0]), *output[1:]) if isinstance(output, tuple) else _adapt(layer, output)
 
 
 def _adapt(layer: BottleneckLayer, y: Tensor) -> Tensor:
-    tapped = {name: tap.take(y.device) for name, tap in layer.taps.items()} if layer.taps else {}
+    tapped = {name: tap.take(y.device) for name, tap in layer.taps.items()} if layer.taps else None
     for turn in layer.turns():
-        y = layer.add(turn, y, {None: y, **tapped})
+        y = layer.add(turn, y, {None: y} if tapped is None else {None: y, **tapped})
     return y
 
 
