@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import board, convert, listing, predict
+from . import board, compare, convert, listing, predict
 from .errors import UserError
 
 EXAMPLES = """\
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         help="check everything, print the plan with parameter counts, train nothing",
     )
     run.set_defaults(command=_run)
-    for command in (listing, board, predict, convert):
+    for command in (listing, board, compare, predict, convert):
         command.add_to(commands)
     return parser
 

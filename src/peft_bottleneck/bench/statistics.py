@@ -82,10 +82,17 @@ class Standing:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A table's methods, best first, and the p-value of every pair, adjusted for the number of pairs."""
+    """A table's methods, best first, and what is known of every pair, the better one named first.
+
+    Args:
+        p_values: adjusted for the number of pairs.
+        differences: the interval of the first mean less the second at `LEVEL`, for this pair alone; None where nothing
+            tells the two apart.
+    """
 
     standings: dict[str, Standing]
     p_values: dict[tuple[str, str], float]
+    differences: dict[tuple[str, str], tuple[float, float] | None]
 
 
 def mean_and_std(scores: Sequence[float]) -> tuple[float, float | None]:
@@ -129,7 +136,8 @@ def rank(samples: Mapping[str, Sample], *, greater_is_better: bool = True) -> Ra
     spread = _Spread(samples)
     sign = 1 if greater_is_better else -1
     order = sorted(samples, key=lambda name: (-sign * spread.mean[name], name))
-    p_values = holm({pair: spread.p_value(*pair) for pair in combinations(order, 2)})
+    tests = {pair: spread.test(*pair) for pair in combinations(order, 2)}
+    p_values = holm({pair: p_value for pair, (p_value, _) in tests.items()})
     beats = {pair for pair, p_value in p_values.items() if p_value < 1 - LEVEL}
 
     standings, tier = {}, 1
@@ -139,7 +147,7 @@ def rank(samples: Mapping[str, Sample], *, greater_is_better: bool = True) -> Ra
         losses, wins = (sum(pair[side] == name for pair in beats) for side in (1, 0))
         mean, std = mean_and_std(list(samples[name].scores))
         standings[name] = Standing(mean, std, spread.interval(name), (1 + losses, len(order) - wins), tier)
-    return Ranking(standings, p_values)
+    return Ranking(standings, p_values, {pair: difference for pair, (_, difference) in tests.items()})
 
 
 def holm(p_values: Mapping[tuple[str, str], float]) -> dict[tuple[str, str], float]:
@@ -166,16 +174,21 @@ class _Spread:
         }
         self.example = {name: _own_covariance(sample) for name, sample in samples.items()}
 
-    def p_value(self, first: str, second: str) -> float:
-        """Of the difference between two methods' means; 1 where fewer than two examples tell them apart."""
+    def test(self, first: str, second: str) -> tuple[float, tuple[float, float] | None]:
+        """The p-value of the difference between two methods' means, and its interval, which agree on 0.
+
+        1 and None where fewer than two examples tell them apart.
+        """
         a, b = self.samples[first], self.samples[second]
         differing = _differing_examples(a, b)
         shared = float(_covariance(a, b).mean())
         example = max(0.0, self.example[first] + self.example[second] - 2 * shared)
         error, freedom = self._error(example, differing - 1, first, second)
         if error == 0 or differing < 2:
-            return 1.0
-        return float(2 * student.sf(abs(self.mean[first] - self.mean[second]) / error, freedom))
+            return 1.0, None
+        difference = self.mean[first] - self.mean[second]
+        half = error * float(student.ppf((1 + LEVEL) / 2, freedom))
+        return float(2 * student.sf(abs(difference) / error, freedom)), (difference - half, difference + half)
 
     def interval(self, name: str) -> tuple[float, float] | None:
         examples = len(self.samples[name].predictions[0])

@@ -1,0 +1,144 @@
+"""One pair against each other, by the leaderboard's own statistics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from synthetic import write_run
+
+from peft_bottleneck.bench import records
+from peft_bottleneck.bench.cli import main
+from peft_bottleneck.bench.comparing import compare
+from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck.bench.leaderboard.boards import boards
+
+
+def write(folder: Path, method: str, skill: float, seeds: tuple[int, ...] = (0, 1, 2), **fields: object) -> None:
+    for seed in seeds:
+        write_run(folder, method, seed, skill, **fields)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    for method, skill in (("houlsby", 0.95), ("pfeiffer", 0.95), ("head_only", 0.5)):
+        write(tmp_path / "results", method, skill)
+    return tmp_path / "results"
+
+
+def refusal(*arguments: str | Path, task: str | None = None) -> tuple[str, ...]:
+    a, b, results = arguments
+    with pytest.raises(UserError) as error:
+        compare(str(a), str(b), Path(results), task)
+    return error.value.messages
+
+
+def test_methods_are_compared_as_their_board_does(results: Path) -> None:
+    (board,) = boards(records.read_all(results)[0])
+    assert board.ranking is not None
+    for a, b in (("houlsby", "head_only"), ("head_only", "houlsby"), ("houlsby", "pfeiffer")):
+        ((one,), refused) = compare(a, b, results)
+        assert refused == []
+        pair = (a, b) if (a, b) in board.ranking.p_values else (b, a)
+        assert one.p_value == board.ranking.p_values[pair]
+        assert one.standings == (board.ranking.standings[a], board.ranking.standings[b])
+        assert (one.pairs, one.seeds, one.examples) == (3, (0, 1, 2), 200)
+
+
+def test_a_gap_is_told_and_its_interval_holds_the_difference(results: Path) -> None:
+    ((one,), _) = compare("houlsby", "head_only", results)
+    assert one.interval is not None
+    assert 0 < one.interval[0] < one.difference < one.interval[1]
+    assert one.verdict.startswith("houlsby is better by 0.")
+    ((other,), _) = compare("head_only", "houlsby", results)
+    assert other.verdict == one.verdict
+    assert other.difference == -one.difference
+    assert other.interval == (-one.interval[1], -one.interval[0])
+
+
+def test_a_difference_that_may_be_chance_is_a_tie(results: Path) -> None:
+    ((one,), _) = compare("houlsby", "pfeiffer", results)
+    assert one.interval is not None
+    assert one.interval[0] < 0 < one.interval[1]
+    assert one.verdict == "a tie: the data cannot separate them"
+
+
+def test_less_is_better_where_the_metric_says_so(tmp_path: Path) -> None:
+    for method, skill in (("houlsby", 0.95), ("head_only", 0.3)):
+        write(tmp_path, method, skill, kind="regression")
+    ((one,), _) = compare("houlsby", "head_only", tmp_path)
+    assert (one.difference < 0) == (not one.greater_is_better)
+    assert one.verdict.startswith("houlsby is better by ")
+
+
+def test_folders_are_compared_method_by_method(results: Path, tmp_path: Path) -> None:
+    after = tmp_path / "after"
+    for method, skill in (("houlsby", 0.6), ("lora", 0.9)):
+        write(after, method, skill)
+    ((one,), refused) = compare(str(results), str(after), Path("unused"))
+    assert one.names == (f"{results}: houlsby", f"{after}: houlsby")
+    assert one.better == 0
+    assert one.pairs == 1
+    assert refused == []
+    alone = after / "synthetic_classification" / "all-MiniLM-L6-v2" / "lora"
+    ((other,), _) = compare("houlsby", str(alone), results)  # the only method there
+    assert other.names == ("houlsby", f"{alone}: lora")
+    assert other.seeds == (0, 1, 2)
+
+
+def test_what_differs_is_told(results: Path) -> None:
+    write(results, "lora", 0.95, seeds=(0, 1))
+    ((one,), _) = compare("lora", "houlsby", results)
+    assert one.seeds == (0, 1)
+    assert one.notes == ["On common seeds alone: lora finished 0, 1, houlsby 0, 1, 2."]
+    assert one.pairs == 1
+
+
+def test_other_data_are_told_and_other_examples_refused(results: Path, tmp_path: Path) -> None:
+    record = next(iter(records.read_all(results)[0].values()))
+    more = {**record["data"], "counts": {"train": 4000, "validation": 200, "test": 200}}
+    write(tmp_path / "more", "houlsby", 0.95, data=more)
+    ((one,), _) = compare(str(results), str(tmp_path / "more"), results)
+    assert one.notes == ["The data differ, the test examples do not: 2000 / 200 / 200 and 4000 / 200 / 200 examples."]
+    write(tmp_path / "other", "houlsby", 0.95, examples=150)
+    nothing, reason = refusal(results, tmp_path / "other", results)
+    assert nothing == "nothing to compare"
+    assert "was scored on other examples than" in reason
+
+
+def test_what_cannot_be_compared_says_why(results: Path, tmp_path: Path) -> None:
+    write(results, "lora", 0.9, seeds=(7,))
+    assert refusal("lora", "houlsby", results) == (
+        "nothing to compare",
+        "synthetic_classification · all-MiniLM-L6-v2: no seed in common: lora finished 7, houlsby 0, 1, 2",
+    )
+    assert refusal("houlsby", "houlsby", results) == ("A and B are both 'houlsby'",)
+    assert refusal("houlsby", "pfeifer", results) == (
+        f"{results}: no method 'pfeifer' (and no such folder or record): did you mean 'pfeiffer'?",
+    )
+    assert refusal("houlsby", "lora", results, task="synthetic_clasification") == (
+        f"{results}: no records of task 'synthetic_clasification': did you mean 'synthetic_classification'?",
+    )
+    assert refusal("a", "b", tmp_path / "no") == (f"{tmp_path / 'no'}: no such folder",)
+    (tmp_path / "empty").mkdir()
+    assert refusal("a", "b", tmp_path / "empty") == (f"{tmp_path / 'empty'}: no records below it",)
+
+
+def test_the_command_fits_a_terminal(results: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["compare", "houlsby", "head_only", "--results", str(results)]
+    assert main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "synthetic_classification · all-MiniLM-L6-v2"
+    assert lines[1] == "accuracy, 200 test examples, seeds 0, 1, 2"
+    assert [line.split()[0] for line in lines[2:5]] == ["houlsby", "head_only", "difference"]
+    assert ", 95% interval 0." in lines[4]
+    assert lines[5] == "  p < 0.001, corrected for 3 pairs"
+    assert lines[6].startswith("houlsby is better by ")
+    assert max(map(len, lines)) <= 80
+    assert main([*arguments, "--json"]) == 0
+    ((one,), refused) = json.loads(capsys.readouterr().out).values()
+    assert (one["a"]["name"], one["better"], refused) == ("houlsby", "a", [])
+    assert one["difference"] == pytest.approx(one["a"]["mean"] - one["b"]["mean"])
+    assert main(["compare", "houlsby", "nothing", "--results", str(results)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: {results}: no method 'nothing'")
