@@ -103,6 +103,12 @@ def test_norms_are_trained_saved_and_switched(model_type: str, tmp_path: Path) -
     assert torch.equal(output(loaded, inputs), plain)
     loaded.set_adapter("default")
     assert torch.equal(output(loaded, inputs), expected)
+    second = HoulsbyConfig(train_layernorm=True)
+    loaded.add_adapter("second", second)  # the norms are inside the wrappers of the first one's by now
+    assert second.modules_to_save == loaded.peft_config["default"].modules_to_save
+    loaded.set_adapter("second")
+    assert torch.equal(output(loaded, inputs), plain)
+    assert len([name for name, parameter in loaded.named_parameters() if parameter.requires_grad]) == len(trainable)
 
 
 @pytest.mark.parametrize("method", METHODS)

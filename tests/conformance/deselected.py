@@ -64,6 +64,32 @@ DESELECTED: tuple[Group, ...] = (
         """,
     ),
     Group(
+        "asks that only parameters with the method's prefix are trained; train_layernorm=True trains the norms too",
+        """
+        test_decoder_models::test_training_decoders_gradient_checkpointing *houlsby-norms-*
+        test_decoder_models::test_training_decoders_layer_indexing *houlsby-norms-*
+        test_encoder_decoder_models::test_training_encoder_decoders_gradient_checkpointing *houlsby-norms-*
+        test_encoder_decoder_models::test_training_encoder_decoders_layer_indexing *houlsby-norms-*
+        test_feature_extraction_models::test_training_gradient_checkpointing *houlsby-norms-*
+        test_feature_extraction_models::test_training_layer_indexing *houlsby-norms-*
+        """,
+    ),
+    Group(
+        "averages adapters that each train their own copies of the norms: refused, as PEFT refuses it for LoRA",
+        """
+        test_decoder_models::test_weighted_combination_of_adapters *houlsby-norms-*
+        test_encoder_decoder_models::test_weighted_combination_of_adapters *houlsby-norms-*
+        test_feature_extraction_models::test_weighted_combination_of_adapters *houlsby-norms-*
+        """,
+    ),
+    Group(
+        "mixes adapters in a batch, which a convolution over tokens refuses",
+        """
+        test_decoder_models::test_*mixed_adapter_batches *pfeiffer-conv-*
+        test_encoder_decoder_models::test_*mixed_adapter_batches *pfeiffer-conv-*
+        """,
+    ),
+    Group(
         "is about the algebra of LoRA's weight matrices (delta weights, ranks, DoRA), which a bottleneck has not",
         """
         test_custom_models::test_add_weighted_adapter_*

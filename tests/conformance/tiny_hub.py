@@ -25,8 +25,10 @@ OWNERS = ("peft-internal-testing", "hf-internal-testing", "trl-internal-testing"
 ADAPTER = "tiny-opt-lora-revision"  # of this one, only the configuration is read
 
 _CAUSAL, _SEQ2SEQ, _CLASSIFIER = AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
+# bitsandbytes' 4-bit product on CPUs wants rows of a multiple of 64
+_4BIT = {"hidden_size": 64, "word_embed_proj_dim": 64, "ffn_dim": 128}
 MODELS: dict[str, tuple[str, Any, dict[str, Any]]] = {
-    "tiny-random-OPTForCausalLM": ("opt", _CAUSAL, {}),
+    "tiny-random-OPTForCausalLM": ("opt", _CAUSAL, _4BIT),
     "tiny-random-GPT2LMHeadModel": ("gpt2", _CAUSAL, {}),
     "tiny-random-gpt2": ("gpt2", _CAUSAL, {}),
     "tiny-random-GPTJForCausalLM": ("gptj", _CAUSAL, {}),

@@ -6,6 +6,7 @@ Both come before dropout, residual and norm. Houlsby et al. 2019, "Parameter-Eff
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -62,8 +63,9 @@ class HoulsbyModel(BottleneckModel):
         super()._prepare_adapter_config(config, model_config)
         if config.train_layernorm:
             # PEFT keeps, saves and switches copies of what `modules_to_save` names, by the last part of the name.
+            # Where an adapter has done so before, the norm is inside the wrapper that bears its name.
             names = {
-                name.rpartition(".")[2]
+                re.split(r"\.(?:original_module|modules_to_save)\b", name)[0].rpartition(".")[2]
                 for name, module in self.model.named_modules()
                 if is_norm(module) and any(True for _ in module.parameters())
             }
