@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from peft_bottleneck.bench.configuration import load_configuration
 from peft_bottleneck.bench.features import make_features
 from peft_bottleneck.bench.plan import Run, plan
 from peft_bottleneck.bench.run import make_trainer
-from peft_bottleneck.bench.training import KeepBest, RunError, RunTrainer, Trained, train, trained_parameters
+from peft_bottleneck.bench.trainer import RunTrainer
+from peft_bottleneck.bench.training import RunError, Trained, train, trained_parameters
 
 Configure = Callable[..., Path]
 
@@ -26,13 +28,13 @@ def one_run(path: Path, *overrides: str) -> Run:
     return run
 
 
-def trainer_of(run: Run, folder: Path) -> tuple[RunTrainer, KeepBest]:
+def trainer_of(run: Run, folder: Path) -> RunTrainer:
     return make_trainer(run, make_features(run), folder, lambda step, steps: None)
 
 
 def batches(run: Run, folder: Path) -> list[Any]:
     """The inputs of every training step, as the model sees them."""
-    trainer, _ = trainer_of(run, folder)
+    trainer = trainer_of(run, folder)
     seen: list[Any] = []
     trainer.model.register_forward_pre_hook(
         lambda model, _, inputs: seen.append(inputs["input_ids"].tolist()) if model.training else None,
@@ -76,7 +78,7 @@ def test_the_best_weights_come_back(configure: Configure, tmp_path: Path) -> Non
     run = one_run(
         configure(methods=["houlsby"]), "training.num_train_epochs=6", "training.early_stopping_patience=null"
     )
-    trainer, keep_best = trainer_of(run, tmp_path)
+    trainer = trainer_of(run, tmp_path)
     best = {}
 
     class Ruin(TrainerCallback):
@@ -84,14 +86,14 @@ def test_the_best_weights_come_back(configure: Configure, tmp_path: Path) -> Non
             if state.epoch < 4:
                 return
             if not best:
-                best.update(load_file(keep_best.file))
+                best.update(load_file(trainer.keep_best.file))
             with torch.no_grad():
                 for parameter in trainer.model.parameters():
                     if parameter.requires_grad:
                         parameter.normal_()
 
     trainer.add_callback(Ruin())
-    trained = train(trainer, keep_best)
+    trained = train(trainer)
     assert trained.best_step <= 16
     assert trained.validation["accuracy"] == max(score for _, score in trained.validation_curve)
     assert trained.validation_curve[-1][1] < trained.validation["accuracy"]
@@ -102,8 +104,7 @@ def test_the_best_weights_come_back(configure: Configure, tmp_path: Path) -> Non
 
 
 def run_training(run: Run, folder: Path, steps: list[int]) -> Trained:
-    trainer, keep_best = make_trainer(run, make_features(run), folder, lambda step, _: steps.append(step))
-    return train(trainer, keep_best)
+    return train(make_trainer(run, make_features(run), folder, lambda step, _: steps.append(step)))
 
 
 def test_training_stops_when_validation_does_not_improve(configure: Configure, tmp_path: Path) -> None:
@@ -130,20 +131,28 @@ def test_without_evaluation_the_last_weights_count(configure: Configure, tmp_pat
 
 def test_the_loss_curve_falls_and_times_leave_evaluation_out(configure: Configure, tmp_path: Path) -> None:
     run = one_run(configure(methods=["houlsby"]), "training.num_train_epochs=4")
-    trainer, keep_best = trainer_of(run, tmp_path)
-    trained = train(trainer, keep_best)
+    trainer = trainer_of(run, tmp_path)
+    score = trainer.compute_metrics
+
+    def slow_score(evaluated: Any) -> dict[str, float]:
+        time.sleep(0.5)
+        return score(evaluated)
+
+    trainer.compute_metrics = slow_score
+    start = time.perf_counter()
+    trained = train(trainer)
+    assert trained.seconds < time.perf_counter() - start - 4 * 0.5
     losses = [loss for _, loss in trained.loss_curve]
     assert [step for step, _ in trained.loss_curve] == list(range(1, 17))
     assert all(math.isfinite(loss) for loss in losses)
     assert sum(losses[-4:]) < sum(losses[:4])
-    assert trainer.evaluation_seconds > 0
     assert trained.examples_per_second == pytest.approx(4 * 64 / trained.seconds)
 
 
 def test_a_loss_that_is_no_number_ends_the_run(configure: Configure, tmp_path: Path) -> None:
     run = one_run(configure(methods=["head_only"]))
-    trainer, keep_best = trainer_of(run, tmp_path)
+    trainer = trainer_of(run, tmp_path)
     with torch.no_grad():
         trainer.model.classifier.bias.fill_(float("nan"))
     with pytest.raises(RunError, match=r"^the training loss is nan at step 1: try a lower learning_rate$"):
-        train(trainer, keep_best)
+        train(trainer)

@@ -1,4 +1,4 @@
-"""What a run costs: peak memory, file size, and the machine that it ran on."""
+"""What a run costs: time, peak memory, file size, and the machine that it ran on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import gc
 import os
 import platform
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,34 @@ import torch
 
 CLEAR_REFS = Path("/proc/self/clear_refs")
 SAMPLING_SECONDS = 0.01
+
+
+class Stopwatch:
+    """Adds up the `seconds` inside `with` blocks, but for pauses."""
+
+    def __init__(self) -> None:
+        self.passed = 0.0
+        self.began: float | None = None
+
+    def __enter__(self) -> None:
+        self.began = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.passed, self.began = self.seconds, None
+
+    @property
+    def seconds(self) -> float:
+        return self.passed if self.began is None else self.passed + time.perf_counter() - self.began
+
+    @contextmanager
+    def pause(self) -> Iterator[None]:
+        """Stops it, if it is running, for the length of the block."""
+        if self.began is None:
+            yield
+            return
+        self.__exit__()
+        yield
+        self.__enter__()
 
 
 class PeakMemory:
@@ -43,12 +74,15 @@ class PeakMemory:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.bytes = self.so_far()
+        if self.sampler is not None:
+            self.sampler.stop()
+
+    def so_far(self) -> int:
+        """The most memory in use since the block began, in bytes."""
         if self.allocator is not None:
-            self.bytes = self.allocator.max_memory_allocated()
-        elif self.sampler is not None:
-            self.bytes = self.sampler.stop()
-        else:
-            self.bytes = _high_water_mark()
+            return int(self.allocator.max_memory_allocated())
+        return _high_water_mark() if self.sampler is None else self.sampler.sample()
 
 
 def _device_allocator() -> Any:
@@ -67,12 +101,15 @@ class _Sampler(threading.Thread):
 
     def run(self) -> None:
         while not self.ended.wait(SAMPLING_SECONDS):
-            self.peak = max(self.peak, self.process.memory_info().rss)
+            self.sample()
 
-    def stop(self) -> int:
+    def sample(self) -> int:
+        self.peak = max(self.peak, int(self.process.memory_info().rss))
+        return self.peak
+
+    def stop(self) -> None:
         self.ended.set()
         self.join()
-        return max(self.peak, int(self.process.memory_info().rss))
 
 
 def _high_water_mark() -> int:

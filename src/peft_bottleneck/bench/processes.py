@@ -72,7 +72,7 @@ def on_main(action: Callable[[], Result]) -> Result:
 
 
 @contextmanager
-def all_or_none(stranded: Callable[[str], None]) -> Iterator[None]:
+def all_or_none(stranded: Callable[[str], object]) -> Iterator[None]:
     """What raises in one process inside the block raises in every one at its end.
 
     Where an error in this process leaves the others waiting inside the block, nothing can reach them: after
@@ -86,7 +86,7 @@ def all_or_none(stranded: Callable[[str], None]) -> Iterator[None]:
     _tell(None, stranded)
 
 
-def _tell(error: Exception | None, stranded: Callable[[str], None]) -> None:
+def _tell(error: Exception | None, stranded: Callable[[str], object]) -> None:
     """Tells the others whether this process failed; raises if one of them did and this one did not."""
     if count() == 1:
         return
@@ -121,5 +121,5 @@ def _group() -> Any:
     import torch.distributed
     from accelerate import PartialState
 
-    PartialState()  # connects the processes, as the launcher was told to
+    PartialState(cpu=not torch.accelerator.is_available())  # connects the processes
     return torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)

@@ -6,22 +6,22 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
 
-from . import records
+from . import checkpoints, processes, records
 from .features import Split
 from .loading import WEIGHT_SUFFIXES
-from .measure import PeakMemory, file_bytes, hardware
+from .measure import file_bytes, hardware
 from .methods import count_parameters, make_trainable
 from .plan import Run
 from .saving import save_adapter
-from .training import PREFIX, KeepBest, RunTrainer, Watch, train, training_arguments
+from .trainer import RunTrainer
+from .training import PREFIX, KeepBest, Watch, train, training_arguments
 
-PACKAGES = ("peft-bottleneck", "torch", "transformers", "peft", "accelerate", "datasets", "evaluate")
+ADAPTER_FOLDER = "adapter"
 DETERMINISM = (
     "Same score for the same run, package versions and machine on a CPU with the same number of threads; "
     "elsewhere floating-point sums may be ordered differently, and the last digits with them."
@@ -31,48 +31,70 @@ DETERMINISM = (
 def execute(run: Run, features: Mapping[str, Split], on_step: Callable[[int, int], None]) -> records.Record:
     """Trains and evaluates, and writes the adapter, the predictions and the record, in this order.
 
+    Until then a working folder beside the adapter's place holds checkpoints, and the next start goes on from the last
+    one. All processes of a launch call this together; the main one writes.
+
     Raises:
-        Exception: whatever stopped the training; nothing is written then.
+        Exception: whatever stopped the training; nothing is left then.
     """
     started = _now()
     work = run.adapter_path.with_name(f"{run.adapter_path.name}.partial")
-    shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
-    work.mkdir(parents=True)
+    checkpoint = processes.on_main(lambda: _prepare(run, work))
+    record: records.Record = {}
     try:
-        record = _measure(run, features, work, on_step)
-        shutil.rmtree(run.adapter_path, ignore_errors=True)
-        work.rename(run.adapter_path)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
-    predictions = record.pop("predictions")
-    predictions_path = records.predictions_path(run.record_path)
-    records.write_predictions(predictions, predictions_path)
-    record = {
-        **_frame(run, started),
-        **record,
-        "status": "finished",
-        "finished": _now(),
-        "predictions": predictions_path.name,
-    }
-    records.write(record, run.record_path)
-    return record
+        with processes.all_or_none(lambda reason: _write_failed(run, reason)):
+            measured, predictions = _measure(run, features, work, checkpoint, on_step)
+            if processes.is_main():
+                shutil.rmtree(run.adapter_path, ignore_errors=True)
+                (work / ADAPTER_FOLDER).rename(run.adapter_path)
+                predictions_path = records.predictions_path(run.record_path)
+                records.write_predictions(predictions, predictions_path)
+                shutil.rmtree(work)  # after the record nobody would look for it
+                record = {
+                    **_frame(run, started),
+                    **measured,
+                    "status": "finished",
+                    "finished": _now(),
+                    "predictions": predictions_path.name,
+                }
+                records.write(record, run.record_path)
+    except Exception:
+        processes.on_main(lambda: shutil.rmtree(work, ignore_errors=True))
+        raise
+    return processes.on_main(lambda: record)
 
 
 def failed(run: Run, reason: str) -> records.Record:
     """Writes and returns the record of a run that could not be finished."""
+    return processes.on_main(lambda: _write_failed(run, reason))
+
+
+def _write_failed(run: Run, reason: str) -> records.Record:
     record = {**_frame(run, _now()), "status": "failed", "reason": reason, "finished": _now()}
     records.write(record, run.record_path)
     return record
 
 
+def _prepare(run: Run, work: Path) -> Path | None:
+    """Makes the working folder; returns the checkpoint in it that an earlier start has left, if any."""
+    checkpoint = checkpoints.latest(work / checkpoints.FOLDER)
+    if checkpoint is None:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    return checkpoint
+
+
 def make_trainer(
     run: Run, features: Mapping[str, Split], folder: Path, on_step: Callable[[int, int], None]
-) -> tuple[RunTrainer, KeepBest]:
+) -> RunTrainer:
     """The run's model, ready to train; `folder` is for what is kept on the way."""
     set_seed(run.seed)  # the fresh head: the same for every method under this seed
-    model = make_trainable(
-        run.kind.load(run.setting), run.method.name, run.method.options, run.kind.task_type(run.model.config)
-    )
+    base = run.kind.load(run.setting)
+    if not run.kind.generates:
+        # The loss of these heads is the mean over a batch. Trainer takes every `**kwargs` for a sign that the model
+        # divides by a count of its own, and would multiply the loss by the processes, or the accumulated batches.
+        base.accepts_loss_kwargs = False
+    model = make_trainable(base, run.method.name, run.method.options, run.kind.task_type(run.model.config))
     references = run.kind.references(run.data.splits["validation"])
 
     def compute_metrics(evaluated: Any) -> dict[str, float]:
@@ -81,14 +103,14 @@ def make_trainer(
         return {PREFIX.removeprefix("eval_") + name: figure for name, figure in figures.items()}
 
     keep_best = KeepBest(
-        folder / "best.safetensors",
+        folder / checkpoints.BEST_FILE,
         run.metric.main,
         greater_is_better=run.metric.greater_is_better,
         patience=run.training["early_stopping_patience"],
     )
-    trainer = RunTrainer(
+    return RunTrainer(
         model=model,
-        args=training_arguments(run.training, seed=run.seed, folder=folder),
+        args=training_arguments(run.training, seed=run.seed, folder=folder / checkpoints.FOLDER),
         train_dataset=features["train"].rows,
         eval_dataset=features["validation"].rows,
         lengths=features["train"].lengths,
@@ -98,26 +120,33 @@ def make_trainer(
         },
         compute_metrics=compute_metrics,
         preprocess_logits_for_metrics=run.kind.outputs,
-        callbacks=[keep_best, Watch(on_step)],
+        keep_best=keep_best,
+        callbacks=[Watch(on_step)],
     )
-    return trainer, keep_best
 
 
 def _measure(
-    run: Run, features: Mapping[str, Split], folder: Path, on_step: Callable[[int, int], None]
-) -> dict[str, Any]:
-    """The part of the record that only training and evaluation can tell."""
-    trainer, keep_best = make_trainer(run, features, folder, on_step)
-    with PeakMemory() as peak:
-        trained = train(trainer, keep_best)
-    keep_best.file.unlink()
+    run: Run,
+    features: Mapping[str, Split],
+    work: Path,
+    checkpoint: Path | None,
+    on_step: Callable[[int, int], None],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The part of the record that only training and evaluation can tell, and the rows of its predictions."""
+    trainer = make_trainer(run, features, work, on_step)
+    trained = train(trainer, checkpoint)
     trainer.compute_metrics = None  # the test split is scored here, once
     outputs = trainer.predict(features["test"].rows).predictions
+    if not processes.is_main():
+        return {}, []
     predictions = _predictions(run, features, "test", outputs)
     references = run.kind.references(run.data.splits["test"])
+    folder = work / ADAPTER_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)  # of a start that ended here
+    folder.mkdir()
     save_adapter(trainer.model, run, folder)
     trainable, total = count_parameters(trainer.model)
-    return {
+    measured = {
         "metrics": {
             "validation": dict(trained.validation),
             "test": run.metric.compute(references=references, predictions=predictions),
@@ -127,16 +156,16 @@ def _measure(
         "total_parameters": total,
         "train_seconds": trained.seconds,
         "train_examples_per_second": trained.examples_per_second,
-        "peak_memory_bytes": peak.bytes,
+        "peak_memory_bytes": trained.peak_memory_bytes,
         "adapter_bytes": file_bytes(folder, WEIGHT_SUFFIXES),
         "loss_curve": trained.loss_curve,
         "validation_curve": trained.validation_curve,
         "best_step": trained.best_step,
-        "predictions": [
-            {"split": "test", "index": index, "reference": reference, "prediction": prediction}
-            for index, (reference, prediction) in enumerate(zip(references, predictions, strict=True))
-        ],
     }
+    return measured, [
+        {"split": "test", "index": index, "reference": reference, "prediction": prediction}
+        for index, (reference, prediction) in enumerate(zip(references, predictions, strict=True))
+    ]
 
 
 def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: Any) -> list[Any]:
@@ -170,7 +199,7 @@ def _frame(run: Run, started: str) -> records.Record:
         "validation_curve": [],
         "configuration": run.configuration,
         "data": run.data_record,
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": checkpoints.versions(),
         "commit": _commit(),
         "hardware": hardware(),
         "determinism": DETERMINISM,

@@ -1,21 +1,23 @@
-"""One training: transformers' `Trainer`, with the best weights on validation kept and restored."""
+"""One training: the best weights on validation are kept and restored, and a lost one is ended."""
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Seq2SeqTrainingArguments, Trainer, TrainerCallback
-from transformers.trainer_pt_utils import LengthGroupedSampler
+from transformers import Seq2SeqTrainingArguments, TrainerCallback
 
+from . import processes
 from .training_options import OWN
+
+if TYPE_CHECKING:
+    from .trainer import RunTrainer
 
 # Set before the metric's own figures, to tell them from those that transformers adds (loss, runtime).
 PREFIX = "eval_metric_"
@@ -33,65 +35,9 @@ class Trained:
     best_step: int
     seconds: float
     examples_per_second: float
+    peak_memory_bytes: int
     loss_curve: list[list[float]]
     validation_curve: list[list[float]]
-
-
-class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
-    """`Trainer` with an order of examples that depends on the seed alone, and with the time of evaluations counted.
-
-    transformers draws the order from the global random state, which dropout and fresh adapters advance differently
-    for each method; then methods under one seed would see their examples in different orders.
-    """
-
-    def __init__(
-        self,
-        *,
-        lengths: Sequence[int],
-        generation: Mapping[str, Any],
-        collators: Mapping[str, Callable[..., Any]],
-        **arguments: Any,
-    ) -> None:
-        super().__init__(**arguments)
-        self.lengths = lengths
-        self.generation = generation
-        self.collators = collators
-        self.evaluation_seconds = 0.0
-        self.remove_callback(PrinterCallback)
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        return LengthGroupedSampler(
-            self.args.train_batch_size * self.args.gradient_accumulation_steps,
-            lengths=list(self.lengths),
-            generator=torch.Generator().manual_seed(self.args.seed),
-        )
-
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
-        return SequentialSampler(eval_dataset)
-
-    def _get_dataloader(self, *arguments: Any, is_training: bool = False, **options: Any) -> Any:
-        self.data_collator = self.collators["training" if is_training else "evaluation"]
-        return super()._get_dataloader(*arguments, is_training=is_training, **options)
-
-    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
-        """Where the model generates: what it wrote, without the prompt, in place of logits and loss."""
-        if not self.generation:
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
-        inputs = self._prepare_inputs(inputs)
-        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        with torch.inference_mode():
-            written = self.accelerator.unwrap_model(model).generate(**prompt, **self.generation)
-        if not self.accelerator.unwrap_model(model).config.is_encoder_decoder:
-            written = written[:, prompt["input_ids"].shape[1] :]
-        return None, written.contiguous(), inputs["labels"]
-
-    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
-        start = time.perf_counter()
-        metrics: dict[str, float] = super().evaluate(*arguments, **options)
-        self.evaluation_seconds += time.perf_counter() - start
-        return metrics
 
 
 class KeepBest(TrainerCallback):  # type: ignore[misc]
@@ -117,11 +63,24 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         self.curve.append([state.global_step, score])
         if not self.validation or self.sign * score > self.sign * self.validation[self.metric]:
             self.validation, self.step, self.waited = figures, state.global_step, 0
-            save_file(trained_parameters(event["model"]), self.file)
+            if processes.is_main():
+                save_file(trained_parameters(event["model"]), self.file)
             return
         self.waited += 1
         if self.patience is not None and self.waited >= self.patience:
             control.should_training_stop = True
+            control.should_save = False  # nobody goes on from here: a checkpoint would be taken for one to go on from
+
+    def state(self) -> dict[str, Any]:
+        """What is known so far, but for the weights."""
+        return {name: getattr(self, name) for name in ("validation", "step", "curve", "waited")}
+
+    def go_on(self, state: Mapping[str, Any], best: Path) -> None:
+        """Takes up the `state` of an earlier start; the file `best` holds the best weights then, if there were any."""
+        for name, value in state.items():
+            setattr(self, name, value)
+        if self.validation and processes.is_main():
+            shutil.copyfile(best, self.file)
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
@@ -149,44 +108,55 @@ def trained_parameters(model: Any) -> dict[str, torch.Tensor]:
 
 
 def training_arguments(training: Mapping[str, Any], *, seed: int, folder: Path) -> Seq2SeqTrainingArguments:
-    """`training` as transformers takes it, with what the harness sets itself."""
-    return Seq2SeqTrainingArguments(
+    """`training` as transformers takes it, with what the harness sets itself; checkpoints go below `folder`."""
+    arguments = Seq2SeqTrainingArguments(
         output_dir=str(folder),
         seed=seed,
         data_seed=seed,
-        save_strategy="no",
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
         **{
+            # Said, since several processes without an accelerator do not find each other otherwise.
+            "use_cpu": not torch.accelerator.is_available(),
+            "log_level_replica": "passive",  # as quiet as the main process
             "logging_nan_inf_filter": False,  # a loss that is not a number must be seen
             "dataloader_pin_memory": torch.accelerator.is_available(),
             **{key: value for key, value in training.items() if key not in OWN},
         },
     )
+    if arguments.n_gpu > 1:
+        # One process, one GPU: transformers would take all there are by nn.DataParallel, and multiply the batch size.
+        arguments._n_gpu = 1
+    return arguments
 
 
-def train(trainer: RunTrainer, keep_best: KeepBest) -> Trained:
+def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
     """Trains, restores the best weights into the model, and tells what it took.
 
     Where nothing is open to training, the model is evaluated as it is.
+
+    Args:
+        checkpoint: of an earlier start of the same run, to go on from.
     """
+    keep_best = trainer.keep_best
     if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
-        trainer.evaluate()
-        return Trained(keep_best.validation, 0, 0.0, 0.0, [], keep_best.curve)
-    start = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - start - trainer.evaluation_seconds
+        with trainer.peak:
+            trainer.evaluate()
+        return Trained(keep_best.validation, 0, 0.0, 0.0, trainer.peak.bytes, [], keep_best.curve)
+    trainer.train(checkpoint)
     state = trainer.state
     if not keep_best.validation:
         trainer.evaluate()  # nothing was evaluated on the way: the last weights are the best known
     elif keep_best.step != state.global_step:
+        processes.wait_for_everyone()  # the main process has written the file
         restore(trainer.accelerator.unwrap_model(trainer.model), keep_best.file)
     return Trained(
         validation=keep_best.validation,
         best_step=keep_best.step,
-        seconds=seconds,
-        examples_per_second=state.epoch * len(trainer.train_dataset) / seconds,
+        seconds=trainer.clock.seconds,
+        examples_per_second=state.epoch * len(trainer.train_dataset) / trainer.clock.seconds,
+        peak_memory_bytes=trainer.peak_memory_bytes,
         loss_curve=[[entry["step"], entry["loss"]] for entry in state.log_history if "loss" in entry],
         validation_curve=keep_best.curve,
     )

@@ -20,6 +20,7 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "lr_scheduler_type": "linear",
     "warmup_steps": 0.06,  # a share of all steps
     "eval_strategy": "epoch",
+    "save_strategy": "epoch",  # how often a checkpoint is written, for a run that is cut off to go on from
     "early_stopping_patience": 3,  # evaluations without a better validation score, then training stops; None: never
     "train_sampling_strategy": "group_by_length",
     "generation_max_length": 128,  # of what a model writes, and of the targets it learns from, in tokens
@@ -42,7 +43,11 @@ TAKEN = {
     "metric_for_best_model": "use the task's `main_metric`",
     "greater_is_better": "the metric knows",
     "load_best_model_at_end": "the best adapter is always restored",
-    "save_strategy": "the best adapter is always kept",
+    "save_total_limit": "the latest checkpoint is kept until the run ends",
+    "save_only_model": "a run goes on from a whole checkpoint",
+    "save_on_each_node": "the main process writes",
+    "resume_from_checkpoint": "a run that was cut off goes on by itself",
+    "restore_callback_states_from_checkpoint": "a run that was cut off goes on by itself",
     "do_train": "every run trains",
     "do_eval": "every run evaluates",
     "do_predict": "every run predicts",
@@ -72,8 +77,14 @@ SCORE_NEUTRAL = frozenset(
         "gradient_checkpointing",
         "gradient_checkpointing_kwargs",
         "torch_empty_cache_steps",
+        "save_strategy",
+        "save_steps",
         "ddp_timeout",
         "ddp_backend",
+        "ddp_bucket_cap_mb",
+        "ddp_broadcast_buffers",
+        "ddp_find_unused_parameters",
+        "ddp_static_graph",
         "use_cpu",
     }
 )
@@ -100,6 +111,8 @@ def _findings(training: Mapping[str, Any]) -> Iterator[str]:
             yield f"{key}: expected {' or '.join(WORDS[t] for t in types[key])}, found {value!r}"
         elif key in ABOVE_ZERO and not value > 0:
             yield f"{key}: expected a number above 0, found {value!r}"
+        elif key == "save_strategy" and value == "best":
+            yield f"{key}: the best adapter is kept anyway, this is about checkpoints: choose from no, epoch, steps"
         elif reason := _refused_by_transformers(key, value):
             yield f"{key}: {reason}"
 

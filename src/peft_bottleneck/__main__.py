@@ -1,0 +1,8 @@
+"""`python -m peft_bottleneck`: the command, for launchers that start modules."""
+
+import sys
+
+from .bench.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
