@@ -119,6 +119,7 @@ def test_training_stops_when_validation_does_not_improve(configure: Configure, t
     assert [step for step, _ in trained.validation_curve] == [4, 8, 12]
     assert trained.best_step == 4
     assert steps == list(range(1, 13))
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint-8"]  # none to go on from 12
 
 
 def test_without_evaluation_the_last_weights_count(configure: Configure, tmp_path: Path) -> None:

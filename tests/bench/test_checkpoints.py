@@ -1,0 +1,123 @@
+"""A run that was killed goes on from its last checkpoint, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from peft_bottleneck.bench import checkpoints, records
+from peft_bottleneck.bench.configuration import load_configuration
+from peft_bottleneck.bench.features import make_features
+from peft_bottleneck.bench.plan import Run, plan
+from peft_bottleneck.bench.run import execute, make_trainer
+
+Configure = Callable[..., Path]
+
+EPOCHS = {"num_train_epochs": 4, "per_device_train_batch_size": 16, "learning_rate": 0.01, "logging_steps": 1}
+# What to train, with what training, and where the start that is killed in step 11 of 16 has left its last checkpoint.
+CASES: dict[str, tuple[Any, dict[str, Any], int]] = {
+    "after an epoch": ("houlsby", {}, 8),
+    "within an epoch": ("houlsby", {"save_strategy": "steps", "save_steps": 5}, 10),
+    "without PEFT": ("head_only", {"save_strategy": "steps", "save_steps": 3}, 9),
+    "a random order": ("lora", {"train_sampling_strategy": "random", "save_strategy": "steps", "save_steps": 5}, 10),
+    "never": ("houlsby", {"save_strategy": "no"}, 0),
+}
+
+
+def one_run(path: Path, *overrides: str) -> Run:
+    (run,) = plan(load_configuration(path, overrides))
+    return run
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory, bert: Path) -> dict[str, Path]:
+    """The configuration of each case, whose run was started and killed."""
+    from tiny_task import sentences, write_rows
+
+    folder = tmp_path_factory.mktemp("killed")
+    sizes = {"train": (64, 0), "validation": (16, 64), "test": (24, 80)}
+    data = {
+        split: str(write_rows(folder / f"{split}.jsonl", sentences(count, start=start)))
+        for split, (count, start) in sizes.items()
+    }
+    files = {}
+    for case, (method, training, _) in CASES.items():
+        content = {
+            "model": str(bert),
+            "tasks": [{"name": "words", "kind": "classification", "data": data}],
+            "methods": [method],
+            "training": {**EPOCHS, **training},
+            "results": str(folder / case / "results"),
+        }
+        files[case] = folder / f"{case}.yaml"
+        files[case].write_text(json.dumps(content))  # JSON is YAML
+    command = [sys.executable, str(Path(__file__).with_name("cut_off.py")), *map(str, files.values())]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr[-4000:]
+    return files
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork and no SIGKILL")
+@pytest.mark.parametrize("case", CASES)
+def test_a_killed_run_ends_as_if_nothing_had_happened(case: str, killed: dict[str, Path], tmp_path: Path) -> None:
+    run = one_run(killed[case])
+    whole = one_run(killed[case], f"results={tmp_path}")
+    expected = execute(whole, make_features(whole), lambda step, steps: None)
+    left = sorted(run.adapter_path.parent.rglob("checkpoint-*"))
+    step = CASES[case][2]
+    assert [folder.name for folder in left] == ([f"checkpoint-{step}"] if step else [])
+    steps: list[int] = []
+    record = execute(run, make_features(run), lambda step, _: steps.append(step))
+    assert steps == list(range(step + 1, 17))
+    for name in ("metrics", "report", "loss_curve", "validation_curve", "best_step", "run"):
+        assert record[name] == expected[name], name
+    for of in (
+        lambda r: records.predictions_path(r.record_path),
+        lambda r: next(r.adapter_path.glob("*.safetensors")),
+    ):
+        assert of(run).read_bytes() == of(whole).read_bytes()
+    assert not list(run.adapters.rglob("*.partial"))
+
+
+def test_a_checkpoint_holds_what_is_trained_alone(configure: Configure, tmp_path: Path) -> None:
+    run = one_run(configure(methods=["houlsby"]))
+    make_trainer(run, make_features(run), tmp_path, lambda step, steps: None).train()
+    folder = checkpoints.latest(tmp_path / checkpoints.FOLDER)
+    assert folder is not None
+    assert folder.name == "checkpoint-8"  # the one before it is gone
+    saved = load_file(folder / checkpoints.PARAMETERS_FILE)
+    assert sum(tensor.numel() for tensor in saved.values()) == run.trainable_parameters
+    assert sum(file.stat().st_size for file in folder.iterdir()) < 6 * 4 * run.trainable_parameters + 60_000
+
+
+def test_seconds_and_memory_of_all_starts_count(configure: Configure, tmp_path: Path) -> None:
+    run = one_run(configure(methods=["head_only"]), "training.save_strategy=steps", "training.save_steps=4")
+    features = make_features(run)
+    make_trainer(run, features, tmp_path, lambda step, steps: None).train()
+    checkpoint = checkpoints.latest(tmp_path / checkpoints.FOLDER)
+    assert checkpoint is not None
+    file = checkpoint / checkpoints.COURSE_FILE
+    file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 1000.0, "peak_memory_bytes": 2**50}))
+    trainer = make_trainer(run, features, tmp_path, lambda step, steps: None)
+    trainer.train(checkpoint)
+    assert 1000 < trainer.clock.seconds < 1100
+    assert trainer.peak_memory_bytes == 2**50
+
+
+def test_half_a_checkpoint_or_one_of_other_packages_is_not_gone_on_from(tmp_path: Path) -> None:
+    for step in (5, 10, 20, 30):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    course = checkpoints.Course(1.0, 1, {}, checkpoints.versions())
+    other = checkpoints.Course(1.0, 1, {}, {**checkpoints.versions(), "torch": "1.0"})
+    assert checkpoints.latest(tmp_path) is None
+    for step, content in ((5, course), (10, course), (20, other)):
+        (tmp_path / f"checkpoint-{step}" / checkpoints.COURSE_FILE).write_text(json.dumps(vars(content)))
+    assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-10"
