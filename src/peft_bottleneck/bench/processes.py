@@ -15,6 +15,8 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
+from .errors import UserError
+
 Result = TypeVar("Result")
 
 # How long a process that failed waits for the others to end their part of the run too. They do so within a step or an
@@ -45,6 +47,20 @@ def is_main() -> bool:
 def speaks() -> bool:
     """Whether this process prints what concerns all: one on each machine, since files may be missing on one alone."""
     return count() == 1 or os.environ["LOCAL_RANK"] == "0"
+
+
+def check_launch() -> None:
+    """Refuses a launch that shards the model.
+
+    Raises:
+        UserError: FSDP or DeepSpeed: runs save and restore parameters as if every process had them whole.
+    """
+    for name in ("FSDP", "DEEPSPEED"):
+        if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
+            raise UserError(
+                f"the launcher asks for {name}: the benchmark trains with a whole model in each process; "
+                "launch it with distributed_type MULTI_GPU, or train with a loop of your own: docs/many-devices.md"
+            )
 
 
 def wait_for_everyone() -> None:
