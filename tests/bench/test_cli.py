@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -155,6 +156,54 @@ def test_reading_the_arguments_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "peft-bottleneck run configs/quickstart.yaml" in done.stdout
+
+
+def test_overrides_may_stand_before_and_after_options(
+    configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(configure(methods=["head_only"]))
+    assert main(["run", path, "seeds=[0, 1]", "--dry-run", "methods=[bias_tuning]", "limits.train=9"]) == 0
+    out = capsys.readouterr().out
+    assert "bias_tuning" in out
+    assert "\n2 runs, 2 left" in out
+    for arguments in (["run", path, "--dri-run"], ["tasks", "seeds=[0]"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 2
+        assert f"unrecognized arguments: {arguments[-1]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shard", ["3/2", "0/2", "1/0", "1", "a/b", "-1/2", "1/2/3"])
+def test_a_shard_that_there_is_not_is_refused(shard: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["run", "some.yaml", f"--shard={shard}"])
+    assert exit_.value.code == 2
+    message = f"argument --shard: expected I/N with I from 1 to N, such as 1/4, found '{shard}'"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(message)
+
+
+def test_shards_divide_the_runs_and_show_all_records(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(configure(methods=["head_only"], seeds=[0, 1, 2]))
+    seeds = {}
+    for shard in ("1/2", "2/2"):
+        assert main(["run", path, "--shard", shard]) == 0
+        out = capsys.readouterr().out
+        seeds[shard] = re.findall(r"seed (\d): accuracy", out)
+    assert seeds == {"1/2": ["0", "2"], "2/2": ["1"]}
+    assert "3 records below" in out
+    assert main(["run", path]) == 0
+    assert "3 of 3 runs are finished already" in capsys.readouterr().out
+
+
+def test_a_shard_has_whole_searches(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    search = {"trials": 2, "space": {"learning_rate": [0.01, 0.02]}}
+    path = str(configure(methods=["head_only", "bias_tuning", "untuned"], search=search))
+    for shard, methods in (("1/2", {"head_only", "untuned"}), ("2/2", {"bias_tuning"})):
+        assert main(["run", path, "--shard", shard, "--dry-run"]) == 0
+        out = capsys.readouterr().out
+        assert {line.split()[1] for line in out.splitlines() if line.startswith(" words")} == methods
 
 
 @pytest.mark.parametrize("arguments", [[], ["rum"], ["run"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,10 +11,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
+from tiny_task import sentences
 
 from peft_bottleneck.bench import records
+from peft_bottleneck.bench.claims import claim
+from peft_bottleneck.bench.cli import main
 from peft_bottleneck.bench.configuration import load_configuration
 from peft_bottleneck.bench.grid import run_grid
 from peft_bottleneck.bench.plan import Run, plan
@@ -23,6 +29,12 @@ Configure = Callable[..., Path]
 
 def runs_of(path: Path, *overrides: str) -> list[Run]:
     return plan(load_configuration(path, overrides))
+
+
+def write_rows_escaped(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """JSON Lines in ASCII, which can also hold what UTF-8 cannot."""
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
 
 
 def files_below(folder: Path) -> dict[Path, int]:
@@ -74,6 +86,31 @@ def test_a_failed_run_is_recorded_and_the_grid_goes_on(
     assert {file.parts[-3] for file in files_below(tmp_path / "results-adapters")} == {"head_only"}
 
 
+def test_a_run_that_finds_no_memory_is_recorded_and_the_grid_goes_on(configure: Configure) -> None:
+    path = configure(methods=[{"method": "pfeiffer", "bottleneck_size": 10**13}, "head_only"])
+    outcome = run_grid(runs_of(path))
+    assert outcome.failed == 1
+    broken, whole = outcome.records.values()
+    assert (broken["status"], whole["status"]) == ("failed", "finished")
+    assert "allocate" in broken["reason"]
+
+
+def test_a_row_that_cannot_be_tokenised_fails_its_runs_alone(
+    configure: Configure, files: dict[str, str], tmp_path: Path
+) -> None:
+    rows = [*sentences(15), {"text": "half a pair: \ud83d", "label": "positive"}]
+    spoilt = {**files, "validation": str(write_rows_escaped(tmp_path / "spoilt.jsonl", rows))}
+    tasks = [{"name": name, "kind": "classification", "data": data} for name, data in (("a", spoilt), ("b", files))]
+    outcome = run_grid(runs_of(configure(methods=["head_only"], tasks=tasks)))
+    assert outcome.failed == 1
+    assert [(record["task"], record["status"]) for record in outcome.records.values()] == [
+        ("a", "failed"),
+        ("b", "finished"),
+    ]
+    (reason, _) = (record["reason"] for record in outcome.records.values())
+    assert reason
+
+
 def test_a_failed_run_is_tried_again(configure: Configure) -> None:
     (run,) = runs_of(configure(methods=["head_only"]))
     from peft_bottleneck.bench.run import failed
@@ -88,6 +125,59 @@ def test_examples_that_are_cut_are_told_once(configure: Configure, capsys: pytes
     cut = [line for line in capsys.readouterr().out.splitlines() if "are cut" in line]
     assert len(cut) == 3
     assert re.fullmatch(r"words: \d+ of 64 train examples are longer than 6 tokens and are cut", cut[0])
+
+
+def test_a_run_that_another_process_has_is_left_to_it(
+    configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, other = runs_of(configure(methods=["head_only"], seeds=[0, 1]))
+    with claim(other.record_path):
+        outcome = run_grid([mine, other])
+    assert (list(outcome.records), outcome.failed) == ([mine.record_path], 0)
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith(f"[2/2] {other}: left to process {os.getpid()} on ")
+
+
+def start(path: Path, *overrides: str) -> subprocess.Popen[str]:
+    """The command in a process of its own, on as many threads as this one."""
+    command = [sys.executable, "-m", "peft_bottleneck.bench.cli", "run", str(path), *overrides]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+
+
+def test_two_processes_share_a_grid_and_a_search_and_do_each_run_once(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = {"trials": 2, "space": {"learning_rate": [0.01, 0.02]}}
+    path = configure(methods=["head_only", "bias_tuning"], seeds=[0, 1], search=search)
+    process = start(path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("*.claim")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    code = main(["run", str(path)])  # while the other process is at its first run
+    ours = capsys.readouterr().out
+    theirs, err = process.communicate(timeout=300)
+    assert (code, process.returncode) == (0, 0), err
+    told = re.findall(r"^\[\d/\d\] (.*): accuracy .*, trained [\d.]+ s(.*)$", ours + theirs, re.MULTILINE)
+    done = [run for run, rest in told if "by another process" not in rest]
+    assert len(done) == len(set(done)) == 2 * (2 + 2)
+    assert all(re.search(r"^\[\d/\d\] (?!.* process )", out, re.MULTILINE) for out in (ours, theirs))
+    assert len(records.read_all(tmp_path / "results")[0]) == 4
+    assert len(records.read_all(tmp_path / "results-search")[0]) == 4
+    assert not list(tmp_path.rglob("*.claim"))
+
+
+def test_two_processes_give_the_same_scores_and_predictions(configure: Configure, tmp_path: Path) -> None:
+    path = configure(methods=["houlsby"])
+    process = start(path, f"results={tmp_path}/theirs")
+    ((path_here, here),) = run_grid(runs_of(path)).records.items()
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    ((path_there, there),) = records.read_all(tmp_path / "theirs")[0].items()
+    for field in ("run", "metrics", "report", "loss_curve", "validation_curve", "best_step"):
+        assert here[field] == there[field], field
+    predictions = [records.predictions_path(path).read_bytes() for path in (path_here, path_there)]
+    assert predictions[0] == predictions[1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
@@ -110,4 +200,6 @@ def test_a_killed_grid_loses_at_most_the_run_in_progress(configure: Configure, t
     assert run_grid(runs).failed == 0
     assert {path: path.stat().st_mtime_ns for path in found} == kept
     assert len(records.read_all(results)[0]) == len(found) + 1
-    assert not list((tmp_path / "results-adapters").rglob("*.partial"))
+    # That the process died between a record and the removal of its working folder is no loss.
+    left_over = {path.stem for path in (tmp_path / "results-adapters").rglob("*.partial")}
+    assert left_over <= {path.stem for path in found}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from eval_tasks import task_names
+from peft_bottleneck.bench import records
 from peft_bottleneck.bench.cli import main
+from peft_bottleneck.bench.configuration import load_configuration
 from peft_bottleneck.bench.methods import METHODS
 
 Configure = Callable[..., Path]
@@ -47,7 +50,9 @@ def test_a_dry_run_plans_and_trains_nothing(
     path = str(configure(methods=["houlsby", "head_only"], seeds=[0, 1]))
     out = printed(capsys, "run", path, "--dry-run")
     assert "1,122" in out  # the head of the tiny model
-    assert out.splitlines()[-1] == "4 runs, 4 left: no time known yet"
+    assert out.splitlines()[-1] == (
+        "4 runs, 4 left: no finished run of their tasks and models on this kind of machine to estimate the time by"
+    )
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "results-adapters").exists()
 
@@ -59,7 +64,42 @@ def test_a_dry_run_knows_what_is_finished_and_how_long_it_took(
     printed(capsys, "run", path, "seeds=[0]")
     last = printed(capsys, "run", path, "--dry-run").splitlines()[-1]
     assert last.startswith("2 runs, 1 left: about ")
-    assert last.endswith(" s of training")
+    assert last.endswith(" s at most")
+
+
+def test_a_dry_run_tells_the_steps_and_counts_trials(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    search = {"trials": 2, "space": {"num_train_epochs": [1, 4]}}
+    path = str(configure(methods=["head_only", "untuned"], seeds=[0, 1], search=search))
+    lines = printed(capsys, "run", path, "--dry-run", "limits.train=40").splitlines()
+    rows = [re.split(r" {2,}", line.strip()) for line in lines if " tiny_bert " in line]
+    assert [(row[1], row[3], row[5]) for row in rows] == [
+        ("untuned", "0 1", "0"),
+        ("head_only", "2 trials", "3–12"),  # 40 examples in batches of 16
+        ("head_only", "0 1", "3"),
+    ]
+    assert lines[-3].startswith("6 runs, 6 left: ")
+    assert lines[-2] == "2 of these are trials; where not all are done, final runs are shown as the first trial."
+    assert lines[-1] == (
+        "words · untuned · tiny_bert: trains nothing, so there is nothing to search; it runs as it is"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "run.yaml",
+        "test.jsonl",
+        "train.jsonl",
+        "validation.jsonl",
+    ]
+
+
+def test_another_machine_s_times_are_no_basis(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(configure(methods=["head_only"], seeds=[0, 1]))
+    printed(capsys, "run", path, "seeds=[0]")
+    (found,) = records.read_all(Path(load_configuration(Path(path)).results))[0].items()
+    file, record = found
+    records.write({**record, "hardware": {**record["hardware"], "processor": "abacus"}}, file)
+    last = printed(capsys, "run", path, "--dry-run").splitlines()[-1]
+    assert last.startswith("2 runs, 1 left: no finished run of their tasks and models on this kind of machine")
 
 
 def test_a_leaderboard_is_made_of_records(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from peft_bottleneck.bench import progress
+from peft_bottleneck.bench.claims import Holder
 from peft_bottleneck.bench.configuration import load_configuration
 from peft_bottleneck.bench.plan import Run, plan
 
@@ -58,19 +60,56 @@ def test_a_long_run_says_where_it_stands(
     with progress.show_progress(1) as shown:
         shown.started(run)
         shown.step(7, 9)
-    assert capsys.readouterr().out == "        words · head_only · tiny_bert · seed 0: step 7 of 9\n"
+        shown.step(8, 9)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "        words · head_only · tiny_bert · seed 0: step 7 of 9"
+    assert re.fullmatch(re.escape(first).replace("7", "8") + r", about \d+\.\d s left", second)
+
+
+def test_what_other_processes_do_is_counted_and_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    holder = Holder("far", "", 12, 0.0, "2026-01-31T12:00:00Z")
+    with progress.show_progress(4) as shown:
+        shown.claimed(run, holder)
+        shown.elsewhere(run, RECORD)
+        shown.left_out(2, "waits")
+    name = "words · head_only · tiny_bert · seed 0"
+    assert capsys.readouterr().out.splitlines() == [
+        f"[1/4] {name}: left to process 12 on far, since 2026-01-31T12:00:00Z",
+        f"[2/4] {name}: f1 0.5000 (validation 0.7500), trained 3.1 s (by another process)",
+        "[4/4] waits",
+    ]
+
+
+def test_other_processes_of_a_launch_say_nothing(
+    run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("LOCAL_RANK", "1"), ("RANK", "1"), ("WORLD_SIZE", "2")):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    with progress.show_progress(1) as shown:
+        shown.say("hello")
+        shown.started(run)
+        shown.step(1, 2)
+        shown.ended(run, RECORD)
+    assert capsys.readouterr().out == ""
 
 
 def test_a_terminal_gets_bars_and_the_same_lines(run: Run) -> None:
     screen = Console(file=io.StringIO(), force_terminal=True, width=150)
     with Progress(console=screen) as bars:
-        shown = progress.BarProgress(3, bars)
+        shown = progress.BarProgress(4, bars)
+        shown.left_out(1, "waits")
         shown.started(run)
+        shown.step(4, 10)
         shown.step(5, 10)
-        assert [(bar.description, bar.completed, bar.total) for bar in bars.tasks] == [
-            ("runs", 0, 3),
-            (str(run), 5, 10),
-        ]
+        run_bar, grid_bar = bars.tasks
+        assert (run_bar.description, run_bar.completed, run_bar.total) == (str(run), 5, 10)
+        assert run_bar.fields["note"].startswith("about ")
+        assert grid_bar.description == "0 done, 1 running, 1 with others, 2 to come"
+        assert (grid_bar.completed, grid_bar.fields["note"]) == (1, "")
         shown.ended(run, RECORD)
-        assert bars.tasks[0].completed == 1
+        assert grid_bar.description == "1 done, 0 running, 1 with others, 2 to come"
+        assert grid_bar.completed == 2
+        assert grid_bar.fields["note"].startswith("about ")
+        assert not run_bar.visible
     assert "f1 0.5000 (validation 0.7500), trained 3.1 s" in screen.file.getvalue()  # type: ignore[attr-defined]

@@ -3,34 +3,70 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from . import board, compare, convert, listing, predict
 from .errors import UserError
+from .processes import check_launch, speaks
 
 EXAMPLES = """\
 examples:
   peft-bottleneck run configs/quickstart.yaml
   peft-bottleneck run configs/quickstart.yaml training.learning_rate=3e-4 'seeds=[0]' results=/tmp/try
+  peft-bottleneck run configs/quickstart.yaml --dry-run
+  peft-bottleneck run configs/quickstart.yaml --shard 1/4
   peft-bottleneck convert adapterhub_checkpoint peft_checkpoint --model bert-base-uncased
+"""
+
+RUN = """\
+Trains tasks × methods × models × seeds as FILE says, and ends with a table of all there is. The keys of FILE:
+
+  model, tasks, methods   what is combined; one thing or a list
+  seeds                   one run for each; default 0
+  limits                  {train: 1000}: no more examples of a split than that
+  training                fields of transformers' TrainingArguments
+  search                  {trials: 8, space: {learning_rate: [1e-4, 1e-3], weight_decay: {low: 0, high: 0.1}}}:
+                          every method tries as many settings, {method: lora, search: {r: [4, 8]}} adds to its space;
+                          the best on validation is run with all seeds. Trials are kept below RESULTS-search
+  max_length, quantization, results, adapters
+
+A second start does what is missing: finished runs are skipped, failed ones tried again (failed trials are not).
+Several processes or machines may share one results folder at any time. Each run is done by the first that claims it;
+the others leave it out and say so. The claim of a process that died is free at once on its own machine, and after two
+minutes on others: start the command again to take over what it left.
+
+exit code: 0 done, or left to other processes; 1 a run failed; 2 FILE or the data are wrong; 130 interrupted
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code: 0 done, 1 some runs failed, 2 a user's error, 130 interrupted."""
-    parsed = _parser().parse_args(arguments)
+    parsed = _parse(arguments)
     try:
         code: int = parsed.command(parsed)
     except UserError as error:
-        for message in error.messages:
+        for message in error.messages if speaks() else ():
             print(f"error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("interrupted: what is finished stays; the same command goes on from there", file=sys.stderr)
+        if speaks():
+            print("interrupted: what is finished stays; the same command goes on from there", file=sys.stderr)
         return 130
     return code
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments; overrides may also follow an option, which argparse alone takes for their end."""
+    parser = _parser()
+    parsed, rest = parser.parse_known_args(arguments)
+    if unknown := [word for word in rest if word.startswith("-") or not hasattr(parsed, "overrides")]:
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    if rest:
+        parsed.overrides = [*parsed.overrides, *rest]
+    return parsed
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser(
         "run",
         help="train and evaluate every method on every task, and rank them",
-        description="Trains tasks × methods × models × seeds as FILE says, skips finished runs, ends with a table.",
+        description=RUN,
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -60,10 +96,26 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="check everything, print the plan with parameter counts, train nothing",
     )
+    run.add_argument(
+        "--shard",
+        metavar="I/N",
+        type=_shard,
+        default=(1, 1),
+        help="do the I-th of N equal parts, the same at every start; all trials and final runs of a search for one "
+        "method, task and model are in one part. The table still shows the records of all parts",
+    )
     run.set_defaults(command=_run)
     for command in (listing, board, compare, predict, convert):
         command.add_to(commands)
     return parser
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    part, parts = (int(number) for number in match.groups()) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 1/4, found '{text}'")
+    return part, parts
 
 
 def _run(parsed: argparse.Namespace) -> int:
@@ -71,22 +123,29 @@ def _run(parsed: argparse.Namespace) -> int:
 
     quiet()
     from .configuration import load_configuration
-    from .grid import run_grid
+    from .grid import known_records, run_grid
     from .leaderboard import render_table
-    from .plan import plan
     from .plan_table import plan_table
+    from .processes import is_main, on_main
     from .progress import print_wide
+    from .search import plan_grid
 
     quiet_bars()
+    check_launch()
     configuration = load_configuration(parsed.file, parsed.overrides)
-    runs = plan(configuration)
+    runs, searches = plan_grid(configuration)
+    part, parts = parsed.shard
+    own_runs, own_searches = runs[part - 1 :: parts], searches[part - 1 :: parts]
     if parsed.dry_run:
-        print_wide(plan_table(runs))
+        if is_main():
+            print_wide(plan_table(own_runs, own_searches))
         return 0
-    outcome = run_grid(runs)
-    print()
-    print_wide(render_table(outcome.records))
-    print(f"\n{len(outcome.records)} records below {configuration.results}, adapters below {configuration.adapters}")
+    outcome = run_grid(own_runs, own_searches)
+    found = on_main(lambda: known_records(runs, searches))
+    if is_main():
+        print()
+        print_wide(render_table(found))
+        print(f"\n{len(found)} records below {configuration.results}, adapters below {configuration.adapters}")
     return 1 if outcome.failed else 0
 
 

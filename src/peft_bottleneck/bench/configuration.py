@@ -8,13 +8,28 @@
     training: {learning_rate: 3.0e-4}
     results: results
 
+With a search, every method has the same number of trials on each task and model. They train with a seed of their own;
+the one that is best on validation, by the main metric, gives the settings of the final runs, one for each of `seeds`:
+
+    search:
+      trials: 8              # of every method
+      seed: 1000             # of the drawing, and of the training of every trial
+      space:                 # training fields: choices, or a range
+        learning_rate: {low: 1e-4, high: 1e-2, log: true}
+        weight_decay: [0, 0.01]
+    methods: [houlsby, {method: lora, search: {r: [4, 8, 16]}}]   # for lora alone: its options, or training fields
+
+Trials leave records below `<results>-search`, which no leaderboard of `results` counts in, and no adapters. A trial
+that failed is out of the choice and not tried again; delete its record to have it so. The record of a final run says
+under `configuration.search` what was tried and which trial won. `untuned` has nothing to search and runs as it is.
+
 Everything wrong with it is told at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +40,8 @@ from .data import SPLITS
 from .errors import UserError
 from .findings import Findings, as_list, slug
 from .methods import check_method
+from .search_entries import read_search, read_space
+from .search_space import Budget, Space
 from .task_entries import read_task
 from .training_options import TRAINING_DEFAULTS, check_training
 from .yaml_files import override, read_yaml
@@ -35,21 +52,23 @@ DEFAULTS: dict[str, Any] = {
     "max_length": None,  # tokens; None: what the model takes, at most 512
     "quantization": None,  # of the base: "8bit", "4bit", or none
     "training": {},  # over `training_options.TRAINING_DEFAULTS`
+    "search": None,  # over `search_entries.SEARCH_DEFAULTS`; None: the settings are used as they stand
     "results": "results",  # one record per run, below this folder
     "adapters": None,  # the trained weights; None: beside the records, in `<results>-adapters`
 }
 KEYS = ("model", "tasks", "methods", *DEFAULTS)
-METHOD_KEYS = ("method", "label", "training")  # beside the method's own options
+METHOD_KEYS = ("method", "label", "training", "search")  # beside the method's own options
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodChoice:
-    """One entry of `methods`: the method, its options, and training fields that hold for it alone."""
+    """One entry of `methods`: the method, its options, and what holds for it alone: training fields, a search."""
 
     name: str
     label: str
     options: Mapping[str, Any]
     training: Mapping[str, Any]
+    space: Space = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +83,7 @@ class Configuration:
     max_length: int | None
     quantization: str | None
     training: Mapping[str, Any]
+    search: Budget | None
     results: Path
     adapters: Path
 
@@ -98,6 +118,7 @@ class _Reader(Findings):
         seeds = [s for s in as_list(content["seeds"]) if self.typed("seeds", s, int, "whole numbers")]
         limits = self.limits(content["limits"])
         training = self.training(content["training"], "training")
+        search = read_search(content["search"], methods, self)
         max_length = content["max_length"]
         if max_length is not None and self.typed("max_length", max_length, int, "a whole number") and max_length < 1:
             self.wrong(f"max_length: {max_length} is not above 0")
@@ -125,6 +146,7 @@ class _Reader(Findings):
             max_length=max_length,
             quantization=quantization,
             training={**TRAINING_DEFAULTS, **training},
+            search=search,
             results=Path(content["results"]),
             adapters=Path(content["adapters"] or f"{content['results'].rstrip('/')}-adapters"),
         )
@@ -168,4 +190,5 @@ class _Reader(Findings):
         if not isinstance(label, str) or slug(label) != label:
             self.wrong(f"methods: label {label!r}: only letters, digits, '.', '_' and '-'")
         training = self.training(entry.get("training", {}), f"methods: {name}: training")
-        return MethodChoice(name=name, label=str(label), options=options, training=training)
+        space = read_space(entry.get("search", {}), f"methods: {name}: search", self, name)
+        return MethodChoice(name=name, label=str(label), options=options, training=training, space=space)

@@ -12,6 +12,7 @@ from typing import Any
 
 from eval_tasks import Task
 
+from . import processes
 from .configuration import Configuration, MethodChoice
 from .data import SPLITS, Data, load_data
 from .errors import UserError
@@ -43,6 +44,8 @@ class Run:
     total_parameters: int
     results: Path
     adapters: Path
+    trial: str = ""  # of a search: which one, for people; a final run and one without a search have none
+    search: Mapping[str, Any] | None = None  # of a final run: what was tried, and which trial gave the settings
 
     @property
     def kind(self) -> Kind:
@@ -69,11 +72,15 @@ class Run:
             "markers": list(self.setting.markers),
             "generation": dict(self.setting.generation),
             "training": {key: self.training[key] for key in sorted(self.training)},
+            # Part of the run's identity: the same settings found by more trials are another result.
+            **({} if self.search is None else {"search": dict(self.search)}),
+            # They share the batches out: two of batch size 16 train as one of 32, but for their dropout.
+            **({} if processes.count() == 1 else {"processes": processes.count()}),
         }
 
     @cached_property
     def hash(self) -> str:
-        """Of what decides the score: equal for two runs that must give the same one on the same machine."""
+        """Of what decides the score, search included: runs that share it must give the same on the same machine."""
         decisive = {**self.configuration, "training": score_relevant(self.training)}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
 
@@ -105,7 +112,7 @@ class Run:
         }
 
     def __str__(self) -> str:
-        return f"{self.task.name} · {self.method.label} · {self.model.slug} · seed {self.seed}"
+        return f"{self.task.name} · {self.method.label} · {self.model.slug} · {self.trial or f'seed {self.seed}'}"
 
 
 def plan(configuration: Configuration) -> list[Run]:

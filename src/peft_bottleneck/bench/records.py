@@ -162,6 +162,14 @@ def read(path: Path) -> Record:
     return record
 
 
+def read_if_there(path: Path) -> Record | None:
+    """The record at `path`; None if there is no whole one."""
+    try:
+        return read(path)
+    except (OSError, ValueError):
+        return None
+
+
 def read_all(folder: Path) -> tuple[dict[Path, Record], list[str]]:
     """All records anywhere below `folder`, by path and in its order, and one warning per file that is no record."""
     records, warnings = {}, []

@@ -1,0 +1,167 @@
+"""A search: as many trials for every method, the winner by validation alone, and records that say so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from peft_bottleneck.bench import records
+from peft_bottleneck.bench.cli import main
+from peft_bottleneck.bench.configuration import load_configuration
+from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck.bench.grid import run_grid
+from peft_bottleneck.bench.plan import Run
+from peft_bottleneck.bench.search import Search, plan_grid
+
+Configure = Callable[..., Path]
+RATES = [1e-5, 0.01]
+
+
+def planned(path: Path, *overrides: str) -> tuple[list[Run], list[Search]]:
+    return plan_grid(load_configuration(path, overrides))
+
+
+def searching(configure: Configure, **changes: Any) -> Path:
+    training = {"num_train_epochs": 2, "per_device_train_batch_size": 16}
+    search = {"trials": 2, "space": {"learning_rate": RATES}}
+    return configure(**{"methods": ["head_only"], "seeds": [0, 1], "training": training, "search": search, **changes})
+
+
+def leave(trial: Run, validation: float, test: float = 0.0, **changes: Any) -> None:
+    """A record of `trial` as if it had run."""
+    from peft_bottleneck.bench.run import failed
+
+    record = failed(trial, "none")
+    scores = {split: {record["main_metric"]: score} for split, score in (("validation", validation), ("test", test))}
+    known = dict.fromkeys(("trainable_parameters", "total_parameters", "peak_memory_bytes", "adapter_bytes"), 1)
+    trained = {"train_seconds": 1.0, "train_examples_per_second": 1.0}
+    records.write(
+        {**record, "status": "finished", "reason": None, "metrics": scores, **known, **trained, **changes},
+        trial.record_path,
+    )
+
+
+def test_the_best_trial_on_validation_runs_with_all_seeds(configure: Configure, tmp_path: Path) -> None:
+    runs, (search,) = planned(searching(configure))
+    assert runs == []
+    assert [str(trial) for trial in search.trials] == [
+        "words · head_only · tiny_bert · trial 1 of 2 (learning_rate 1e-05)",
+        "words · head_only · tiny_bert · trial 2 of 2 (learning_rate 0.01)",
+    ]
+    assert {trial.seed for trial in search.trials} == {1000}
+    assert search.standing() == (2, None)
+    outcome = run_grid(runs, [search])
+    assert outcome.failed == 0
+    trials, _ = records.read_all(tmp_path / "results-search")
+    scores = {
+        record["configuration"]["training"]["learning_rate"]: record["metrics"]["validation"]["accuracy"]
+        for record in trials.values()
+    }
+    assert scores[0.01] > scores[1e-5]  # the task can be learnt, and at 1e-5 it is not
+    finals, _ = records.read_all(tmp_path / "results")
+    assert finals == outcome.records
+    assert [record["seed"] for record in finals.values()] == [0, 1]
+    for record in finals.values():
+        assert record["configuration"]["training"]["learning_rate"] == 0.01
+        assert record["configuration"]["search"] == {
+            "trials": 2,
+            "seed": 1000,
+            "space": {"learning_rate": RATES},
+            "winner": 2,
+        }
+    kept = {path.parent.name.partition("-")[0] for path in (tmp_path / "results-adapters").rglob("run.json")}
+    assert kept == {"seed0", "seed1"}
+
+
+def test_a_second_start_has_nothing_to_do(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(searching(configure, seeds=[0]))
+    assert main(["run", path]) == 0
+    first = capsys.readouterr().out.splitlines()
+    assert [line.partition("]")[0] for line in first[:3]] == ["[1/3", "[2/3", "[3/3"]
+    assert main(["run", path]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "3 of 3 runs are finished already and are skipped"
+
+
+def test_every_method_has_as_many_trials_on_its_own_space(configure: Configure) -> None:
+    methods = ["houlsby", {"method": "lora", "search": {"r": [2, 4, 8]}}, "untuned"]
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
+    runs, searches = planned(searching(configure, methods=methods, search={"trials": 3, "space": space, "seed": 7}))
+    assert [(str(search), len(search.trials)) for search in searches] == [
+        ("words · houlsby · tiny_bert", 3),
+        ("words · lora · tiny_bert", 3),
+    ]
+    houlsby, lora = (search.trials for search in searches)
+    assert [trial.method.options["r"] for trial in lora] == [2, 4, 8]
+    assert len({trial.training["learning_rate"] for trial in houlsby}) == 3
+    assert {trial.seed for trial in (*houlsby, *lora)} == {7}
+    assert len({trial.trainable_parameters for trial in lora}) == 3
+    assert [(run.method.name, run.seed, run.search) for run in runs] == [("untuned", 0, None), ("untuned", 1, None)]
+
+
+def test_validation_decides_and_not_test_and_of_equals_the_first_wins(configure: Configure) -> None:
+    search_section = {"trials": 3, "space": {"learning_rate": [1e-4, 1e-3, 1e-2]}}
+    _, (search,) = planned(searching(configure, search=search_section))
+    first, second, third = search.trials
+    leave(first, validation=0.5, test=0.9)
+    leave(second, validation=0.7, test=0.1)
+    assert search.standing() == (1, None)
+    leave(third, validation=0.7, test=0.8)
+    assert search.standing() == (0, 2)
+    final, _ = search.finals(2)
+    assert final.training["learning_rate"] == 1e-3
+    lower = {**records.read(second.record_path)["metric"], "greater_is_better": False}
+    for trial, validation in ((first, 0.5), (second, 0.7), (third, 0.7)):
+        leave(trial, validation, metric=lower)
+    assert search.standing() == (0, 1)
+
+
+def test_a_failed_trial_is_out_of_the_choice_and_not_tried_again(
+    configure: Configure, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"learning_rate": [0.01, 1e30]}
+    path = searching(configure, methods=["houlsby"], seeds=[0], search={"trials": 2, "space": space})
+    assert main(["run", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "trial 2 of 2 (learning_rate 1e+30): failed: RunError: the training loss is nan" in out
+    assert "[3/3] words · houlsby · tiny_bert · seed 0: accuracy" in out
+    assert main(["run", str(path)]) == 0
+    assert "3 of 3 runs are finished already" in capsys.readouterr().out
+
+
+def test_where_every_trial_fails_there_is_no_final_run_and_exit_code_1(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"learning_rate": [1e29, 1e30]}
+    path = searching(configure, methods=["houlsby"], search={"trials": 2, "space": space})
+    assert main(["run", str(path)]) == 1
+    message = "[4/4] words · houlsby · tiny_bert: no trial finished: there is nothing to choose from"
+    assert message in capsys.readouterr().out.splitlines()
+    assert not (tmp_path / "results").exists()
+
+
+def test_final_runs_of_other_searches_are_other_runs(configure: Configure) -> None:
+    path = searching(configure, seeds=[0])
+    _, (search,) = planned(path)
+    (alone,), _ = planned(path, "search=null", "training.learning_rate=0.01")
+    (final,) = search.finals(2)
+    assert final.training == alone.training
+    assert final.hash != alone.hash
+    assert search.trials[1].hash != final.hash
+    (again,) = planned(path, "search.space.learning_rate=[0.001, 0.01]")[1]
+    assert again.trials[1].record_path == search.trials[1].record_path  # a trial already made is not made again
+    assert json.dumps(alone.configuration).count('"search"') == 0
+
+
+def test_settings_that_do_not_go_together_are_refused_before_anything_runs(configure: Configure) -> None:
+    space = {"target_modules": [".*query", ".*value"], "layers_to_transform": [[0]]}
+    path = searching(configure, methods=[{"method": "lora", "search": space}], search={"trials": 2})
+    with pytest.raises(UserError) as error:
+        planned(path)
+    assert error.value.messages == (
+        "search: target_modules .*query, layers_to_transform [0]: method 'lora': "
+        "`layers_to_transform` cannot be used when `target_modules` is a str.",
+    )
