@@ -65,7 +65,7 @@ def test_the_metric_of_semeval_knows_its_own_relations_alone(tmp_path: Path) -> 
         ),
         (
             {"metric": "semeval2010_task8", "negative_label": "Other"},
-            "metric 'semeval2010_task8': got an unexpected keyword argument 'negative_label'",
+            "negative_label: metric 'semeval2010_task8' takes none, it has rules of its own",
         ),
     ],
 )

@@ -19,13 +19,16 @@ def metric_of(task: Task) -> Any:
     Raises:
         UserError: there is none of this name, or it has no such figure or option.
     """
+    name = task.metric or KINDS[task.kind].metric
     options = dict(task.metric_options)
     if task.negative_label:
+        if name != KINDS["relation_extraction"].metric:
+            raise UserError(f"task '{task.name}': negative_label: metric '{name}' takes none, it has rules of its own")
         options["negative_label"] = task.negative_label
     if task.main_metric:
         options["main"] = task.main_metric
     try:
-        return metrics.load(task.metric or KINDS[task.kind].metric, **options)
+        return metrics.load(name, **options)
     except UserError as error:
         raise UserError(*(f"task '{task.name}': {message}" for message in error.messages)) from error
 
