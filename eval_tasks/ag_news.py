@@ -12,7 +12,7 @@ TASK = Task(
     ),
     labels=("World", "Sports", "Business", "Sci/Tech"),
     main_metric="accuracy",
-    licence="for research, not commercial, as its author states",
+    licence="for non-commercial use, as its author states",
     source="Zhang et al. 2015, arXiv:1509.01626",
     description="The topic of a news item, one of four.",
 )

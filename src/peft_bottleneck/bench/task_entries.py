@@ -93,8 +93,8 @@ def _data(name: str, content: Any, findings: Findings, folder: Path) -> Files | 
     before = len(findings.errors)
     findings.keys(content, HUB_KEYS if hub else FILE_KEYS, f"tasks.{name}.data.")
     if hub:
-        for key in ("hub", "revision"):
-            findings.typed(f"task '{name}': data.{key}", content.get(key), str, "text")
+        for key in (key for key in HUB_KEYS if key in content or key in ("hub", "revision")):
+            _check_hub(f"task '{name}': data.{key}", content.get(key), findings)
     else:
         for split in SPLITS:
             _check_file(f"task '{name}': data.{split}", content.get(split), findings)
@@ -110,16 +110,26 @@ def _data(name: str, content: Any, findings: Findings, folder: Path) -> Files | 
     return Files(**{key: _found(value, folder) if key in SPLITS else value for key, value in content.items()})
 
 
+def _check_hub(key: str, value: Any, findings: Findings) -> None:
+    if not _is_count(key, value, findings):
+        findings.typed(key, value, str, "text")
+
+
 def _check_file(key: str, value: Any, findings: Findings) -> None:
-    """A file, two that are aligned by lines, or, for validation, how many examples of train to take."""
     if isinstance(value, list):
         if len(value) != 2 or not all(isinstance(path, str) for path in value):
             findings.wrong(f"{key}: expected two line-aligned files, found {value!r}")
-    elif key.endswith(".validation") and isinstance(value, int) and not isinstance(value, bool):
-        if value < 1:
-            findings.wrong(f"{key}: {value} would leave the split empty")
-    else:
+    elif not _is_count(key, value, findings):
         findings.typed(key, value, str, "the path of a file")
+
+
+def _is_count(key: str, value: Any, findings: Findings) -> bool:
+    """Whether `value` says how many examples of train to take for validation."""
+    if not key.endswith(".validation") or not isinstance(value, int) or isinstance(value, bool):
+        return False
+    if value < 1:
+        findings.wrong(f"{key}: {value} would leave the split empty")
+    return True
 
 
 def _found(value: Any, folder: Path) -> Any:
