@@ -13,6 +13,7 @@ from hub_rows import HUB_SETS, HubSet
 from eval_tasks import Files, Hub, Task, load_task, task_names
 from eval_tasks.semeval2010_task8 import TASK as SEMEVAL
 from peft_bottleneck.bench.data import load_data
+from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.kinds import KINDS
 from peft_bottleneck.bench.metrics.semeval2010_task8 import LABELS
 from peft_bottleneck.bench.task_metric import check_references, metric_of
@@ -94,3 +95,14 @@ def test_tacred_reads_the_files_of_its_distribution(tmp_path: Path) -> None:
         "relation": "per:title",
     }
     assert metric_of(task).options["negative_label"] == "no_relation"
+
+
+def test_rows_of_another_form_are_refused_by_column(tmp_path: Path) -> None:
+    path = tmp_path / "train.json"
+    path.write_text(json.dumps([{"text": "Ann bakes.", "relation": "none"}]))
+    task = replace(load_task("tacred"), data=Files(train=str(path), validation=str(path), test=str(path)))
+    with pytest.raises(UserError) as error:
+        load_data(task, KINDS[task.kind], {})
+    assert error.value.messages == (
+        f"{path}, row 1: no column 'subj_start', which task 'tacred' reads; the row has 'text', 'relation'",
+    )

@@ -116,6 +116,10 @@ def _examples(source: Source, index: int, task: Task, kind: Kind) -> list[Row]:
         return [kind.example(_columns(row, task, kind))]
     except ValueError as error:
         raise UserError(f"{source.place(index)}: {error}") from error
+    except KeyError as error:  # of a converter
+        raise UserError(
+            f"{source.place(index)}: no column {error}, which task '{task.name}' reads; the row has {quoted(row)}"
+        ) from error
 
 
 def _columns(row: Row, task: Task, kind: Kind) -> Row:
