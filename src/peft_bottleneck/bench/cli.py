@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Sequence
@@ -92,6 +93,11 @@ def _parser() -> argparse.ArgumentParser:
         help="replaces a key of FILE; dots reach inside: training.learning_rate=3e-4",
     )
     run.add_argument(
+        "--init-adapter",
+        metavar="DIR",
+        help="go on training what an earlier run saved in DIR, in place of the methods of FILE",
+    )
+    run.add_argument(
         "--dry-run",
         action="store_true",
         help="check everything, print the plan with parameter counts, train nothing",
@@ -124,6 +130,7 @@ def _run(parsed: argparse.Namespace) -> int:
     quiet()
     from .configuration import load_configuration
     from .grid import known_records, run_grid
+    from .initial import KEY, head_notes
     from .leaderboard import render_table
     from .plan_table import plan_table
     from .processes import is_main, on_main
@@ -132,8 +139,13 @@ def _run(parsed: argparse.Namespace) -> int:
 
     quiet_bars()
     check_launch()
-    configuration = load_configuration(parsed.file, parsed.overrides)
+    overrides = list(parsed.overrides)
+    if parsed.init_adapter is not None:
+        overrides.append(f"methods={json.dumps([{KEY: parsed.init_adapter}])}")
+    configuration = load_configuration(parsed.file, overrides)
     runs, searches = plan_grid(configuration)
+    for note in head_notes(runs) if is_main() else ():
+        print(f"note: {note}")
     part, parts = parsed.shard
     own_runs, own_searches = runs[part - 1 :: parts], searches[part - 1 :: parts]
     if parsed.dry_run:

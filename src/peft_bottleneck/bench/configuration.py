@@ -8,6 +8,9 @@
     training: {learning_rate: 3.0e-4}
     results: results
 
+An entry `{init_adapter: FOLDER}` of `methods` goes on training what an earlier run saved in FOLDER, by its method and
+with its options; the task head too, where that was trained for the same kind and labels.
+
 With a search, every method has the same number of trials on each task and model. They train with a seed of their own;
 the one that is best on validation, by the main metric, gives the settings of the final runs, one for each of `seeds`:
 
@@ -39,7 +42,9 @@ from ..quantization import QUANTIZATIONS
 from .data import SPLITS
 from .errors import UserError
 from .findings import Findings, as_list, slug
+from .initial import read_initial
 from .methods import check_method
+from .saved import Saved
 from .search_entries import read_search, read_space
 from .search_space import Budget, Space
 from .task_entries import read_task
@@ -69,6 +74,7 @@ class MethodChoice:
     options: Mapping[str, Any]
     training: Mapping[str, Any]
     space: Space = field(default_factory=dict)
+    initial: Saved | None = None  # what the training goes on from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,6 +181,11 @@ class _Reader(Findings):
     def method(self, entry: Any) -> MethodChoice | None:
         if isinstance(entry, str):
             entry = {"method": entry}
+        try:
+            entry, initial = read_initial(entry)
+        except UserError as error:
+            self.wrong(error.messages[0])
+            return None
         if not isinstance(entry, dict) or not isinstance(entry.get("method"), str):
             self.wrong(f"methods: expected a name or {{method: NAME, option: value}}, found {entry!r}")
             return None
@@ -191,4 +202,6 @@ class _Reader(Findings):
             self.wrong(f"methods: label {label!r}: only letters, digits, '.', '_' and '-'")
         training = self.training(entry.get("training", {}), f"methods: {name}: training")
         space = read_space(entry.get("search", {}), f"methods: {name}: search", self, name)
-        return MethodChoice(name=name, label=str(label), options=options, training=training, space=space)
+        return MethodChoice(
+            name=name, label=str(label), options=options, training=training, space=space, initial=initial
+        )

@@ -16,6 +16,7 @@ from . import processes
 from .configuration import Configuration, MethodChoice
 from .data import SPLITS, Data, load_data
 from .errors import UserError
+from .initial import check_initial, identity
 from .kinds import KINDS, Kind, Setting
 from .kinds.relation_extraction import marker_words
 from .loading import BaseModel
@@ -72,6 +73,7 @@ class Run:
             "markers": list(self.setting.markers),
             "generation": dict(self.setting.generation),
             "training": {key: self.training[key] for key in sorted(self.training)},
+            **(identity(self.method.initial) if self.method.initial else {}),
             # Part of the run's identity: the same settings found by more trials are another result.
             **({} if self.search is None else {"search": dict(self.search)}),
             # They share the batches out: two of batch size 16 train as one of 32, but for their dropout.
@@ -167,6 +169,8 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, 
         }
         setting = make_setting(task, data, model, configuration.max_length, training)
         trainable, total = check_fit(setting, method.name, method.options, kind)
+        if method.initial:
+            check_initial(method.initial, method.name, method.options, kind, setting)
         runs += [
             Run(
                 task=task,

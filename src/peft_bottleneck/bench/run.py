@@ -13,6 +13,7 @@ from transformers import set_seed
 
 from . import checkpoints, processes, records
 from .features import Split
+from .initial import load_initial
 from .loading import WEIGHT_SUFFIXES
 from .measure import file_bytes, hardware
 from .methods import count_parameters, make_trainable
@@ -95,6 +96,8 @@ def make_trainer(
         # divides by a count of its own, and would multiply the loss by the processes, or the accumulated batches.
         base.accepts_loss_kwargs = False
     model = make_trainable(base, run.method.name, run.method.options, run.kind.task_type(run.model.config))
+    if run.method.initial:
+        load_initial(model, run.method.initial, run.kind, run.setting)
     references = run.kind.references(run.data.splits["validation"])
 
     def compute_metrics(evaluated: Any) -> dict[str, float]:
