@@ -108,9 +108,11 @@ def adapt_output(layer: BottleneckLayer, output: Any) -> Any:
 
 
 def _adapt(layer: BottleneckLayer, y: Tensor) -> Tensor:
-    tapped = {name: tap.take(y.device) for name, tap in layer.taps.items()} if layer.taps else None
+    taps = layer.taps
+    tapped: dict[str | None, Tensor] = {name: tap.take(y.device) for name, tap in taps.items()} if taps else {}
     for turn in layer.turns():
-        y = layer.add(turn, y, {None: y} if tapped is None else {None: y, **tapped})
+        tapped[None] = y
+        y = layer.add(turn, y, tapped)
     return y
 
 
