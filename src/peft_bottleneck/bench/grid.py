@@ -9,6 +9,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 from . import records
 from .claims import Holder, claim
 from .features import Split, make_features
@@ -153,4 +155,8 @@ class _Features:
 
 def _reason(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    # On a CPU, PyTorch raises a plain RuntimeError.
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in reason:
+        reason = f"out of memory: try a smaller training.per_device_train_batch_size or max_length ({reason})"
+    return reason

@@ -51,7 +51,7 @@ class SilentProgress:
         """How long the steps after `step` may take, by those since the first that was told; empty at the first."""
         now = time.monotonic()
         first, then = self.first_step = self.first_step or (step, now)
-        return f"about {duration((now - then) / (step - first) * (steps - step))} left" if step > first else ""
+        return f"about {duration((now - then) / (step - first) * (steps - step))} left" if first < step < steps else ""
 
     def ended(self, run: Run, record: Record) -> None:
         """The run left `record`."""
