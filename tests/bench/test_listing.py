@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from eval_tasks import task_names
 from peft_bottleneck.bench import records
 from peft_bottleneck.bench.cli import main
 from peft_bottleneck.bench.configuration import load_configuration
+from peft_bottleneck.bench.listing import _method_table, _task_table, method_rows, task_rows
 from peft_bottleneck.bench.methods import METHODS
 
 Configure = Callable[..., Path]
@@ -118,3 +121,13 @@ def test_a_leaderboard_is_made_of_records(
 def test_a_folder_without_records_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}: no records below it\n"
+
+
+def test_the_tables_fit_a_terminal_and_cut_no_name() -> None:
+    for table, rows, name in ((_task_table, task_rows(), "task"), (_method_table, method_rows(), "method")):
+        console = Console(width=80, record=True, file=io.StringIO())
+        console.print(table(rows))
+        lines = console.export_text().splitlines()
+        first = {line.split()[0] for line in lines if line.strip()}
+        assert {row[name] for row in rows} <= first
+        assert max(map(len, lines)) <= 80

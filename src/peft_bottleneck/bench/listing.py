@@ -12,13 +12,13 @@ from eval_tasks import Hub, is_shipped, load_task, task_names
 
 def add_to(commands: Any) -> None:
     """Adds both commands to those of a parser."""
-    for name, words, rows in (
-        ("tasks", "list the registered tasks", task_rows),
-        ("methods", "list the methods and their options", method_rows),
+    for name, words, rows, table in (
+        ("tasks", "list the registered tasks", task_rows, _task_table),
+        ("methods", "list the methods and their options", method_rows, _method_table),
     ):
         parser = commands.add_parser(name, help=words, description=f"{words.capitalize()}.")
         parser.add_argument("--json", action="store_true", help="print JSON, with everything that is known")
-        parser.set_defaults(command=_list, rows=rows)
+        parser.set_defaults(command=_list, rows=rows, table=table)
 
 
 def task_rows() -> list[dict[str, Any]]:
@@ -70,15 +70,38 @@ def _list(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
-    from rich.table import Table
-
     from .progress import print_wide
 
-    columns = [name for name in rows[0] if name not in ("options", "revision", "licence", "source")]
-    table = Table(box=None, header_style="bold")
-    for name in columns:
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
-    print_wide(table)
+    print_wide(parsed.table(rows))
     return 0
+
+
+def _task_table(rows: Sequence[dict[str, Any]]) -> Any:
+    """By kind, because names, kinds and descriptions in one line each would not fit a terminal."""
+    from rich.text import Text
+
+    table = _table("task", "metric", "description (data)")
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        table.add_row(Text(kind, style="bold"))
+        for row in rows:
+            if row["kind"] == kind:
+                table.add_row(f"  {row['task']}", row["metric"], f"{row['description']} ({row['data']})")
+    return table
+
+
+def _method_table(rows: Sequence[dict[str, Any]]) -> Any:
+    table = _table("method", "learning rate", "description")
+    for row in rows:
+        rate = row["learning rate"]
+        table.add_row(row["method"], "" if rate is None else str(rate), row["description"])
+    return table
+
+
+def _table(*columns: str) -> Any:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns[:-1]:
+        table.add_column(name, no_wrap=True)
+    table.add_column(columns[-1])
+    return table
