@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import board, compare, convert, listing, predict
+from . import board, compare, convert, listing, predict, speed
 from .errors import UserError
 from .processes import check_launch, speaks
 
@@ -17,8 +17,8 @@ EXAMPLES = """\
 examples:
   peft-bottleneck run configs/quickstart.yaml
   peft-bottleneck run configs/quickstart.yaml training.learning_rate=3e-4 'seeds=[0]' results=/tmp/try
-  peft-bottleneck run configs/quickstart.yaml --dry-run
-  peft-bottleneck run configs/quickstart.yaml --shard 1/4
+  peft-bottleneck run configs/search.yaml --dry-run
+  peft-bottleneck run configs/search.yaml --shard 1/4
   peft-bottleneck convert adapterhub_checkpoint peft_checkpoint --model bert-base-uncased
 """
 
@@ -100,18 +100,19 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--dry-run",
         action="store_true",
-        help="check everything, print the plan with parameter counts, train nothing",
+        help="check everything, and print the plan: parameters, steps, what is finished, and the time that is left, "
+        "reckoned from finished runs; trains and writes nothing",
     )
     run.add_argument(
         "--shard",
         metavar="I/N",
         type=_shard,
         default=(1, 1),
-        help="do the I-th of N equal parts, the same at every start; all trials and final runs of a search for one "
+        help="do the I-th of N parts of the plan, the same at every start; all trials and final runs of a search for one "
         "method, task and model are in one part. The table still shows the records of all parts",
     )
     run.set_defaults(command=_run)
-    for command in (listing, board, compare, predict, convert):
+    for command in (listing, board, compare, predict, convert, speed):
         command.add_to(commands)
     return parser
 
@@ -144,7 +145,8 @@ def _run(parsed: argparse.Namespace) -> int:
         overrides.append(f"methods={json.dumps([{KEY: parsed.init_adapter}])}")
     configuration = load_configuration(parsed.file, overrides)
     runs, searches = plan_grid(configuration)
-    for note in head_notes(runs) if is_main() else ():
+    trials = [trial for search in searches for trial in search.trials]
+    for note in head_notes([*runs, *trials]) if is_main() else ():
         print(f"note: {note}")
     part, parts = parsed.shard
     own_runs, own_searches = runs[part - 1 :: parts], searches[part - 1 :: parts]

