@@ -14,6 +14,7 @@ from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.search_space import Range
 from peft_bottleneck.bench.training_options import TRAINING_DEFAULTS
 
+EXAMPLES = Path(__file__).parents[2] / "configs"
 Configure = Callable[..., Path]
 
 
@@ -21,6 +22,11 @@ def messages(path: Path, *overrides: str) -> tuple[str, ...]:
     with pytest.raises(UserError) as error:
         load_configuration(path, overrides)
     return error.value.messages
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_examples_are_read(path: Path) -> None:
+    assert load_configuration(path).methods
 
 
 def test_what_is_not_said_has_its_default(tmp_path: Path, configure: Configure) -> None:

@@ -108,8 +108,8 @@ def _parser() -> argparse.ArgumentParser:
         metavar="I/N",
         type=_shard,
         default=(1, 1),
-        help="do the I-th of N parts of the plan, the same at every start; all trials and final runs of a search for one "
-        "method, task and model are in one part. The table still shows the records of all parts",
+        help="do the I-th of N parts of the plan, the same at every start; all trials and final runs of one method on "
+        "one task and model are in one part. The table still shows the records of all parts",
     )
     run.set_defaults(command=_run)
     for command in (listing, board, compare, predict, convert, speed):
