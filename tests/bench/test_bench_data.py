@@ -13,6 +13,7 @@ from eval_tasks import Files, Hub, Task
 from peft_bottleneck.bench.data import Data, load_data
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.kinds import KINDS
+from peft_bottleneck.bench.sources import HubRows, identity
 
 
 def load(data: Files | Hub, limits: dict[str, int] | None = None, **fields: Any) -> Data:
@@ -157,6 +158,19 @@ def test_hub_splits_and_label_names(hub: Path) -> None:
         "validation": "train[-2:]",
         "test": "validation",
     }
+
+
+def test_the_commit_behind_a_branch_is_the_revision_of_the_data(tmp_path: Path) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    for folder in (commit, "main"):
+        Dataset.from_dict({"text": ["a"]}).save_to_disk(tmp_path / folder)
+    kept, other = (
+        HubRows(Dataset.from_file(str(next((tmp_path / folder).glob("*.arrow")))), "texts")
+        for folder in (commit, "main")
+    )
+    source = Hub(id="someone/texts", revision="refs/convert/parquet")
+    assert identity(source, kept)["revision"] == commit
+    assert identity(source, other)["revision"] == "refs/convert/parquet"
 
 
 def test_withheld_labels_of_a_hub_split_are_named(hub: Path) -> None:

@@ -74,7 +74,7 @@ def load_data(task: Task, kind: Kind, limits: Mapping[str, int]) -> Data:
             f"task '{task.name}': negative_label '{task.negative_label}' is no label of it: "
             f"{suggest(task.negative_label, labels)}"
         )
-    return Data(splits, labels, identity(task.data))
+    return Data(splits, labels, identity(task.data, sources["test"]))
 
 
 def _source_labels(source: Source, task: Task, kind: Kind) -> tuple[str, ...]:

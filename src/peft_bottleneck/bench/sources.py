@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,12 @@ class HubRows:
 
     def place(self, index: int) -> str:
         return f"{self.name}, row {index + 1}"
+
+    @property
+    def commit(self) -> str | None:
+        """The commit that was read, which is what `datasets` calls the folder that it keeps a split in."""
+        folders = [Path(file["filename"]).parent.name for file in self.rows.cache_files]
+        return next((folder for folder in folders if re.fullmatch(r"[0-9a-f]{40}", folder)), None)
 
     def label_values(self, column: str) -> Sequence[Any]:
         """The names that the dataset declares, in its order, or else the values that occur, sorted."""
@@ -124,11 +131,15 @@ def sorted_labels(names: set[str]) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
-def identity(data: Files | Hub) -> dict[str, Any]:
-    """What fixes the content of `data`: the revision of a hub dataset, the hashes of files."""
+def identity(data: Files | Hub, test: Source) -> dict[str, Any]:
+    """What fixes the content of `data`: the commit of a hub dataset, the hashes of files.
+
+    Where the task's revision is a branch, the rows of its `test` split tell the commit.
+    """
     if isinstance(data, Hub):
         folder = {"folder": data.folder} if data.folder else {}
-        return {"hub": data.id, "config": data.config, **folder, "revision": data.revision} | {
+        revision = (test.commit if isinstance(test, HubRows) else None) or data.revision
+        return {"hub": data.id, "config": data.config, **folder, "revision": revision} | {
             split: getattr(data, split) for split in SPLITS
         }
     return {split: _file_identity(getattr(data, split), data) for split in SPLITS}
