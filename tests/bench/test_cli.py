@@ -135,7 +135,9 @@ def test_an_interrupted_run_says_so_in_one_line(configure: Configure, tmp_path: 
     assert process.returncode == 130
     assert err.splitlines()[-1] == "interrupted: what is finished stays; the same command goes on from there"
     assert "Traceback" not in err
-    assert not list((tmp_path / "results-adapters").rglob("*.partial"))
+    # The working folder of the run that was cut off may stay: it holds its checkpoints, if it got that far.
+    assert len(list((tmp_path / "results-adapters").rglob("*.partial"))) <= 1
+    assert not list(tmp_path.rglob("*.claim"))
 
 
 def test_reading_the_arguments_imports_nothing_heavy() -> None:

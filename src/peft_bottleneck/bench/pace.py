@@ -49,7 +49,7 @@ class Pace:
                 if record["status"] != "finished" or any(record["hardware"][key] != here[key] for key in MACHINE):
                     continue
                 names = (record["task"], record["model"], record["method"])
-                if trained := record["train_examples_per_second"] * record["train_seconds"]:
+                if trained := (record["train_examples_per_second"] or 0.0) * record["train_seconds"]:
                     for key in (names, names[:2]):
                         self.per_example[key].append(_seconds(record) / trained)
                 else:
