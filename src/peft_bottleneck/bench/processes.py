@@ -50,7 +50,7 @@ def speaks() -> bool:
 
 
 def check_launch() -> None:
-    """Refuses a launch that shards the model.
+    """Refuses a launch that shards the model, and leaves the precision to the run's configuration, which is recorded.
 
     Raises:
         UserError: FSDP or DeepSpeed: runs save and restore parameters as if every process had them whole.
@@ -61,6 +61,7 @@ def check_launch() -> None:
                 f"the launcher asks for {name}: the benchmark trains with a whole model in each process; "
                 "launch it with distributed_type MULTI_GPU, or train with a loop of your own: docs/many-devices.md"
             )
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)  # transformers would follow it, unseen by the record
 
 
 def wait_for_everyone() -> None:

@@ -91,9 +91,9 @@ def make_trainer(
     """The run's model, ready to train; `folder` is for what is kept on the way."""
     set_seed(run.seed)  # the fresh head: the same for every method under this seed
     base = run.kind.load(run.setting)
-    if not run.kind.generates:
-        # The loss of these heads is the mean over a batch. Trainer takes every `**kwargs` for a sign that the model
-        # divides by a count of its own, and would multiply the loss by the processes, or the accumulated batches.
+    if not run.kind.generates or run.model.config.is_encoder_decoder:
+        # Their loss is the mean over a batch. Trainer takes every `**kwargs` for a sign that the model divides by a
+        # count that it is given, and would multiply the loss by the processes, or the accumulated batches.
         base.accepts_loss_kwargs = False
     model = make_trainable(base, run.method.name, run.method.options, run.kind.task_type(run.model.config))
     if run.method.initial:
