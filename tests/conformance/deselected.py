@@ -248,6 +248,15 @@ DESELECTED: tuple[Group, ...] = (
         version="0.18",
     ),
     Group(
+        "adds a weighted adapter under a name that is taken, which LoRA passes over in silence; we refuse it",
+        """
+        test_decoder_models::test_weighted_combination_of_adapters
+        test_encoder_decoder_models::test_weighted_combination_of_adapters
+        test_feature_extraction_models::test_weighted_combination_of_adapters
+        """,
+        version="0.18",
+    ),
+    Group(
         "puts NaN into the weights of PEFT's own methods, by name",
         """
         test_decoder_models::test_merge_layers_nan
