@@ -48,6 +48,10 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         """How a bottleneck is composed with this module."""
         return after
 
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        # PEFT 0.18 calls `self.model.forward`, past the hooks by which a convolution learns what the model is given.
+        return self.model(*args, **kwargs)
+
     def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
         if not config.inference_mode:
             keep_differentiable(self.model)
