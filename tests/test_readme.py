@@ -28,15 +28,17 @@ def test_the_table_of_families_comes_from_the_rows() -> None:
 
 def test_the_tree_names_what_there_is() -> None:
     tree = README.split("## The tree")[1].split("```")[1]
-    folder = ROOT
-    named = set()
+    folders, named = [ROOT], set()
     for line in tree.strip().splitlines():
-        match = re.match(r"(  )?([\w./]+)", line)
+        depth = (len(line) - len(line.lstrip())) // 2
+        match = re.match(r"[\w./]+(?:, [\w./]+)*", line.strip())
         assert match is not None
-        path = (folder if match[1] else ROOT) / match[2]
-        assert path.exists() or path == ROOT / "results", path  # made by the first run
-        named.add(path)
-        folder = folder if match[1] else path
+        del folders[depth + 1 :]
+        for name in match[0].split(", "):
+            path = folders[depth] / name
+            assert path.exists() or path == ROOT / "results", path  # made by the first run
+            named.add(path)
+        folders.append(path)
     package = ROOT / "src" / "peft_bottleneck"
     there = {path for path in package.iterdir() if path.name not in ("__pycache__", "py.typed")}
     assert there <= named
