@@ -24,7 +24,7 @@ class Files:
 
     Args:
         validation: as the others; or how many examples of train to take for it, by a shuffle that is always the same.
-        format: where the suffix does not tell it: one of `peft_bottleneck.bench.files.FORMATS`.
+        format: where the suffix does not tell it: one of `peft_bottleneck.bench.data.files.FORMATS`.
     """
 
     train: str | tuple[str, str]

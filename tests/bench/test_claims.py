@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from peft_bottleneck.bench import claims, records
-from peft_bottleneck.bench.claims import Holder, claim
+from peft_bottleneck.bench import records
+from peft_bottleneck.bench.grid.claims import Holder, claim
+from peft_bottleneck.bench.grid.running import claims
 
 # The module is loaded by itself: the package around it takes seconds to import.
 CLAIM = f"""\

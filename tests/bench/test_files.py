@@ -8,8 +8,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
+from peft_bottleneck.bench.data.files import read_rows
 from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.files import read_rows
 
 ROWS = [{"text": "a, \"b\" and 'c'", "label": "x"}, {"text": "é\u2028d", "label": "y"}]
 
@@ -55,6 +55,7 @@ def test_a_quoted_line_break_does_not_shift_the_lines_after_it(tmp_path: Path) -
     [
         ("a.jsonl", '{"text": "a"}\n{"text": }\n', "a.jsonl, line 2: not valid JSON: Expecting value at column 10"),
         ("a.jsonl", '{"text": "a"}\n["b"]\n', "a.jsonl, line 2: expected a JSON object, found an array"),
+        ("a.jsonl", '{"text": "\\ud83d"}\n', r"a.jsonl, line 1: '\ud83d' is half of a surrogate pair, and no text"),
         ("a.jsonl", "7\n", "a.jsonl, line 1: expected a JSON object, found a number"),
         ("a.jsonl", "", "a.jsonl: the file has no rows"),
         ("a.jsonl", b'{"text": "a"}\n{"text": "\xff"}\n', "a.jsonl, line 2: not UTF-8 text"),

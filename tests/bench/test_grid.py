@@ -18,11 +18,11 @@ import torch
 from tiny_task import sentences
 
 from peft_bottleneck.bench import records
-from peft_bottleneck.bench.claims import claim
 from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.configuration import load_configuration
-from peft_bottleneck.bench.grid import run_grid
-from peft_bottleneck.bench.plan import Run, plan
+from peft_bottleneck.bench.configuration.reading import load_configuration
+from peft_bottleneck.bench.grid.claims import claim
+from peft_bottleneck.bench.grid.plan import Run, plan
+from peft_bottleneck.bench.grid.running import run_grid
 
 Configure = Callable[..., Path]
 
@@ -115,7 +115,7 @@ def test_a_row_that_cannot_be_tokenised_fails_its_runs_alone(
 
 def test_a_failed_run_is_tried_again(configure: Configure) -> None:
     (run,) = runs_of(configure(methods=["head_only"]))
-    from peft_bottleneck.bench.run import failed
+    from peft_bottleneck.bench.training.run import failed
 
     failed(run, "MachineError: unplugged")
     assert run_grid([run]).failed == 0

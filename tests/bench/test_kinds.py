@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerF
 from peft_bottleneck.bench.kinds import KINDS, Setting
 from peft_bottleneck.bench.kinds.ner import tags_of
 from peft_bottleneck.bench.kinds.relation_extraction import marked_text, marker_words
-from peft_bottleneck.bench.loading import BaseModel
+from peft_bottleneck.bench.models.base_model import BaseModel
 
 RELATION = {
     "text": "the film was good and the meal was bad",

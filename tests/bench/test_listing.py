@@ -14,9 +14,9 @@ from rich.console import Console
 from eval_tasks import task_names
 from peft_bottleneck.bench import records
 from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.configuration import load_configuration
-from peft_bottleneck.bench.listing import _method_table, _task_table, method_rows, task_rows
-from peft_bottleneck.bench.methods import METHODS
+from peft_bottleneck.bench.commands.listing import _method_table, _task_table, method_rows, task_rows
+from peft_bottleneck.bench.configuration.reading import load_configuration
+from peft_bottleneck.bench.models.methods import METHODS
 
 Configure = Callable[..., Path]
 

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.kinds import KINDS
-from peft_bottleneck.bench.loading import BaseModel
+from peft_bottleneck.bench.models.base_model import BaseModel
 
 CLASSIFICATION = KINDS["classification"]
 
@@ -37,6 +37,15 @@ def test_a_directory(bert: Path) -> None:
 def test_inputs_are_as_long_as_asked_and_as_the_model_takes(bert: Path) -> None:
     model = BaseModel.named(str(bert))
     assert [model.input_length(asked) for asked in (None, 10, 1000)] == [64, 10, 64]
+    assert model.input_length(None, new_tokens=60) == 64  # only decoder-only models write behind their input
+
+
+def test_a_decoder_keeps_positions_for_what_it_writes(tmp_path: Path, bert: Path) -> None:
+    folder = save_model("gpt2", tmp_path / "gpt2", BaseModel.named(str(bert)).tokenizer, max_position_embeddings=64)
+    model = BaseModel.named(str(folder))
+    assert [model.input_length(asked, 24) for asked in (None, 10, 1000)] == [40, 10, 40]
+    with pytest.raises(UserError, match="takes 64 tokens, and generation_max_length 64 leaves none for the input"):
+        model.input_length(None, 64)
 
 
 def test_a_package_is_found_without_importing_it(tmp_path: Path, bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.kinds import KINDS, Setting
-from peft_bottleneck.bench.loading import BaseModel
-from peft_bottleneck.bench.methods import (
+from peft_bottleneck.bench.models.base_model import BaseModel
+from peft_bottleneck.bench.models.methods import (
     METHODS,
     check_fit,
     check_method,

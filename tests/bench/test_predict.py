@@ -17,10 +17,10 @@ from transformers import PreTrainedTokenizerFast
 from eval_tasks import load_task
 from peft_bottleneck.bench import records
 from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.configuration import load_configuration
-from peft_bottleneck.bench.features import make_features
-from peft_bottleneck.bench.plan import Run, plan
-from peft_bottleneck.bench.run import execute
+from peft_bottleneck.bench.configuration.reading import load_configuration
+from peft_bottleneck.bench.grid.plan import Run, plan
+from peft_bottleneck.bench.training.features import make_features
+from peft_bottleneck.bench.training.run import execute
 
 Configure = Callable[..., Path]
 TASKS = ("tiny_sentiment", "tiny_similarity", "tiny_ner", "tiny_relations", "tiny_translation", "tiny_summaries")

@@ -20,9 +20,9 @@ from transformers import PreTrainedTokenizerFast
 
 from eval_tasks import load_task
 from peft_bottleneck.bench import records
-from peft_bottleneck.bench.configuration import load_configuration
-from peft_bottleneck.bench.grid import run_grid
-from peft_bottleneck.bench.plan import plan
+from peft_bottleneck.bench.configuration.reading import load_configuration
+from peft_bottleneck.bench.grid.plan import plan
+from peft_bottleneck.bench.grid.running import run_grid
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file")

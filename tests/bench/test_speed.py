@@ -12,7 +12,7 @@ import torch
 
 from peft_bottleneck.bench.cli import main
 from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.loading import BaseModel
+from peft_bottleneck.bench.models.base_model import BaseModel
 from peft_bottleneck.bench.speed.candidates import Peft, candidates
 from peft_bottleneck.bench.speed.hosts import Worker
 from peft_bottleneck.bench.speed.measuring import Measurement

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from eval_tasks import Files, Task
-from peft_bottleneck.bench.data import Data, load_data
+from peft_bottleneck.bench.data.loading import Data, load_data
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.kinds import KINDS
 

@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification
 
 from peft_bottleneck import HoulsbyConfig, load_adapterhub
 from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.convert import convert
+from peft_bottleneck.bench.commands.convert import convert
 from peft_bottleneck.bench.errors import UserError
 
 BASE = FIXTURES / "bert" / "base"

@@ -1,4 +1,4 @@
-"""The command `peft-bottleneck`. Arguments are read before anything heavy is imported, so that `--help` is instant."""
+"""The command `peft-bottleneck`. Arguments are read before anything heavy is imported, beyond PEFT itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import board, compare, convert, listing, predict, speed
+from . import speed
+from .commands import board, compare, convert, listing, predict
 from .errors import UserError
-from .processes import check_launch, speaks
+from .training.processes import check_launch, speaks
 
 EXAMPLES = """\
 examples:
@@ -129,14 +130,14 @@ def _run(parsed: argparse.Namespace) -> int:
     from .quiet import quiet, quiet_bars
 
     quiet()
-    from .configuration import load_configuration
-    from .grid import known_records, run_grid
-    from .initial import KEY, head_notes
+    from .configuration.reading import load_configuration
+    from .grid.plan_table import plan_table
+    from .grid.progress import print_wide
+    from .grid.running import known_records, run_grid
+    from .grid.search import plan_grid
     from .leaderboard import render_table
-    from .plan_table import plan_table
-    from .processes import is_main, on_main
-    from .progress import print_wide
-    from .search import plan_grid
+    from .models.initial import KEY, head_notes
+    from .training.processes import is_main, on_main
 
     quiet_bars()
     check_launch()

@@ -10,9 +10,9 @@ from synthetic import write_run
 
 from peft_bottleneck.bench import records
 from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.comparing import compare
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.leaderboard.boards import boards
+from peft_bottleneck.bench.leaderboard.comparing import compare
 
 
 def write(folder: Path, method: str, skill: float, seeds: tuple[int, ...] = (0, 1, 2), **fields: object) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from ..loading import BaseModel
+    from ..models.base_model import BaseModel
 
 Example = dict[str, Any]
 

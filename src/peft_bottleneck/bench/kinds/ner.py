@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..loading import BaseModel
+from ..models.base_model import BaseModel
 from .base import Encoded, Example, Kind, Setting
 from .classification import label_options
 

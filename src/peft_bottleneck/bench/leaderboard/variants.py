@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from ..configuration.training_options import score_relevant
 from ..records import Record
-from ..training_options import score_relevant
 
 
 def variant_key(record: Record) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from ..loading import BaseModel
-from ..measure import hardware
+from ..models.base_model import BaseModel
+from ..training.measure import hardware
 from .candidates import HANDLING, Candidate, Peft, candidates
 from .hosts import Worker
 from .rounds import alternate, paired_ratio, summary

@@ -1,0 +1,78 @@
+"""The command `compare`: which of two is better, as far as the data can tell."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..leaderboard.comparing import Comparison
+
+EPILOG = """\
+examples:
+  peft-bottleneck compare houlsby lora
+  peft-bottleneck compare houlsby lora --results /tmp/try --task sst2 --json
+  peft-bottleneck compare results-before results-after
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to those of a parser."""
+    parser = commands.add_parser(
+        "compare",
+        help="compare two methods, or two folders of records",
+        description="Compares A and B on every task and model that both have: means, the difference with its "
+        "confidence interval, the p-value of the leaderboard's test, and what follows from it in words.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    words = "a folder of records or a record, if there is one of this name; else a method, as the leaderboard names it"
+    for name in "ab":
+        parser.add_argument(name, metavar=name.upper(), help=words if name == "a" else "the same")
+    parser.add_argument(
+        "--results", metavar="DIR", type=Path, default=Path("results"), help="where methods are looked up (results)"
+    )
+    parser.add_argument("--task", help="this task alone")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=_compare)
+
+
+def _compare(parsed: argparse.Namespace) -> int:
+    from ..quiet import quiet
+
+    quiet()
+    from ..leaderboard.comparing import compare
+
+    found, refused = compare(parsed.a, parsed.b, parsed.results, parsed.task)
+    if parsed.json:
+        content = {"comparisons": [one.as_json() for one in found], "not_compared": refused}
+        print(json.dumps(content, indent=2, ensure_ascii=False))
+        return 0
+    print("\n\n".join(_text(one) for one in found))
+    for reason in refused:
+        print(f"\nnot compared: {reason}")
+    return 0
+
+
+def _text(one: Comparison) -> str:
+    """For people: a heading, both sides, the difference, the verdict."""
+    from ..leaderboard import formatting as show
+    from ..statistics import LEVEL
+
+    seeds = ", ".join(map(str, one.seeds))
+    less = "" if one.greater_is_better else ", less is better"
+    width = max(map(len, (*one.names, "difference")))
+    lines = [
+        f"{one.task} · {one.model}",
+        f"{one.metric}{less}, {one.examples} test examples, seed{'s' if len(one.seeds) > 1 else ''} {seeds}",
+    ]
+    for name, standing in zip(one.names, one.standings, strict=True):
+        lines.append(f"  {name:<{width}}   {show.spread(standing.mean, standing.std)}")
+    sign = "-" if one.difference < 0 else "+"
+    interval = f"{LEVEL:.0%} interval {show.interval(one.interval)}"
+    lines.append(f"  {'difference':<{width}}  {sign}{show.score(abs(one.difference))}, {interval}")
+    p_value = "p < 0.001" if one.p_value < 0.001 else f"p = {one.p_value:.3f}"
+    corrected = f", corrected for {one.pairs} pairs" if one.pairs > 1 else ""
+    return "\n".join([*lines, f"  {p_value}{corrected}", one.verdict, *one.notes])

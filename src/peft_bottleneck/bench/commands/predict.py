@@ -1,0 +1,125 @@
+"""The command `predict`: what a trained adapter says of new text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+EPILOG = """\
+a TEXT, or a line of a file that is not JSON, is one example:
+  classification, regression  the text; two texts with a tab between them where the task has pairs
+  named entities              the text; punctuation and 's are taken as words of their own
+  relation extraction         [HEAD]Ada[/HEAD] works for [TAIL]Acme[/TAIL], or [HEAD:PER]Ada[/HEAD] with a type
+  translation, summarization  the source
+
+examples:
+  peft-bottleneck predict results-adapters/tiny_sentiment/…/houlsby/seed0-… 'What a film!' 'Never again.'
+  peft-bottleneck predict ADAPTER_DIR --file new.jsonl --json > predicted.jsonl
+  some-command | peft-bottleneck predict ADAPTER_DIR --file - --batch-size 1
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to those of a parser."""
+    parser = commands.add_parser(
+        "predict",
+        help="apply a trained adapter to new text",
+        description="Prints one line for each TEXT, or each line of a file: labels, entities, relations, numbers or "
+        "texts, as the adapter was trained to give them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "folder",
+        metavar="ADAPTER_DIR",
+        type=Path,
+        help="what a run saved: the folder below `adapters` with a run.json",
+    )
+    parser.add_argument("texts", metavar="TEXT", nargs="*", help="new text; see below")
+    parser.add_argument(
+        "--file",
+        help="JSON Lines, CSV, TSV or Parquet with the task's columns, any other file with one text a line, or - for "
+        "standard input",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON Lines in the columns of the task's own data, and more"
+    )
+    parser.add_argument("--batch-size", metavar="N", type=int, default=32, help="rows at once (default: 32)")
+    parser.add_argument("--model", help="where the base model lies, if not where it was in training")
+    parser.add_argument(
+        "--quantization", choices=("8bit", "4bit", "none"), help="of the base; left out, as it was in training"
+    )
+    parser.set_defaults(command=_predict)
+
+
+def _predict(parsed: argparse.Namespace) -> int:
+    from ..quiet import quiet
+
+    quiet()
+    from ..models.saved import Saved
+    from ..prediction.plain_lines import line_of
+    from ..prediction.predictor import Predictor
+    from ..prediction.rows import examples, from_arguments, from_file
+    from ..quiet import quiet_bars
+
+    quiet_bars()
+    if parsed.batch_size < 1:
+        raise UserError(f"--batch-size: {parsed.batch_size} is not above 0")
+    if bool(parsed.texts) == bool(parsed.file):
+        raise UserError("give either TEXT or --file; --file - reads what is piped")
+    saved = Saved.read(parsed.folder)
+    model = saved.base(parsed.model, parsed.quantization)
+    if not saved.is_base(model):
+        print("note: the base has other weights than the one that was trained on", file=sys.stderr)
+    placed = from_file(parsed.file) if parsed.file else from_arguments(parsed.texts)
+    batches = _batches(examples(placed, saved, saved.setting(model)), parsed.batch_size)
+    first = next(batches, None)  # what is wrong with it is told before the weights are read
+    if first is None:
+        raise UserError(f"--file {parsed.file}: there is nothing to predict in it")
+    predictor = Predictor(saved, model)
+    try:
+        for batch in chain([first], batches):
+            for example, answer in zip(batch, predictor(batch, parsed.batch_size), strict=True):
+                row = _answered(example, answer)
+                print(json.dumps(row, ensure_ascii=False) if parsed.json else line_of(row))
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if predictor.cut:
+        limit = predictor.setting.max_length
+        print(f"note: {predictor.cut} examples are longer than {limit} tokens and were cut", file=sys.stderr)
+    return 0
+
+
+def _answered(example: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """The example as the task's own data would have it, with what else there is to say."""
+    from ..prediction.plain_lines import entities
+
+    row = {**example, **answer}
+    words = row.pop("words", None)
+    return row if words is None else {**row, "entities": entities(row["text"], words, row["tags"])}
+
+
+def _batches(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
+    """Rows in lists of `size`; those before a row that is wrong come before its error."""
+    batch = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except UserError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch

@@ -1,0 +1,1 @@
+"""Run configurations: what a user may write, checked and completed."""

@@ -1,0 +1,136 @@
+"""The `search` of a run configuration, and that of an entry of `methods`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError, suggest
+from ..grid.search_space import Budget, Dimension, Range, Space, draw, searchable
+from ..models.methods import METHODS, check_method, method_options
+from .findings import Findings
+from .training_options import SCORE_NEUTRAL, check_training
+
+if TYPE_CHECKING:
+    from .reading import MethodChoice
+
+SEARCH_DEFAULTS: dict[str, Any] = {
+    "trials": None,  # has to be given
+    "seed": 1000,  # not among the usual `seeds`: the winner should owe nothing to the luck of one of them
+    "space": {},
+}
+RANGE_KEYS = ("low", "high", "log")
+
+
+def read_search(content: Any, methods: Sequence[MethodChoice], findings: Findings) -> Budget | None:
+    """The search that `content` asks for, if any; `findings` tell what is wrong with it, or with that of a method."""
+    if content is None:
+        for method in methods:
+            if method.space:
+                findings.wrong(
+                    f"method '{method.label}': search: how many trials? give search.trials, for all methods"
+                )
+        return None
+    if not findings.typed("search", content, dict, "{trials: 8, space: {learning_rate: [1e-4, 1e-3]}}"):
+        return None
+    before = len(findings.errors)
+    findings.keys(content, tuple(SEARCH_DEFAULTS), "search.")
+    content = {**SEARCH_DEFAULTS, **content}
+    findings.typed("search.seed", content["seed"], int, "a whole number")
+    if findings.typed("search.trials", content["trials"], int, "a whole number") and content["trials"] < 1:
+        findings.wrong(f"search.trials: {content['trials']} is not above 0")
+    space = read_space(content["space"], "search.space", findings)
+    if len(findings.errors) > before:
+        return None
+    budget = Budget(trials=content["trials"], seed=content["seed"], space=space)
+    for method in methods:
+        for message in _undrawable(budget, method):
+            findings.wrong(f"method '{method.label}': search: {message}")
+    return budget
+
+
+def _undrawable(budget: Budget, method: MethodChoice) -> Iterator[str]:
+    """Why `method` cannot have its trials: all that train anything get as many, each with other settings."""
+    if not searchable(method.name):
+        return
+    space = budget.space_of(method.name, method.space)
+    if not space:
+        yield "nothing to try: give search.space, or a `search:` in its own entry"
+        return
+    for name in space:
+        if name in method.options or name in method.training:
+            yield f"'{name}' has a value in its entry and is searched: leave one of them out"
+    try:
+        draw(space, budget.trials, budget.seed)
+    except ValueError as error:
+        yield str(error)
+
+
+def read_space(content: Any, key: str, findings: Findings, method: str | None = None) -> Space:
+    """The space in `content`, which stands at `key`: training fields, and options of `method` if it is one method's.
+
+    What is wrong with it is told to `findings`.
+    """
+    if not findings.typed(key, content, dict, "fields and what to try: {learning_rate: [1e-4, 1e-3]}"):
+        return {}
+    options = method_options(method) if method else {}
+    space = {}
+    for name, entry in content.items():
+        if (dimension := _read_dimension(entry, f"{key}.{name}", findings)) is None:
+            continue
+        ends = dimension if isinstance(dimension, tuple) else (dimension.low, dimension.high)
+        for value in ends:
+            for message in _refused(str(name), value, method, options):
+                findings.wrong(f"{key}.{message}")
+        space[str(name)] = dimension
+    return space
+
+
+def _refused(name: str, value: Any, method: str | None, options: Mapping[str, Any]) -> list[str]:
+    """Why `value` cannot be tried for the field or option `name`."""
+    if method and name in options:
+        if type(options[name]) is int and isinstance(value, float):
+            return [f"{name}: expected whole numbers, found {value!r}"]
+        try:
+            check_method(method, {name: value})
+        except UserError as error:
+            return [f"{name}: {message}" for message in error.messages]
+        return []
+    if name in SCORE_NEUTRAL:
+        return [f"{name}: does not change the score: there is nothing to choose"]
+    messages = check_training({name: value})
+    if messages and ": unknown field" in messages[0]:
+        if method and (hint := suggest(name, options)).startswith("did you mean"):
+            return [f"{name}: unknown option: {hint}"]
+        if owner := next((other for other in METHODS if not method and name in method_options(other)), None):
+            return [
+                f"{name}: a method's options are searched in its own entry: {{method: {owner}, search: {{{name}: …}}}}"
+            ]
+    return messages
+
+
+def _read_dimension(entry: Any, key: str, findings: Findings) -> Dimension | None:
+    if isinstance(entry, list) and entry:
+        repeated = [value for value in entry if entry.count(value) > 1]
+        if repeated:
+            findings.wrong(f"{key}: {repeated[0]!r} stands there twice")
+        return tuple(entry)
+    if not isinstance(entry, dict) or not {"low", "high"} <= entry.keys():
+        findings.wrong(f"{key}: expected a list of choices or {{low: …, high: …, log: true}}, found {entry!r}")
+        return None
+    before = len(findings.errors)
+    findings.keys(entry, RANGE_KEYS, f"{key}.")
+    for name in ("low", "high"):
+        if isinstance(entry[name], bool) or not isinstance(entry[name], (int, float)):
+            findings.wrong(f"{key}.{name}: expected a number, found {entry[name]!r}")
+    findings.typed(f"{key}.log", entry.get("log", False), bool, "true or false")
+    if len(findings.errors) > before:
+        return None
+    low, high, log = entry["low"], entry["high"], entry.get("log", False)
+    if not low < high:
+        findings.wrong(f"{key}: low {low} is not below high {high}")
+        return None
+    if log and not low > 0:
+        findings.wrong(f"{key}: low {low} is not above 0, and has no logarithm")
+        return None
+    return Range(low, high, log)

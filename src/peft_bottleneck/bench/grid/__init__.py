@@ -1,0 +1,1 @@
+"""The runs of a configuration: planned, searched, claimed, carried out, shown."""

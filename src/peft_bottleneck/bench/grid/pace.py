@@ -1,0 +1,72 @@
+"""How much a run will train, and how long that may take by what finished runs took."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from statistics import fmean
+
+from .. import record_types, records
+from ..training.measure import hardware
+from ..training.processes import count
+from .plan import Run
+
+MACHINE = ("device", "processor", "cores")  # of a record's hardware: what must be the same for times to be so
+
+
+def optimiser_steps(run: Run) -> int:
+    """The steps that the run takes unless it stops early; 0 where nothing is trained.
+
+    One row per example is assumed; of texts that are longer than the model takes, there are more.
+    """
+    if not run.trainable_parameters:
+        return 0
+    if run.training.get("max_steps", -1) > 0:
+        return int(run.training["max_steps"])
+    batches: float = run.data.counts["train"] / (run.training["per_device_train_batch_size"] * count())
+    whole = math.floor(batches) if run.training.get("dataloader_drop_last") else math.ceil(batches)
+    steps = max(math.ceil(whole / int(run.training.get("gradient_accumulation_steps", 1))), 1)
+    epochs = float(run.training["num_train_epochs"])
+    return math.ceil(steps * epochs)
+
+
+class Pace:
+    """Estimates from the finished records below `folders` that this kind of machine made.
+
+    A run is taken to need as long per trained example, evaluation and loading included, as the finished runs of its
+    task, model and method did; where there are none, as those of its task and model.
+    """
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        here = hardware()
+        self.per_example: dict[tuple[str, ...], list[float]] = defaultdict(list)
+        self.whole: dict[tuple[str, ...], list[float]] = defaultdict(list)  # of what trains nothing
+        for folder in folders:
+            for record in records.read_all(folder)[0].values():
+                if record["status"] != "finished" or any(record["hardware"][key] != here[key] for key in MACHINE):
+                    continue
+                names = (record["task"], record["model"], record["method"])
+                if trained := (record["train_examples_per_second"] or 0.0) * record["train_seconds"]:
+                    for key in (names, names[:2]):
+                        self.per_example[key].append(_seconds(record) / trained)
+                else:
+                    self.whole[names].append(_seconds(record))
+
+    def seconds(self, run: Run) -> float | None:
+        """How long `run` may take, unless it stops early; None where there is nothing to go by."""
+        names = (run.task.name, run.model.slug, run.method.label)
+        steps = optimiser_steps(run)
+        if not steps:
+            return fmean(self.whole[names]) if names in self.whole else None
+        rates = self.per_example.get(names) or self.per_example.get(names[:2])
+        batch = run.training["per_device_train_batch_size"] * run.training.get("gradient_accumulation_steps", 1)
+        return fmean(rates) * steps * batch * count() if rates else None
+
+
+def _seconds(record: records.Record) -> float:
+    """From start to finish; the times in a record are whole seconds, so never less than was spent in training."""
+    started, finished = (datetime.strptime(record[key], record_types.Time.FORMAT) for key in ("started", "finished"))
+    return float(max((finished - started).total_seconds(), record["train_seconds"]))

@@ -1,0 +1,84 @@
+"""The plan of a grid as a table: what would be trained, how large it is, and how long it may take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import groupby
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from .. import records
+from .pace import Pace, optimiser_steps
+from .plan import Run
+from .progress import duration
+from .search import Search, unsearched
+
+COLUMNS = ("task", "method", "model", "seeds", "finished", "steps each", "trained", "total", "time left")
+
+
+def plan_table(runs: Sequence[Run], searches: Sequence[Search] = ()) -> Group:
+    """One row per task, model and method, and one for all trials of a search. Nothing is written.
+
+    The steps are those of a run that does not stop early, and so are the times, which follow `pace.Pace`.
+    """
+    planned = [*runs, *(run for search in searches for run in (*search.trials, *_expected(search)))]
+    pace = Pace({run.results for run in planned})
+    table = Table(*COLUMNS, box=None, header_style="bold")
+    seconds, left, unknown = 0.0, 0, 0
+    for _, group in groupby(planned, key=_row):
+        row = list(group)
+        waiting = [run for run in row if not _done(run)]
+        times = [pace.seconds(run) for run in waiting]
+        known = [time for time in times if time is not None]
+        seconds += sum(known)
+        left += len(waiting)
+        unknown += len(waiting) - len(known)
+        first = row[0]
+        table.add_row(
+            first.task.name,
+            first.method.label,
+            first.model.slug,
+            f"{len(row)} trials" if first.trial else " ".join(str(run.seed) for run in row),
+            str(len(row) - len(waiting)),
+            _span(row, optimiser_steps),
+            _span(row, lambda run: run.trainable_parameters),
+            _span(row, lambda run: run.total_parameters),
+            duration(sum(known)) if len(known) == len(waiting) else "?",
+        )
+    lines = [f"\n{len(planned)} runs, {left} left: {_estimate(seconds, left, unknown)}"]
+    if searches:
+        trials = sum(bool(run.trial) for run in planned)
+        lines.append(f"{trials} of these are trials; where not all are done, final runs are shown as the first trial.")
+        lines += unsearched(runs)
+    return Group(table, Text("\n".join(lines)))
+
+
+def _expected(search: Search) -> list[Run]:
+    """The final runs; as long as there is no winner, with the settings of the first trial in its place."""
+    return search.finals(search.standing()[1] or 1)
+
+
+def _row(run: Run) -> tuple[str, str, str, bool]:
+    return run.task.name, run.model.name, run.method.label, bool(run.trial)
+
+
+def _done(run: Run) -> bool:
+    record = records.read_if_there(run.record_path)
+    return record is not None and (record["status"] == "finished" or bool(run.trial))
+
+
+def _span(row: Sequence[Run], number: Callable[[Run], int]) -> str:
+    """What `number` is for all of the row, or from where to where it goes."""
+    numbers = sorted({number(run) for run in row})
+    return f"{numbers[0]:,}" if len(numbers) == 1 else f"{numbers[0]:,}–{numbers[-1]:,}"
+
+
+def _estimate(seconds: float, left: int, unknown: int) -> str:
+    if not left:
+        return "nothing to do"
+    if unknown == left:
+        return "no finished run of their tasks and models on this kind of machine to estimate the time by"
+    rest = f", and {unknown} runs with no finished run of their task and model to go by" if unknown else ""
+    return f"about {duration(seconds)} at most{rest}"

@@ -1,0 +1,238 @@
+"""Models and tokenizers: from the hub, a directory, or a file that an installed Python package carries."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from ...quantization import keep_differentiable, quantization_config
+from ..errors import UserError
+
+# Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
+LONGEST_INPUT = 512
+WEIGHT_SUFFIXES = (".safetensors", ".bin")
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """A model as a configuration names it: `ORG/NAME` or `ORG/NAME@REVISION`, a directory, or `package:NAME/PATH`.
+
+    Constructing one reads its configuration and tokenizer, not its weights. `quantization` is `8bit`, `4bit` or None.
+    """
+
+    name: str
+    path: str
+    revision: str | None
+    quantization: str | None = None
+
+    @classmethod
+    def named(cls, name: str, quantization: str | None = None) -> BaseModel:
+        """Finds where the model lies.
+
+        Raises:
+            UserError: a package that is not installed, a directory without a model, or an id that cannot be had.
+        """
+        if name.startswith("package:"):
+            found = cls(name, str(_inside_package(name)), None, quantization)
+        elif Path(name).expanduser().is_dir():
+            found = cls(name, str(Path(name).expanduser()), None, quantization)
+        elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name):
+            path, _, revision = name.partition("@")
+            found = cls(name, path, revision or None, quantization)
+        else:
+            raise UserError(f"model '{name}': no such directory")
+        _ = found.config, found.tokenizer
+        if found.is_local and not any(file.suffix in WEIGHT_SUFFIXES for file in Path(found.path).iterdir()):
+            raise UserError(f"model '{name}': no weights: no {' or '.join(WEIGHT_SUFFIXES)} file in the directory")
+        return found
+
+    @property
+    def slug(self) -> str:
+        """A short name for paths and tables: the package, the last part of the directory, or the hub id."""
+        if self.name.startswith("package:"):
+            name = self.name.removeprefix("package:").split("/")[0]
+        elif self.is_local:
+            name = re.sub(r"[^\w.-]", "_", Path(self.path).resolve().name)
+        else:
+            name = self.name.replace("/", "--")
+        return f"{name}-{self.quantization}" if self.quantization else name
+
+    @property
+    def lasting_name(self) -> str:
+        """The name, with a directory's place in full: the same from any working directory."""
+        return str(Path(self.path).resolve()) if self.is_local and not self.name.startswith("package:") else self.name
+
+    @property
+    def is_local(self) -> bool:
+        return Path(self.path).is_dir()
+
+    @cached_property
+    def config(self) -> Any:
+        from transformers import AutoConfig
+
+        with self._one_line_errors("configuration"):
+            return AutoConfig.from_pretrained(self.path, revision=self.revision)
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        with self._one_line_errors("tokenizer"):
+            tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
+            _check_vocabulary(tokenizer)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token  # decoder-only models were trained without padding
+        tokenizer.padding_side = "right"  # positions count from the start; only generation pads on the left
+        return tokenizer
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What fixes the weights: the hub's commit, or a hash of the configuration and of samples of each weight file.
+
+        And how they are quantised, if they are.
+
+        A sample is the file's size and three stretches of 1 MiB (head, middle, tail): reading all of a large model
+        would take longer than many a run.
+        """
+        quantised = {"quantization": self.quantization} if self.quantization else {}
+        if not self.is_local:
+            revision = getattr(self.config, "_commit_hash", None) or self.revision
+            return {"name": self.path, "revision": revision, **quantised}
+        digest = hashlib.sha256((Path(self.path) / "config.json").read_bytes())
+        for file in sorted(Path(self.path).iterdir()):
+            if file.suffix in WEIGHT_SUFFIXES:
+                size = file.stat().st_size
+                digest.update(f"{file.name} {size}".encode())
+                with file.open("rb") as stream:
+                    for start in (0, size // 2, max(0, size - 2**20)):
+                        stream.seek(start)
+                        digest.update(stream.read(2**20))
+        return {"name": self.slug, "sha256": digest.hexdigest(), **quantised}
+
+    def input_length(self, asked: int | None, new_tokens: int = 0) -> int:
+        """The longest input in tokens: what was asked for, or `LONGEST_INPUT`, but no more than the model takes.
+
+        A decoder-only model writes its `new_tokens` at positions behind the input.
+
+        Raises:
+            UserError: they leave no position for an input.
+        """
+        positions = getattr(self.config.get_text_config(), "max_position_embeddings", None)
+        if positions and self.is_causal:
+            positions -= new_tokens
+            if positions < 1:
+                raise UserError(
+                    f"model '{self.name}' takes {positions + new_tokens} tokens, and generation_max_length "
+                    f"{new_tokens} leaves none for the input"
+                )
+        return int(min(asked or LONGEST_INPUT, self.tokenizer.model_max_length, positions or asked or LONGEST_INPUT))
+
+    @property
+    def is_causal(self) -> bool:
+        """Whether a token's state depends only on what comes before it: a decoder-only model."""
+        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
+
+        config = type(self.config)
+        decoder = config in MODEL_FOR_CAUSAL_LM_MAPPING and config not in MODEL_FOR_MASKED_LM_MAPPING
+        return decoder and not self.config.is_encoder_decoder
+
+    def tokenizer_with(self, words: tuple[str, ...]) -> Any:
+        """A tokenizer that knows some words more; their numbers follow those of the model's own vocabulary."""
+        if words not in self._extended:
+            from transformers import AddedToken
+
+            tokenizer = copy.deepcopy(self.tokenizer)
+            tokenizer.add_tokens([AddedToken(word, special=True, normalized=False) for word in words])
+            self._extended[words] = tokenizer
+        return self._extended[words]
+
+    @cached_property
+    def _extended(self) -> dict[tuple[str, ...], Any]:
+        return {}
+
+    def load(self, auto_class: str, **options: Any) -> Any:
+        """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration."""
+        import transformers
+
+        if self.quantization:
+            options["quantization_config"] = self.quantised_loading(auto_class)
+        with self._one_line_errors("weights"):
+            model = getattr(transformers, auto_class).from_pretrained(
+                self.path, revision=self.revision, dtype="auto", **options
+            )
+        keep_differentiable(model)  # evaluations come before and between the epochs
+        return self._with_padding(model)
+
+    def quantised_loading(self, auto_class: str) -> Any:
+        """How `load` has the weights quantised.
+
+        Raises:
+            UserError: bitsandbytes is missing, or does not work here, or the model's blocks cannot be told.
+        """
+        import transformers
+
+        assert self.quantization is not None
+        try:
+            return quantization_config(self.quantization, self.config, getattr(transformers, auto_class))
+        except (ImportError, RuntimeError, ValueError) as error:
+            raise UserError(f"model '{self.name}': {error}") from error
+
+    def skeleton(self, auto_class: str, **options: Any) -> Any:
+        """The same model made on the current device, with no weights read."""
+        import transformers
+
+        config = copy.deepcopy(self.config)
+        for name, value in options.items():
+            setattr(config, name, value)
+        return self._with_padding(getattr(transformers, auto_class).from_config(config))
+
+    def _with_padding(self, model: Any) -> Any:
+        for config in (model.config, getattr(model, "generation_config", None)):
+            if config is not None and config.pad_token_id is None:
+                config.pad_token_id = self.tokenizer.pad_token_id
+        return model
+
+    @contextmanager
+    def _one_line_errors(self, part: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, ValueError, KeyError, ImportError) as error:
+            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(f"model '{self.name}': no {part}: {first_line}") from error
+
+
+def _check_vocabulary(tokenizer: Any) -> None:
+    """Where the files are missing, transformers makes a tokenizer of special tokens and, for some types, a space.
+
+    Raises:
+        ValueError: the tokenizer is such a one.
+    """
+    special = sum(token.special for token in tokenizer.added_tokens_decoder.values())
+    if len(tokenizer.get_vocab()) <= special + 1:
+        files = sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
+        raise ValueError(f"it knows no words; its files ({', '.join(files)}) are missing")
+
+
+def _inside_package(name: str) -> Path:
+    package, _, inside = name.removeprefix("package:").partition("/")
+    try:
+        spec = find_spec(package)  # found, not imported: such packages may import a framework of their own
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"model '{name}': the Python package '{package}' is not installed; "
+            f"try `pip install {package.replace('_', '-')}`"
+        )
+    path = Path(next(iter(spec.submodule_search_locations)), inside)
+    if not path.is_dir():
+        raise UserError(f"model '{name}': the package has no directory '{inside}'")
+    return path

@@ -1,0 +1,146 @@
+"""Training that goes on from what an earlier run saved, on other data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..errors import UserError
+from ..kinds import Kind, Setting
+from .methods import head_modules, make_trainable
+from .saved import Saved
+
+if TYPE_CHECKING:
+    from ..grid.plan import Run
+
+KEY = "init_adapter"
+
+
+def read_initial(entry: Any) -> tuple[Any, Saved | None]:
+    """An entry of `methods`, its `init_adapter` replaced by the method and the options that were saved there.
+
+    Raises:
+        UserError: no run saved that folder, or the entry asks for another method or other options.
+    """
+    if not isinstance(entry, dict) or KEY not in entry:
+        return entry, None
+    folder = entry[KEY]
+    if not isinstance(folder, str):
+        raise UserError(f"methods: {KEY}: expected a folder, found {folder!r}")
+    saved = Saved.read(Path(folder))
+    method = saved.content["method"]
+    if entry.get("method", method) != method:
+        raise UserError(f"methods: {KEY}: {folder} was trained by '{method}', not by '{entry['method']}'")
+    if method == "untuned":
+        raise UserError(f"methods: {KEY}: {folder} is of an untuned model: nothing was trained")
+    if other := [key for key in entry if key not in (KEY, "method", "label", "training", "search")]:
+        raise UserError(f"methods: {KEY}: '{other[0]}' is taken from {folder} and cannot be given")
+    own = {key: value for key, value in entry.items() if key != KEY}
+    return {"label": f"{method}-continued", **saved.content["options"], **own, "method": method}, saved
+
+
+def identity(saved: Saved) -> dict[str, Any]:
+    """What a run's configuration says of the weights that it started from."""
+    return {KEY: {"sha256": saved.sha256, "task": saved.content["task"], "kind": saved.content["kind"]}}
+
+
+def keeps_head(saved: Saved, kind: Kind, setting: Setting) -> bool:
+    """Whether the head was trained for the same kind with the same labels, in the same order."""
+    before = saved.content
+    return (before["kind"], tuple(before["labels"]), tuple(before["markers"])) == (
+        kind.name,
+        setting.labels,
+        setting.markers,
+    )
+
+
+def check_initial(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, setting: Setting) -> None:
+    """Tries the saved weights on the model, by names and shapes, without reading either.
+
+    Raises:
+        UserError: they were trained on another base, or do not fit.
+    """
+    if not saved.is_base(setting.model):
+        raise UserError(
+            f"{saved.folder} was trained on {saved.content['model_name']}, whose weights are not those of "
+            f"'{setting.model.name}'"
+        )
+    with torch.device("meta"):
+        skeleton = kind.skeleton(setting)
+        model = make_trainable(skeleton, method, options, kind.task_type(setting.model.config))
+        if not hasattr(model, "prompt_encoder"):  # PEFT names a prefix by computing it; it fits wherever its base does
+            _fitting(model, saved, kind, setting)
+
+
+def load_initial(model: Any, saved: Saved, kind: Kind, setting: Setting) -> None:
+    """Gives a model that is ready to train the weights in `saved`; the head too, if `keeps_head`."""
+    from safetensors.torch import load_file
+
+    names = _fitting(model, saved, kind, setting)
+    weights = {name: tensor for name, tensor in load_file(saved.weights).items() if name in names}
+    if saved.by_peft:
+        from peft import set_peft_model_state_dict
+
+        set_peft_model_state_dict(model, {**_trained(model, saved), **weights})  # which wants the head in any case
+        return
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name in weights:
+                parameter.copy_(weights[name])
+
+
+def head_notes(runs: Iterable[Run]) -> list[str]:
+    """One line for each method of a task whose head cannot be kept."""
+    notes = [
+        f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.folder} has one for "
+        f"{run.method.initial.content['kind']} with other labels or markers"
+        for run in runs
+        if run.method.initial and not run.kind.generates and not keeps_head(run.method.initial, run.kind, run.setting)
+    ]
+    return list(dict.fromkeys(notes))
+
+
+def _fitting(model: Any, saved: Saved, kind: Kind, setting: Setting) -> set[str]:
+    """The names of the saved weights that `model` takes.
+
+    Raises:
+        UserError: beside the heads, one side has a weight that the other lacks, or has in another shape.
+    """
+    from safetensors import safe_open
+
+    with safe_open(saved.weights, framework="pt") as file:
+        there = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    own = {name: list(tensor.shape) for name, tensor in _trained(model, saved).items()}
+    keep = keeps_head(saved, kind, setting)
+    if not keep:
+        base = model.get_base_model() if saved.by_peft else model
+        with torch.device("meta"):
+            before = head_modules(saved.kind.skeleton(saved.setting(setting.model)))
+        own = _without(own, head_modules(base), saved)
+        there = _without(there, before, saved)
+    for name in sorted(own.keys() | there.keys()):
+        if own.get(name) != there.get(name):
+            raise UserError(
+                f"{saved.folder} does not fit {kind.name} on models of type '{setting.model.config.model_type}': "
+                f"'{name}' has {there.get(name, 'no')} values there, {own.get(name, 'no')} here"
+            )
+    return set(own)
+
+
+def _trained(model: Any, saved: Saved) -> Mapping[str, torch.Tensor]:
+    """The weights that the method trains, under the names in which a run saves them."""
+    if saved.by_peft:
+        from peft import get_peft_model_state_dict
+
+        weights: Mapping[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
+        return weights
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def _without(names: Mapping[str, Any], heads: Iterable[str], saved: Saved) -> dict[str, Any]:
+    start = "base_model.model." if saved.by_peft else ""
+    prefixes = tuple(f"{start}{head}." for head in heads)
+    return {name: value for name, value in names.items() if not name.startswith(prefixes)}

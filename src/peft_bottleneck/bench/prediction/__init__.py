@@ -1,0 +1,1 @@
+"""What a trained adapter says of new text."""

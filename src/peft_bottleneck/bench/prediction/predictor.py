@@ -1,0 +1,113 @@
+"""A trained model, put together again from what its run saved, and what it says of new examples."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from transformers import set_seed
+
+from ..errors import UserError
+from ..kinds import Encoded, Kind, Setting
+from ..models.base_model import BaseModel
+from ..models.saved import Saved
+
+Example = dict[str, Any]
+
+
+class Predictor:
+    """What `saved` says of examples: the same as at the end of its run.
+
+    Args:
+        saved: the folder of the run.
+        model: the base; by default `saved.base()`.
+
+    Raises:
+        UserError: the weights do not fit the base.
+    """
+
+    def __init__(self, saved: Saved, model: BaseModel | None = None) -> None:
+        model = model or saved.base()
+        self.kind: Kind = saved.kind
+        self.kind.check_model(model)
+        self.setting: Setting = saved.setting(model)
+        self.precision = _precision(saved.content["training"])
+        self.cut = 0  # examples so far that are longer than `max_length`
+        set_seed(saved.content["seed"])  # an untuned model has the fresh head of this seed, which nothing saves
+        self.model = _with_weights(self.kind.load(self.setting), saved).eval()
+        if model.quantization is None and torch.accelerator.is_available():
+            self.model.to(torch.accelerator.current_accelerator())  # bitsandbytes places its models itself
+
+    def __call__(self, examples: Sequence[Example], batch_size: int) -> list[Example]:
+        """One answer per example: what is predicted, under the name of the kind's last column.
+
+        Labels and relations come with the `probabilities` of all, by name.
+
+        Args:
+            examples: checked, and complete: with a stand-in for what is to be predicted.
+            batch_size: rows that the model sees at once.
+        """
+        encoded = self.kind.encode(examples, self.setting, training=False)
+        self.cut += encoded.cut
+        outputs = self._outputs(encoded, batch_size)
+        predictions = self.kind.predictions(outputs, encoded, examples, self.setting)
+        answers = [{self.kind.columns[-1]: prediction} for prediction in predictions]
+        if self.kind.columns[-1] in ("label", "relation"):
+            for answer, output in zip(answers, outputs, strict=True):
+                shares = torch.softmax(torch.as_tensor(output), dim=-1).tolist()
+                answer["probabilities"] = dict(zip(self.setting.labels, shares, strict=True))
+        return answers
+
+    def _outputs(self, encoded: Encoded, batch_size: int) -> list[Any]:
+        """One array per row of `encoded`, as an evaluation has it."""
+        collate = self.kind.collator(self.setting, training=False)
+        count = len(encoded.columns["input_ids"])
+        outputs: list[Any] = []
+        for start in range(0, count, batch_size):
+            places = range(start, min(start + batch_size, count))
+            batch = collate([{name: column[row] for name, column in encoded.columns.items()} for row in places])
+            inputs = {name: value.to(self.model.device) for name, value in batch.items() if name != "labels"}
+            with torch.inference_mode(), torch.autocast(self.model.device.type, **self.precision):
+                if self.kind.generates:
+                    written = self.model.generate(**inputs, **self.setting.generation)
+                    prompt = 0 if self.model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
+                    outputs.extend(written[:, prompt:].cpu().numpy())
+                else:
+                    outputs.extend(self.model(**inputs).logits.float().cpu().numpy())
+        return outputs
+
+
+def _with_weights(model: Any, saved: Saved) -> Any:
+    """The model with what was trained, as PEFT or as plain parameters."""
+    if not saved.by_peft:
+        _fill(dict(model.named_parameters()), load_file(saved.weights), saved)
+        return model
+    from peft import PeftModel
+
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message="Found missing adapter keys")  # PEFT goes on without them
+            return PeftModel.from_pretrained(model, saved.folder)
+    except (RuntimeError, ValueError, KeyError, UserWarning) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"{saved.folder} does not fit models of type '{model.config.model_type}': {reason}") from error
+
+
+def _fill(parameters: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor], saved: Saved) -> None:
+    for name, tensor in trained.items():
+        if name not in parameters or parameters[name].shape != tensor.shape:
+            found = f"{list(parameters[name].shape)}" if name in parameters else "none"
+            raise UserError(f"{saved.weights}: '{name}' is {list(tensor.shape)}, the model has {found}")
+        with torch.no_grad():
+            parameters[name].copy_(tensor)
+
+
+def _precision(training: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of `torch.autocast` that evaluations ran under."""
+    for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
+        if training.get(name):
+            return {"dtype": dtype}
+    return {"enabled": False}

@@ -1,0 +1,1 @@
+"""One run: its features, training, costs and record."""

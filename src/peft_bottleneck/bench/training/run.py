@@ -1,0 +1,224 @@
+"""One run, from its plan to its record."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from transformers import set_seed
+
+from .. import records
+from ..grid.plan import Run
+from ..models.base_model import WEIGHT_SUFFIXES
+from ..models.initial import load_initial
+from ..models.methods import count_parameters, make_trainable
+from ..models.saving import save_adapter
+from . import checkpoints, processes
+from .features import Split
+from .measure import file_bytes, hardware
+from .trainer import RunTrainer
+from .training import PREFIX, KeepBest, Watch, train, training_arguments
+
+ADAPTER_FOLDER = "adapter"
+DETERMINISM = (
+    "Same score for the same run, package versions and machine on a CPU with the same number of threads; "
+    "elsewhere floating-point sums may be ordered differently, and the last digits with them."
+)
+
+
+def execute(run: Run, features: Mapping[str, Split], on_step: Callable[[int, int], None]) -> records.Record:
+    """Trains and evaluates, and writes the adapter, the predictions and the record, in this order.
+
+    Until then a working folder beside the adapter's place holds checkpoints, and the next start goes on from the last
+    one. All processes of a launch call this together; the main one writes.
+
+    Raises:
+        Exception: whatever stopped the training; nothing is left then.
+    """
+    started = _now()
+    work = run.adapter_path.with_name(f"{run.adapter_path.name}.partial")
+    checkpoint = processes.on_main(lambda: _prepare(run, work))
+    record: records.Record = {}
+    try:
+        with processes.all_or_none(lambda reason: _write_failed(run, reason)):
+            measured, predictions = _measure(run, features, work, checkpoint, on_step)
+            if processes.is_main():
+                shutil.rmtree(run.adapter_path, ignore_errors=True)
+                (work / ADAPTER_FOLDER).rename(run.adapter_path)
+                predictions_path = records.predictions_path(run.record_path)
+                records.write_predictions(predictions, predictions_path)
+                shutil.rmtree(work)  # after the record nobody would look for it
+                record = {
+                    **_frame(run, started),
+                    **measured,
+                    "status": "finished",
+                    "finished": _now(),
+                    "predictions": predictions_path.name,
+                }
+                records.write(record, run.record_path)
+    except Exception:
+        processes.on_main(lambda: shutil.rmtree(work, ignore_errors=True))
+        raise
+    return processes.on_main(lambda: record)
+
+
+def failed(run: Run, reason: str) -> records.Record:
+    """Writes and returns the record of a run that could not be finished."""
+    return processes.on_main(lambda: _write_failed(run, reason))
+
+
+def _write_failed(run: Run, reason: str) -> records.Record:
+    record = {**_frame(run, _now()), "status": "failed", "reason": reason, "finished": _now()}
+    records.write(record, run.record_path)
+    return record
+
+
+def _prepare(run: Run, work: Path) -> Path | None:
+    """Makes the working folder; returns the checkpoint in it that an earlier start has left, if any."""
+    checkpoint = checkpoints.latest(work / checkpoints.FOLDER)
+    if checkpoint is None:
+        shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True, exist_ok=True)
+    return checkpoint
+
+
+def make_trainer(
+    run: Run, features: Mapping[str, Split], folder: Path, on_step: Callable[[int, int], None]
+) -> RunTrainer:
+    """The run's model, ready to train; `folder` is for what is kept on the way."""
+    set_seed(run.seed)  # the fresh head: the same for every method under this seed
+    base = run.kind.load(run.setting)
+    if not run.kind.generates or run.model.config.is_encoder_decoder:
+        # Their loss is the mean over a batch. Trainer takes every `**kwargs` for a sign that the model divides by a
+        # count that it is given, and would multiply the loss by the processes, or the accumulated batches.
+        base.accepts_loss_kwargs = False
+    model = make_trainable(base, run.method.name, run.method.options, run.kind.task_type(run.model.config))
+    if run.method.initial:
+        load_initial(model, run.method.initial, run.kind, run.setting)
+    references = run.kind.references(run.data.splits["validation"])
+
+    def compute_metrics(evaluated: Any) -> dict[str, float]:
+        predictions = _predictions(run, features, "validation", evaluated.predictions)
+        figures = run.metric.compute(references=references, predictions=predictions)
+        return {PREFIX.removeprefix("eval_") + name: figure for name, figure in figures.items()}
+
+    keep_best = KeepBest(
+        folder / checkpoints.BEST_FILE,
+        run.metric.main,
+        greater_is_better=run.metric.greater_is_better,
+        patience=run.training["early_stopping_patience"],
+    )
+    return RunTrainer(
+        model=model,
+        args=training_arguments(run.training, seed=run.seed, folder=folder / checkpoints.FOLDER),
+        train_dataset=features["train"].rows,
+        eval_dataset=features["validation"].rows,
+        lengths=features["train"].lengths,
+        generation=run.setting.generation,
+        collators={
+            phase: run.kind.collator(run.setting, training=phase == "training") for phase in ("training", "evaluation")
+        },
+        compute_metrics=compute_metrics,
+        preprocess_logits_for_metrics=run.kind.outputs,
+        keep_best=keep_best,
+        callbacks=[Watch(on_step)],
+    )
+
+
+def _measure(
+    run: Run,
+    features: Mapping[str, Split],
+    work: Path,
+    checkpoint: Path | None,
+    on_step: Callable[[int, int], None],
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The part of the record that only training and evaluation can tell, and the rows of its predictions."""
+    trainer = make_trainer(run, features, work, on_step)
+    trained = train(trainer, checkpoint)
+    trainer.compute_metrics = None  # the test split is scored here, once
+    outputs = trainer.predict(features["test"].rows).predictions
+    if not processes.is_main():
+        return {}, []
+    predictions = _predictions(run, features, "test", outputs)
+    references = run.kind.references(run.data.splits["test"])
+    folder = work / ADAPTER_FOLDER
+    shutil.rmtree(folder, ignore_errors=True)  # of a start that ended here
+    folder.mkdir()
+    save_adapter(trainer.model, run, folder)
+    trainable, total = count_parameters(trainer.model)
+    measured = {
+        "metrics": {
+            "validation": dict(trained.validation),
+            "test": run.metric.compute(references=references, predictions=predictions),
+        },
+        "report": run.metric.report(references, predictions),
+        "trainable_parameters": trainable,
+        "total_parameters": total,
+        "train_seconds": trained.seconds,
+        "train_examples_per_second": trained.examples_per_second,
+        "peak_memory_bytes": trained.peak_memory_bytes,
+        "adapter_bytes": file_bytes(folder, WEIGHT_SUFFIXES),
+        "loss_curve": trained.loss_curve,
+        "validation_curve": trained.validation_curve,
+        "best_step": trained.best_step,
+    }
+    return measured, [
+        {"split": "test", "index": index, "reference": reference, "prediction": prediction}
+        for index, (reference, prediction) in enumerate(zip(references, predictions, strict=True))
+    ]
+
+
+def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: Any) -> list[Any]:
+    """The outputs of the rows of a split, read as the kind reads them, one per example."""
+    rows, encoded = features[split].restore(outputs), features[split].encoded
+    return run.kind.predictions(rows, encoded, run.data.splits[split], run.setting)
+
+
+def _frame(run: Run, started: str) -> records.Record:
+    """The part of the record that is known before the run."""
+    empty: dict[str, Any] = dict.fromkeys(records.FIELDS)
+    return {
+        **empty,
+        "schema_version": records.SCHEMA_VERSION,
+        "run": run.hash,
+        "task": run.task.name,
+        "kind": run.task.kind,
+        "method": run.method.label,
+        "model": run.model.slug,
+        "seed": run.seed,
+        "main_metric": run.metric.main,
+        "metric": {
+            "name": run.metric.name,
+            "options": run.metric.options,
+            "signature": run.metric.signature,
+            "greater_is_better": run.metric.greater_is_better,
+        },
+        "metrics": {"validation": {}, "test": {}},
+        "report": [],
+        "loss_curve": [],
+        "validation_curve": [],
+        "configuration": run.configuration,
+        "data": run.data_record,
+        "versions": checkpoints.versions(),
+        "commit": _commit(),
+        "hardware": hardware(),
+        "determinism": DETERMINISM,
+        "started": started,
+    }
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this file lies in; None in an installed copy."""
+    git = ["git", "-C", str(Path(__file__).parent), "log", "-1", "--format=%H", "--", "."]
+    try:
+        return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip() or None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

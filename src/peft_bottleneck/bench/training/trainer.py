@@ -1,0 +1,122 @@
+"""transformers' `Trainer`, as a run uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch.utils.data import SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback
+
+from ..grid.order import SeededOrder
+from . import checkpoints, processes
+from .measure import PeakMemory, Stopwatch
+from .training import KeepBest, restore, trained_parameters
+
+
+class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
+    """`Trainer` with an order of its own, small checkpoints, and a count of the seconds that are training alone.
+
+    Args:
+        lengths: of the training examples, in tokens.
+        generation: what `generate` takes, for kinds that generate.
+        collators: for `training` and for `evaluation`.
+    """
+
+    def __init__(
+        self,
+        *,
+        lengths: Sequence[int],
+        generation: Mapping[str, Any],
+        collators: Mapping[str, Callable[..., Any]],
+        keep_best: KeepBest,
+        callbacks: Sequence[TrainerCallback],
+        **arguments: Any,
+    ) -> None:
+        self.keep_best = keep_best
+        super().__init__(callbacks=[keep_best, SetEpoch(self), *callbacks], **arguments)
+        self.lengths = lengths
+        self.generation = generation
+        self.collators = collators
+        self.order: SeededOrder | None = None
+        self.peak = PeakMemory()
+        self.peak_memory_bytes = 0
+        self.clock = Stopwatch()
+        self.remove_callback(PrinterCallback)
+
+    def train(self, resume_from_checkpoint: str | Path | None = None, **options: Any) -> Any:
+        """As `Trainer.train`; `clock` and `peak_memory_bytes` cover the starts before `resume_from_checkpoint`."""
+        if resume_from_checkpoint is not None:
+            checkpoint = Path(resume_from_checkpoint)
+            course = checkpoints.read_course(checkpoint)
+            self.clock.passed, self.peak_memory_bytes = course.seconds, course.peak_memory_bytes
+            self.keep_best.go_on(course.best, checkpoint / checkpoints.BEST_FILE)
+        with self.peak, self.clock:
+            outcome = super().train(resume_from_checkpoint, **options)
+        self.peak_memory_bytes = max(self.peak_memory_bytes, self.peak.bytes)
+        return outcome
+
+    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+        with self.clock.pause():
+            metrics: dict[str, float] = super().evaluate(*arguments, **options)
+        return metrics
+
+    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
+        """Where the model generates: what it wrote, without the prompt, in place of logits and loss."""
+        if not self.generation:
+            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+        inputs = self._prepare_inputs(inputs)
+        prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+        with torch.inference_mode():
+            written = self.accelerator.unwrap_model(model).generate(**prompt, **self.generation)
+        if not self.accelerator.unwrap_model(model).config.is_encoder_decoder:
+            written = written[:, prompt["input_ids"].shape[1] :]
+        return None, written.contiguous(), inputs["labels"]
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes what is open to training, and nothing of a frozen base."""
+        if processes.is_main():
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_file(trained_parameters(self.model), folder / checkpoints.PARAMETERS_FILE)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with self.clock.pause():
+            super()._save_checkpoint(model, trial)
+            processes.wait_for_everyone()  # each writes the state of its own random numbers
+            if processes.is_main():
+                folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
+                memory = max(self.peak_memory_bytes, self.peak.so_far())
+                course = checkpoints.Course(self.clock.seconds, memory, self.keep_best.state(), checkpoints.versions())
+                checkpoints.seal(folder, course, self.keep_best.file)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        restore(model or self.model, Path(resume_from_checkpoint, checkpoints.PARAMETERS_FILE))
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        self.order = SeededOrder(batch_size, self.lengths, self.args.seed)
+        return self.order
+
+    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+        return SequentialSampler(eval_dataset)
+
+    def _get_dataloader(self, *arguments: Any, is_training: bool = False, **options: Any) -> Any:
+        self.data_collator = self.collators["training" if is_training else "evaluation"]
+        return super()._get_dataloader(*arguments, is_training=is_training, **options)
+
+
+class SetEpoch(TrainerCallback):  # type: ignore[misc]
+    """Tells the order which epoch begins; `Trainer` reaches a sampler only where few wrappers are around it."""
+
+    def __init__(self, trainer: RunTrainer) -> None:
+        self.trainer = trainer
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self.trainer.order is not None:
+            self.trainer.order.epoch = int(state.epoch)
