@@ -15,7 +15,7 @@ from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.models.base_model import BaseModel
 from peft_bottleneck.bench.speed.candidates import Peft, candidates
 from peft_bottleneck.bench.speed.hosts import Worker
-from peft_bottleneck.bench.speed.measuring import Measurement
+from peft_bottleneck.bench.speed.measuring import TURNS_PER_REPETITION, Measurement
 from peft_bottleneck.bench.speed.report import QUANTITIES, cells, columns, table, write
 from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio, summary
 from peft_bottleneck.bench.speed.workbench.workload import Setting
@@ -35,7 +35,9 @@ def record(bert: Path) -> dict[str, Any]:
 def test_every_candidate_has_a_turn_at_everything_in_every_repetition(record: dict[str, Any]) -> None:
     expected = {(quantity, row.label) for row in candidates(causal=False, peer=False) for quantity in row.quantities}
     assert {(entry["quantity"], entry["candidate"]) for entry in record["times"]} == expected
-    assert all(len(entry["seconds"]) == REPEATS and min(entry["seconds"]) > 0 for entry in record["times"])
+    for entry in record["times"]:
+        assert len(entry["seconds"]) == REPEATS * TURNS_PER_REPETITION.get(entry["quantity"], 1)
+        assert min(entry["seconds"]) > 0
 
 
 def test_training_is_compared_with_the_floor_and_inference_with_the_base(record: dict[str, Any]) -> None:

@@ -25,6 +25,8 @@ from .workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
 
 Record = dict[str, Any]
 IMPORTS = 5
+# Short turns are cheap, and many of them close together tell more than few long ones on a machine that drifts.
+TURNS_PER_REPETITION = {"infer_short": 10, "infer_one": 5}
 # Prints the seconds that an import takes after another.
 _IMPORT = "import time, {first}; start = time.perf_counter(); import {second}; print(time.perf_counter() - start)"
 
@@ -125,13 +127,14 @@ class Measurement:
         return list(dict.fromkeys(quantity for row in self.rows for quantity in row.quantities))
 
     def _times_of(self, quantity: str, hosts: dict[str, Session | Worker]) -> list[Record]:
-        self.report(f"{quantity}: {self.repeats} repetitions")
+        repeats = self.repeats * TURNS_PER_REPETITION.get(quantity, 1)
+        self.report(f"{quantity}: {repeats} repetitions")
         there = [row for row in self.rows if quantity in row.quantities]
         for row in there:
             if quantity not in HANDLING:
                 hosts[row.library].prepare(row.name)
         turns = {row.label: partial(hosts[row.library].seconds, row.name, quantity) for row in there}
-        seconds = alternate(turns, self.repeats)
+        seconds = alternate(turns, repeats)
         found = []
         for row in there:
             reference = row.reference if quantity == "train" else "base" if row.label != "base" else None

@@ -20,8 +20,6 @@ from .peak import AddedMemory
 SHORT = 16  # tokens of a short input, and of a prompt
 NEW_TOKENS = 32
 STEPS_FOR_MEMORY = 2  # the optimiser's state is there from the first step on
-# One turn is the mean over so many calls where one call is too short for a clock.
-CALLS = {"infer_short": 10, "infer_one": 5}
 
 
 class Library(Protocol):
@@ -87,9 +85,9 @@ class Session:
         self.optimizers: dict[str, torch.optim.Optimizer | None] = {}
         self.timed: dict[str, Callable[[str], float]] = {
             "train": self._train,
-            "infer_short": lambda name: self._infer(name, 1, SHORT, CALLS["infer_short"]),
-            "infer_one": lambda name: self._infer(name, 1, self.setting.length, CALLS["infer_one"]),
-            "infer_batch": lambda name: self._infer(name, self.setting.batch, self.setting.length, 1),
+            "infer_short": lambda name: self._infer(name, 1, SHORT),
+            "infer_one": lambda name: self._infer(name, 1, self.setting.length),
+            "infer_batch": lambda name: self._infer(name, self.setting.batch, self.setting.length),
             "generate": self._generate,
             "inject": self._inject,
             "switch": self._switch,
@@ -142,11 +140,11 @@ class Session:
             optimizer.step()
             optimizer.zero_grad()
 
-    def _infer(self, candidate: str, batch: int, length: int, calls: int) -> float:
+    def _infer(self, candidate: str, batch: int, length: int) -> float:
         model = self.models[candidate].eval()
         inputs = self.setting.inputs(model, batch, length)
         with torch.inference_mode():
-            return _clock(lambda: [model(**inputs) for _ in range(calls)]) / calls
+            return _clock(lambda: model(**inputs))
 
     def _generate(self, candidate: str) -> float:
         """Seconds per token."""

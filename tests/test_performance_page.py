@@ -1,0 +1,32 @@
+"""The figures of docs/performance.md are those of the committed records."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def performance() -> Any:
+    spec = importlib.util.spec_from_file_location("performance", ROOT / "tools" / "performance.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_figures_come_from_the_records() -> None:
+    module = performance()
+    page = module.PAGE.read_text(encoding="utf-8")
+    assert page.split(module.BEGIN)[1].split(module.END)[0] == module.figures(), "run `python tools/performance.py`"
+
+
+def test_the_records_compare_all_libraries() -> None:
+    records = performance().records()
+    assert records
+    for record in records:
+        assert {"houlsby", "lora", "houlsby (adapterhub)"} <= set(record["candidates"])
+        assert len({entry["length"] for entry in record["memory"]}) >= 3
