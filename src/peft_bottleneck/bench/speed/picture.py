@@ -12,15 +12,16 @@ from matplotlib.figure import Figure
 
 Record = Mapping[str, Any]
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
+_MARKERS = "os"  # after as many lines as there are colours, the next one
 _RC: Any = {"axes.grid": True, "axes.spines.top": False, "axes.spines.right": False, "font.size": 9}
 
 
 def write(record: Record, stem: Path) -> list[Path]:
     """Writes `<stem>.png` and `<stem>.svg`: training and inference against their references, and memory by length."""
     with mpl.rc_context({**_RC, "svg.hashsalt": stem.name}):
-        figure = Figure(figsize=(11, 4.2), layout="constrained")
+        figure = Figure(figsize=(12, 5.2), layout="constrained")
         train, infer, memory = figure.subplots(1, 3)
-        _ratios(train, record, "train", "training step over the frozen floor, %")
+        _ratios(train, record, "train", "training step over the frozen floor (variants: over houlsby), %")
         _ratios(infer, record, "infer_short", f"inference 1×{record['short_length']} over the base, %")
         _memory(memory, record)
         written = []
@@ -52,7 +53,16 @@ def _memory(axes: Axes, record: Record) -> None:
         ]
         lengths, added = zip(*points, strict=True)
         dashes = "--" if "adapterhub" in name else "-"
-        axes.plot(lengths, added, dashes, marker="o", ms=3, lw=1, color=_COLOURS[index % len(_COLOURS)], label=name)
+        axes.plot(
+            lengths,
+            added,
+            dashes,
+            marker=_MARKERS[index // len(_COLOURS) % len(_MARKERS)],
+            ms=4,
+            lw=1,
+            color=_COLOURS[index % len(_COLOURS)],
+            label=name,
+        )
     axes.set_xlabel("tokens")
     axes.set_ylabel("memory that training adds, MiB")
-    axes.legend(frameon=False, fontsize=7)
+    axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.13))
