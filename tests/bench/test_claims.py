@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from peft_bottleneck.bench import records
+from peft_bottleneck.bench.grid import claims
 from peft_bottleneck.bench.grid.claims import Holder, claim
-from peft_bottleneck.bench.grid.running import claims
 
 # The module is loaded by itself: the package around it takes seconds to import.
 CLAIM = f"""\

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from peft_bottleneck.bench.training.training import measure
+from peft_bottleneck.bench.training import measure
 
 MIB = 2**20
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from peft_bottleneck.bench.configuration.reading import load_configuration
+from peft_bottleneck.bench.grid import progress
 from peft_bottleneck.bench.grid.claims import Holder
 from peft_bottleneck.bench.grid.plan import Run, plan
-from peft_bottleneck.bench.grid.running import progress
 
 RECORD: dict[str, Any] = {
     "status": "finished",

@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from peft_bottleneck.bench import records
 from peft_bottleneck.bench.configuration.reading import load_configuration
 from peft_bottleneck.bench.grid.plan import Run, plan
+from peft_bottleneck.bench.training import checkpoints
 from peft_bottleneck.bench.training.features import make_features
 from peft_bottleneck.bench.training.run import execute, make_trainer
-from peft_bottleneck.bench.training.training import checkpoints
 
 Configure = Callable[..., Path]
 
