@@ -40,8 +40,10 @@ class TokenContext:
 
     def __init__(self, stack: PreTrainedModel) -> None:
         attentions = [module for module in stack.modules() if "Attention" in type(module).__name__]
-        self.causal = type(stack).__name__ in _CAUSAL_STACKS or any(
-            getattr(module, "is_causal", False) is True for module in attentions
+        self.causal = (
+            type(stack).__name__ in _CAUSAL_STACKS
+            or getattr(stack.config, "is_decoder", False)  # T5's attention says it from transformers 5 on only
+            or any(getattr(module, "is_causal", False) is True for module in attentions)
         )
         self.signature = inspect.signature(type(stack).forward)
         self.batch = 0
