@@ -66,11 +66,7 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     if is_peft:
         model.add_adapter(adapter_name, config)
     adapted = model if is_peft else get_peft_model(model, config, adapter_name=adapter_name)
-    problems = [
-        f"{name} holds an adapter that is composed otherwise"
-        for name, layer in names.sites(adapter_name).items()
-        if layer.placement is not METHODS[type(config)].placement(layer.get_base_layer(), config)
-    ] or _fill(dict(names.parameters(adapter_name)), weights)
+    problems = _fill(dict(names.parameters(adapter_name)), weights)
     if problems:
         adapted.delete_adapter(adapter_name) if is_peft else adapted.unload()
         _refuse(where, problems)
