@@ -117,6 +117,28 @@ def test_the_floor_trains_nothing_and_lets_the_gradient_reach_the_first_block(be
     assert needs_gradient["output"]
 
 
+def test_the_floor_of_the_upper_half_lets_the_gradient_reach_no_lower_block(bert: Path) -> None:
+    setting = Setting(str(bert), False, 2, 24, 1)
+    model = Peft().build("floor of houlsby, upper half", setting.base())
+    states = model(**setting.inputs(model, 2, 24), output_hidden_states=True).hidden_states
+    half = model.config.num_hidden_layers // 2
+    assert [state.requires_grad for state in states] == [index > half for index in range(len(states))]
+
+
+def test_bare_calls_compute_what_the_adapter_computes(bert: Path) -> None:
+    setting = Setting(str(bert), False, 2, 24, 1)
+    ours, bare = (Peft().build(name, setting.base()).eval() for name in ("houlsby", "houlsby, bare calls"))
+    own, theirs = ([p for p in model.parameters() if p.requires_grad] for model in (ours, bare))
+    assert [p.shape for p in own] == [p.shape for p in theirs]
+    with torch.no_grad():
+        for parameter, other in zip(own, theirs, strict=True):
+            other.copy_(parameter.normal_(std=0.1))
+    models = (ours, bare, setting.base().eval())
+    outputs = [model(**setting.inputs(model, 2, 24)).last_hidden_state for model in models]
+    assert torch.equal(outputs[0], outputs[1])
+    assert not torch.equal(outputs[0], outputs[2])
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

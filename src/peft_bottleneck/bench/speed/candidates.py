@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional
 
 REDUCTION = 16
 MANY = 64  # adapters on one model
@@ -41,10 +46,15 @@ def candidates(*, causal: bool, peer: bool) -> list[Candidate]:
     infer = (*INFER, "generate") if causal else INFER
     methods = ("houlsby", "pfeiffer", "parallel_adapter")
     rows = [Candidate("base", infer)]
-    rows += [Candidate(f"floor of {method}", TRAIN, memory=method == "houlsby") for method in methods]
-    rows += [Candidate(method, (*TRAIN, *infer, *HANDLING), f"floor of {method}", memory=True) for method in methods]
+    for method in methods:  # a method beside its floor: what is compared is measured close together
+        rows += [
+            Candidate(f"floor of {method}", TRAIN, memory=method == "houlsby"),
+            Candidate(method, (*TRAIN, *infer, *HANDLING), f"floor of {method}", memory=True),
+        ]
     rows += [
         Candidate("parallel_adapter, folded", infer),
+        Candidate("houlsby, bare calls", (*TRAIN, *infer), "floor of houlsby"),
+        Candidate("floor of houlsby, upper half", TRAIN, "floor of houlsby"),
         Candidate("houlsby, upper half", TRAIN, "houlsby", memory=True),
         Candidate(f"houlsby, {MANY} loaded", (*TRAIN, *infer), "houlsby"),
         Candidate("lora", (*TRAIN, *infer, *HANDLING), "floor of houlsby", memory=True),
@@ -63,7 +73,7 @@ class Peft:
     """PEFT with our methods as a `workbench.workload.Library`."""
 
     def __init__(self) -> None:
-        self.sites: Any = None
+        self.sites: str | None = None
 
     def build(self, candidate: str, model: Any) -> Any:
         import peft
@@ -72,15 +82,17 @@ class Peft:
             return model.requires_grad_(False)
         if candidate == "full":
             return model
-        if candidate.startswith("floor of "):
-            return _floor(candidate.removeprefix("floor of "), model)
-        name, _, variant = candidate.partition(", ")
-        if name in ("lora", "ia3"):
-            return peft.get_peft_model(model, self._at_our_sites(name, model), adapter_name="first")
+        name, _, variant = candidate.removeprefix("floor of ").partition(", ")
         options: dict[str, Any] = {"foldable": True} if variant == "folded" else {}
         if variant == "upper half":
             depth = model.config.num_hidden_layers
             options["layers_to_transform"] = list(range(depth // 2, depth))
+        if candidate.startswith("floor of "):
+            return _floor(model, _config(name, **options))
+        if variant == "bare calls":
+            return _bare(model, self._sites(model))
+        if name in ("lora", "ia3"):
+            return peft.get_peft_model(model, self._at_our_sites(name, model), adapter_name="first")
         adapted = peft.get_peft_model(model, _config(name, **options), adapter_name="first")
         if variant == "folded":
             return adapted.merge_and_unload()
@@ -108,13 +120,24 @@ class Peft:
         """PEFT's method on the modules that a Houlsby adapter wraps, its rank the size of the bottlenecks."""
         import peft
 
+        sites = self._sites(model)
+        if name == "ia3":
+            return peft.IA3Config(target_modules=sites, feedforward_modules=[])
+        return peft.LoraConfig(target_modules=sites, r=_size(model))
+
+    def _sites(self, model: Any) -> str:
+        """The pattern of the modules that a Houlsby adapter wraps, which is the same in every copy of the base."""
+        import peft
+
         if self.sites is None:
             probe = peft.get_peft_model(model, _config("houlsby"))
-            self.sites = probe.peft_config["default"].target_modules
+            self.sites = str(probe.peft_config["default"].target_modules)
             probe.unload()
-        if name == "ia3":
-            return peft.IA3Config(target_modules=self.sites, feedforward_modules=[])
-        return peft.LoraConfig(target_modules=self.sites, r=max(1, model.config.hidden_size // REDUCTION))
+        return self.sites
+
+
+def _size(model: Any) -> int:
+    return max(1, int(model.config.hidden_size) // REDUCTION)
 
 
 def _config(method: str, **options: Any) -> Any:
@@ -128,14 +151,36 @@ def _config(method: str, **options: Any) -> Any:
     return classes[method](reduction_factor=REDUCTION, **options)
 
 
-def _floor(method: str, model: Any) -> Any:
+def _bare(model: Any, sites: str) -> Any:
+    """Houlsby adapters in four calls of torch at each place and nothing around them: no library can take less."""
+    model.requires_grad_(False)
+    for name, module in list(model.named_modules()):
+        if re.fullmatch(sites, name):
+            module.down = nn.Linear(model.config.hidden_size, _size(model))
+            module.up = nn.Linear(_size(model), model.config.hidden_size)
+            nn.init.zeros_(module.up.weight)
+            module.forward = _with_bottleneck(module.forward, *module.down.parameters(), *module.up.parameters())
+    return model
+
+
+def _with_bottleneck(
+    forward: Callable[[Tensor], Tensor], down: Tensor, down_bias: Tensor, up: Tensor, up_bias: Tensor
+) -> Callable[[Tensor], Tensor]:
+    def adapted(x: Tensor) -> Tensor:
+        y = forward(x)
+        return y + functional.linear(functional.silu(functional.linear(y, down, down_bias)), up, up_bias)
+
+    return adapted
+
+
+def _floor(model: Any, config: Any) -> Any:
     """The frozen base whose gradient flows back as far as a method needs it: to the first of its sites."""
     import peft
 
     from peft_bottleneck.layer import BottleneckLayer
     from peft_bottleneck.placement import around_norm
 
-    adapted = peft.get_peft_model(model, _config(method))
+    adapted = peft.get_peft_model(model, config)
     layer = next(module for module in adapted.modules() if isinstance(module, BottleneckLayer))
     placement, site = layer.placement, layer.block[0] or layer.base_layer
     adapted.unload()

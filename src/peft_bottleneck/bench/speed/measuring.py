@@ -26,7 +26,7 @@ from .workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
 Record = dict[str, Any]
 IMPORTS = 5
 # Short turns are cheap, and many of them close together tell more than few long ones on a machine that drifts.
-TURNS_PER_REPETITION = {"infer_short": 10, "infer_one": 5}
+TURNS_PER_REPETITION = {"infer_short": 10, "infer_one": 5, "infer_batch": 2}
 # Prints the seconds that an import takes after another.
 _IMPORT = "import time, {first}; start = time.perf_counter(); import {second}; print(time.perf_counter() - start)"
 
