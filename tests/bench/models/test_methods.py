@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_task import save_model
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
+from versions import APART, prefixes_work
 
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.kinds import KINDS, Setting
@@ -41,8 +42,11 @@ def head_of(name: str) -> str | None:
     return next((name[name.index(part) :] for part in ("pooler.", "classifier.") if part in name), None)
 
 
-WITH_HEAD = [name for name, method in METHODS.items() if method.head]
+PREFIX = pytest.param("prefix_tuning", marks=prefixes_work)
 OF_THE_BASE = ("bias_tuning", "norm_tuning", "full")
+ADAPTERS = [PREFIX if name == "prefix_tuning" else name for name, row in METHODS.items() if row.head]
+ADAPTERS = [name for name in ADAPTERS if name not in OF_THE_BASE]
+WITH_HEAD = [*ADAPTERS, *OF_THE_BASE]
 
 
 @pytest.mark.parametrize("method", WITH_HEAD)
@@ -59,7 +63,7 @@ def test_every_method_trains_the_same_head_from_the_same_start(bert: Path, metho
     assert all(torch.equal(head[name], before[name]) for name in before)
 
 
-@pytest.mark.parametrize("method", [name for name in WITH_HEAD if name not in OF_THE_BASE])
+@pytest.mark.parametrize("method", ADAPTERS)
 def test_nothing_of_the_base_is_trained(bert: Path, method: str) -> None:
     model = load(bert)
     base = {id(p) for name, p in model.named_parameters() if not head_of(name)}
@@ -89,6 +93,7 @@ def test_methods_of_the_base_train_just_their_part(bert: Path, method: str, trai
         assert parameter.requires_grad == (trained(name) or head_of(name) is not None), name
 
 
+@prefixes_work
 @pytest.mark.parametrize("kind", ["classification", "ner", "relation_extraction"])
 def test_a_prefix_reaches_the_output(bert: Path, kind: str) -> None:
     """It goes through the cache of keys and values, which a model may drop without a word."""
@@ -107,6 +112,14 @@ def test_a_prefix_reaches_the_output(bert: Path, kind: str) -> None:
     with torch.no_grad():
         model.prompt_encoder["default"].embedding.weight.normal_(std=3)
     assert not torch.allclose(before, model(**inputs).logits)
+
+
+@pytest.mark.skipif(not APART, reason="these versions of transformers and PEFT go together")
+def test_versions_that_a_prefix_falls_between_are_told(bert: Path) -> None:
+    with pytest.raises(
+        UserError, match="does not know the name 'cache' that transformers .* install PEFT 0.22, or an older"
+    ):
+        check_fit(setting(bert), "prefix_tuning", {}, CLASSIFICATION)
 
 
 def test_a_model_without_a_cache_takes_no_prefix(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
