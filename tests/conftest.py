@@ -11,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
 from transformers.utils import logging
+from versions import any_peft  # noqa: F401  a fixture
 
 torch.set_num_threads(1)  # the models are tiny
 logging.disable_progress_bar()

@@ -13,6 +13,7 @@ from tiny_models import CONFIGURATIONS, ENCODER_DECODERS, tiny_inputs, tiny_mode
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCache
+from versions import CACHE_NAME
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig
 from peft_bottleneck.convolution import TokenContext
@@ -123,13 +124,13 @@ def test_a_cache_by_hand(model_type: str, given: str) -> None:
     ids = torch.arange(3, 11)[None]
     with torch.no_grad():
         expected = model(ids).logits
-        first = model(ids[:, :5], use_cache=True, past_key_values=DynamicCache() if given == "empty" else None)
+        first = model(ids[:, :5], use_cache=True, **{CACHE_NAME: DynamicCache() if given == "empty" else None})
         parts = [first.logits]
-        cache = first.past_key_values
+        cache = getattr(first, CACHE_NAME)
         for position in range(5, 8):
-            step = model(ids[:, position : position + 1], past_key_values=cache, use_cache=True)
+            step = model(ids[:, position : position + 1], use_cache=True, **{CACHE_NAME: cache})
             parts.append(step.logits)
-            cache = step.past_key_values
+            cache = getattr(step, CACHE_NAME)
     torch.testing.assert_close(torch.cat(parts, dim=1), expected, atol=1e-5, rtol=1e-5)
 
 

@@ -223,6 +223,7 @@ def test_half_precision_base() -> None:
                 assert output(model.eval(), tiny_inputs("llama")).dtype == dtype
 
 
+@pytest.mark.usefixtures("any_peft")
 def test_beside_lora() -> None:
     """LoRA's own injection and ours keep out of each other's way on one transformers model."""
     inputs = tiny_inputs("llama")

@@ -25,6 +25,8 @@ from .placement import remove_hooks
 
 # Their attention modules do not say that they are causal.
 _CAUSAL_STACKS = ("BloomModel", "CLIPTextModel", "CLIPTextTransformer")
+# What a model calls its cache of keys and values: the first from transformers 5.24 on, which still takes the second.
+CACHE_NAMES = ("cache", "past_key_values")
 _INPUTS = ("input_ids", "inputs_embeds", "pixel_values", "input_features", "input_values", "hidden_states")
 
 
@@ -68,23 +70,17 @@ class TokenContext:
             raise ValueError(
                 f"bottleneck='conv' needs an attention mask of shape [batch, tokens], got {list(self.mask.shape)}"
             )
-        cache = given.get("past_key_values")
+        cache = next((given[name] for name in CACHE_NAMES if given.get(name) is not None), None)
         recomputes = stack.training and any(
             getattr(module, "gradient_checkpointing", False) for module in stack.modules()
         )
         wanted = given.get("use_cache", getattr(stack.config, "use_cache", False))
-        if (
-            cache is None
-            and wanted
-            and self.causal
-            and not recomputes
-            and "past_key_values" in self.signature.parameters
-        ):
+        if cache is None and wanted and self.causal and not recomputes and (name := cache_name(type(stack))):
             # The stack would make one that is not to be seen from here.
             cache = DynamicCache(config=stack.config)
             if stack.config.is_encoder_decoder:
                 cache = EncoderDecoderCache(cache, DynamicCache(config=stack.config))
-            kwargs = kwargs | {"past_key_values": cache}
+            kwargs = kwargs | {name: cache}
         cache = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
         self.cache = None if recomputes else cache
         return args, kwargs
@@ -131,6 +127,12 @@ class Convolution(nn.Conv1d):
         before = count + width - 1 - tokens.shape[1] if context.causal else width // 2
         padded = F.pad(tokens, (0, 0, before, 0 if context.causal else width // 2))
         return F.conv1d(padded.transpose(1, 2), self.weight, groups=self.groups).transpose(1, 2).reshape(z.shape)
+
+
+def cache_name(model_class: type[nn.Module]) -> str | None:
+    """What `forward` of these models calls the cache; None if it takes none."""
+    taken = inspect.signature(model_class.forward).parameters
+    return next((name for name in CACHE_NAMES if name in taken), None)
 
 
 def context_of(model: nn.Module, key: str) -> TokenContext:

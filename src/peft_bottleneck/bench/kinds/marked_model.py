@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
+from ...convolution import cache_name
+
 
 class MarkedModel(nn.Module):
     """`logits = W [h_head; h_tail] + b`, with `h` the last hidden states at the places of two markers.
@@ -70,7 +72,7 @@ class MarkedModel(nn.Module):
         embedded = self.get_input_embeddings()(input_ids.masked_fill(is_marker, 0))
         markers = self.markers((input_ids - self.first_marker).clamp(min=0))
         embedded = torch.where(is_marker.unsqueeze(-1), markers.to(embedded.dtype), embedded)
-        optional = {"token_type_ids": token_type_ids, "past_key_values": past_key_values}
+        optional = {"token_type_ids": token_type_ids, str(cache_name(type(self.encoder))): past_key_values}
         options = {name: value for name, value in optional.items() if value is not None}
         states = self.encoder(inputs_embeds=embedded, attention_mask=attention_mask, **options)[0]
         index = marker_places.unsqueeze(-1).expand(-1, -1, states.shape[-1])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from packaging.version import Version
+
+from ...convolution import CACHE_NAMES, cache_name
 from ..errors import UserError, suggest
 
 if TYPE_CHECKING:
     from ..kinds import Kind, Setting
 
+# The first PEFT for the transformers that renamed the cache, by what that one asks for.
+KNOWS_NEW_NAME = Version("0.22")
 # Fields of PEFT's configurations that the harness fills in itself.
 FILLED_IN = frozenset(
     {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"}
@@ -170,12 +174,20 @@ def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type:
 
 def _check_prefix(model: Any, task_type: str) -> None:
     """PEFT hands a prefix over as cached keys and values, and finds only in training that nothing takes them."""
-    takes_cache = "past_key_values" in signature(model.base_model.forward).parameters
-    if not takes_cache or (model.config.is_encoder_decoder and task_type != "SEQ_2_SEQ_LM"):
-        raise UserError(
-            f"method 'prefix_tuning' does not fit models of type '{model.config.model_type}' here: "
-            "they take no cached keys and values"
+    import peft
+    import transformers
+
+    name = cache_name(type(model.base_model))
+    if name is None or (model.config.is_encoder_decoder and task_type != "SEQ_2_SEQ_LM"):
+        reason = "they take no cached keys and values"
+    elif name != CACHE_NAMES[-1] and Version(peft.__version__) < KNOWS_NEW_NAME:
+        reason = (
+            f"PEFT {peft.__version__} does not know the name '{name}' that transformers {transformers.__version__} "
+            f"has for cached keys and values; install PEFT {KNOWS_NEW_NAME}, or an older transformers"
         )
+    else:
+        return
+    raise UserError(f"method 'prefix_tuning' does not fit models of type '{model.config.model_type}' here: {reason}")
 
 
 def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
