@@ -16,7 +16,7 @@ from peft_bottleneck import ParallelAdapterConfig
 from peft_bottleneck.sites import FAMILIES
 
 NOT_GENERATING = {
-    *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta", "deberta-v2", "mpnet", "xmod"),
+    *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta", "deberta-v2", "mpnet"),
     *("bert-generation", "modernbert", "vit", "beit", "clip"),
     "whisper",  # its prompt is sound
 }

@@ -186,12 +186,23 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     ),
 }
 
-ENCODER_DECODERS = ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5")
+# Two models in one; `AutoModelForSeq2SeqLM` builds it, and no class builds it without a head.
+COMPOSED: dict[str, dict[str, Any]] = {
+    "encoder-decoder": dict(
+        encoder={"model_type": "bert", **_BERT_LIKE},
+        decoder={"model_type": "bert", **_BERT_LIKE, "is_decoder": True, "add_cross_attention": True},
+        pad_token_id=0,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+}
+
+ENCODER_DECODERS = ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5", *COMPOSED)
 
 
 def tiny_config(model_type: str, **changes: Any) -> Any:
     """The configuration of the tiny model; initialised with 0.2 so that every block matters in the output."""
-    return AutoConfig.for_model(model_type, **{**CONFIGURATIONS[model_type], **changes})
+    return AutoConfig.for_model(model_type, **{**(CONFIGURATIONS | COMPOSED)[model_type], **changes})
 
 
 def tiny_model(model_type: str, auto_class: Any = AutoModel, *, seed: int = 0, **changes: Any) -> Any:

@@ -268,6 +268,9 @@ FAMILIES: tuple[Family, ...] = (
 )
 
 
+COMPOSED = "encoder-decoder"  # the type of a model that is an encoder and a decoder with a configuration each
+
+
 @dataclass(frozen=True)
 class Site:
     """Which modules a method adapts in a model, as a configuration saves it.
@@ -289,10 +292,24 @@ def in_block(name: str) -> str:
     return rf"\g<block>.{name}".replace(r"\.", ".")
 
 
+def _common_row(encoder: nn.Module, decoder: nn.Module) -> Family | None:
+    """The row of a model made of two of one family, BERT and BERT for example; None where they are of two."""
+    row = family_of(encoder)
+    if row is None or row != family_of(decoder):
+        return None
+    # The first part that a block's name contains decides, and the blocks of both may lie in an `encoder`.
+    sizes = (
+        {"decoder.": f"decoder.{row.ffn_size['']}", "": f"encoder.{row.ffn_size['']}"} if "" in row.ffn_size else {}
+    )
+    return replace(row, ffn_size=sizes)
+
+
 def family_of(model: nn.Module) -> Family | None:
     """The row for this model, or None."""
     config = getattr(model, "config", None)
     model_type = getattr(config, "model_type", None)
+    if model_type == COMPOSED:
+        return _common_row(model.encoder, model.decoder)  # type: ignore[arg-type]
     names = [name for name, _ in model.named_modules()]
     for family in FAMILIES:
         if model_type not in family.model_types:

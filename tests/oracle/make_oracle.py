@@ -126,6 +126,8 @@ CASES: dict[str, Case] = {
     "beit-unscaled": Case("beit", changes=dict(layer_scale_init_value=0.0)),
     "deberta-v2-conv": Case("deberta-v2", changes=dict(conv_kernel_size=3, conv_act="gelu")),
     "t5-gated": Case("t5", changes=dict(feed_forward_proj="gated-gelu")),
+    "bert2bert": Case("encoder-decoder", "EncoderDecoderModel"),
+    "bert-decoder": Case("bert", "BertLMHeadModel", changes=dict(is_decoder=True, add_cross_attention=True)),
     "t5-encoder": Case("t5", "T5EncoderModel", inputs=("input_ids", "attention_mask")),
     "clip-text": Case("clip", "CLIPTextModel", inputs=("input_ids", "attention_mask")),
     "clip-vision": Case("clip", "CLIPVisionModel", inputs=("pixel_values",)),

@@ -12,6 +12,7 @@ from checkpoints import changed
 from peft import LoraConfig, PeftModel, get_peft_model
 from tiny_models import tiny_model
 from torch import nn
+from transformers import AutoConfig, AutoModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig, load_adapterhub, save_adapterhub
 
@@ -117,8 +118,13 @@ def test_other_models_checkpoints(tmp_path: Path) -> None:
         load_adapterhub(tiny_model("roberta"), checkpoint)
     with pytest.raises(ValueError, match="it is for hidden_size=32, the model has 48"):
         load_adapterhub(tiny_model("bert", hidden_size=48), checkpoint)
-    with pytest.raises(ValueError, match="models of type 'mpnet' cannot be converted, only albert, bart"):
+    with pytest.raises(ValueError, match="models of type 'mpnet' cannot be converted: only albert, bart"):
         load_adapterhub(tiny_model("mpnet"), checkpoint)
+    xmod = AutoModel.from_config(AutoConfig.for_model("xmod", num_hidden_layers=1, hidden_size=48, vocab_size=99))
+    with pytest.raises(
+        ValueError, match="models of type 'xmod' cannot be converted: the library takes out X-MOD's own"
+    ):
+        load_adapterhub(xmod, checkpoint)
     with pytest.raises(ValueError, match="models of type 'None' cannot be converted"):
         load_adapterhub(nn.Linear(2, 2), checkpoint)
 

@@ -29,7 +29,7 @@ from ..methods import (
     PfeifferModel,
 )
 from ..registration import PeftConfig
-from .names import SITES, Names
+from .names import SITES, Layer, Names
 
 METHODS = MappingProxyType(
     {HoulsbyConfig: HoulsbyModel, PfeifferConfig: PfeifferModel, ParallelAdapterConfig: ParallelAdapterModel}
@@ -118,7 +118,7 @@ def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
     problems += [f"{key}={theirs[key]!r} is not expressed, only {DEFAULTS[key]!r}" for key in different]
     if theirs["init_weights"] not in INIT_WEIGHTS:
         problems.append(f"init_weights={theirs['init_weights']!r} is none of {', '.join(INIT_WEIGHTS)}")
-    factor, layers = theirs["reduction_factor"], range(len(names.layers()))
+    factor, layers = theirs["reduction_factor"], sorted({layer.number for layer in names.layers().values()})
     if not set(layers) - set(theirs["leave_out"]):
         problems.append(f"leave_out={theirs['leave_out']!r} leaves no layer")
     if isinstance(factor, Mapping) and "default" not in factor:
@@ -148,11 +148,11 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
     settings["reduction_factor"] = factor.get("default") if isinstance(factor, Mapping) else factor
     if isinstance(factor, Mapping):
         settings["bottleneck_size_pattern"] = {
-            re.escape(layer) + r"\..*": max(1, int(width // factor[str(index)]))
-            for index, (layer, width) in enumerate(layers.items())
-            if str(index) in factor
+            re.escape(name) + r"\..*": max(1, int(layer.width // factor[str(layer.number)]))
+            for name, layer in layers.items()
+            if str(layer.number) in factor
         }
-    left_out = [re.escape(layer) for index, layer in enumerate(layers) if index in theirs["leave_out"]]
+    left_out = [re.escape(name) for name, layer in layers.items() if layer.number in theirs["leave_out"]]
     if left_out:
         settings["exclude_modules"] = rf"(?:.*\.)?(?:{'|'.join(left_out)})\..*"
     if method is HoulsbyConfig:
@@ -195,7 +195,7 @@ def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> d
         "is_parallel": not sequential,
         "scaling": config.scaling if isinstance(config.scaling, str) else float(config.scaling),
         "dropout": config.dropout,
-        "leave_out": [index for index, layer in enumerate(layers) if layer not in sizes],
+        "leave_out": sorted({layer.number for name, layer in layers.items() if name not in sizes}),
         "init_weights": next((name for name, value in INIT_WEIGHTS.items() if value == drawn), "bert"),
     }
 
@@ -235,15 +235,17 @@ def _method(theirs: Mapping[str, Any]) -> type[BottleneckConfig] | None:
     return SEQUENTIAL.get(tuple(theirs[key] for key in ORDER))
 
 
-def _reduction_factor(config: BottleneckConfig, layers: Mapping[str, int], sizes: Mapping[str, int]) -> Any:
+def _reduction_factor(config: BottleneckConfig, layers: Mapping[str, Layer], sizes: Mapping[str, int]) -> Any:
     """A factor that gives all layers their size: the configuration's own, or one for each layer where that fails."""
     own = config.reduction_factor
-    if own is not None and all(max(1, int(layers[layer] // own)) == size for layer, size in sizes.items()):
+    if own is not None and all(max(1, int(layers[name].width // own)) == size for name, size in sizes.items()):
         return own
     factors = {
-        str(index): width // sizes[layer] if width % sizes[layer] == 0 else width / (sizes[layer] + 0.5)
-        for index, (layer, width) in enumerate(layers.items())
-        if layer in sizes
+        str(layer.number): layer.width // sizes[name]
+        if layer.width % sizes[name] == 0
+        else layer.width / (sizes[name] + 0.5)
+        for name, layer in layers.items()
+        if name in sizes
     }
     first, *others = factors.values()
     return {"default": first} | factors if any(other != first for other in others) else first

@@ -30,6 +30,7 @@ class Layout:
         attention: the library's module that holds the bottlenecks of the attention output.
         output: likewise of the FFN output.
         cross: our cross-attention output, and the library's holder; None where it adapts none.
+        cross_site: the site that decides on the cross-attention: one of its own, or that of self-attention.
         renamed: how a block's name begins in transformers 5, and in 4.57.
         part: how a block's name ends where a row of `sites` takes a part of a layer (T5's sublayers) for a block.
         pfeiffer: what a Pfeiffer adapter adapts, the output of the `"block"` or of its `"ffn"` alone.
@@ -42,6 +43,7 @@ class Layout:
     attention: str = "attention_adapters"
     output: str = "output_adapters"
     cross: tuple[str, str] | None = None
+    cross_site: str = "cross_adapter"
     renamed: tuple[str, str] = ("", "")
     part: str = ""
     pfeiffer: str = "block"
@@ -51,7 +53,12 @@ class Layout:
 
 
 _PLAIN = Layout()
-_BERT = Layout("attention.output", "output")
+_BERT = Layout(
+    "attention.output",
+    "output",
+    cross=(r"crossattention\.output\.dense", "crossattention.output"),
+    cross_site="mh_adapter",
+)
 _BART = Layout(cross=(r"encoder_attn\.out_proj", "cross_attention_adapters"))
 _T5 = Layout("", "", cross=(r"EncDecAttention\.o", ""), part=r"\.layer\.\d+")
 _GEMMA = Layout(
@@ -59,6 +66,10 @@ _GEMMA = Layout(
 )
 _SCALED = "there it adds to what the layer scale has multiplied, which is no module's output"
 
+# Families of the library's that are not in the table, with the reason.
+NOT_CONVERTED: Mapping[str, str] = MappingProxyType(
+    {"xmod": "the library takes out X-MOD's own language adapters, with which transformers computes"}
+)
 LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         "albert": Layout(

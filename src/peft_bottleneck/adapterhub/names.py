@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,9 +11,9 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from ..layer import BottleneckLayer
-from ..sites import Family, family_of
+from ..sites import COMPOSED, Family, family_of
 from ..structure import feature_sizes
-from .layouts import LAYOUTS, PARAMETERS, Layout
+from .layouts import LAYOUTS, NOT_CONVERTED, PARAMETERS, Layout
 
 SITES = ("mh_adapter", "output_adapter", "cross_adapter")  # as the library's configurations call them
 
@@ -23,6 +24,13 @@ class Place(NamedTuple):
     layer: str
     site: str
     key: str
+
+
+class Layer(NamedTuple):
+    """A layer's number in the library's configurations, and its width."""
+
+    number: int
+    width: int
 
 
 @dataclass(frozen=True)
@@ -40,29 +48,50 @@ class Names:
         Raises:
             ValueError: the library has no such family, or none that can be converted.
         """
-        model_type = str(getattr(getattr(base, "config", None), "model_type", None))
-        family = family_of(base)
-        if family is None or model_type not in LAYOUTS:
-            raise ValueError(f"models of type {model_type!r} cannot be converted, only {', '.join(LAYOUTS)}")
-        return cls(base, family, LAYOUTS[model_type])
+        model_type = _model_type(base)
+        family = _model_type(base.encoder) if model_type == COMPOSED else model_type
+        row = family_of(base)
+        if row is None or family not in LAYOUTS:
+            reason = NOT_CONVERTED.get(family) or f"only {', '.join(LAYOUTS)}, and {COMPOSED} of two of one type"
+            raise ValueError(f"models of type {model_type!r} cannot be converted: {reason}")
+        return cls(base, row, LAYOUTS[family])
 
-    def layers(self) -> dict[str, int]:
-        """The layers' names and widths, in the library's order, which counts on from the encoder to the decoder."""
-        places = ((self.place(name), module) for name, module in self.base.named_modules())
-        return {
-            place.layer: feature_sizes(module, None)[1]
-            for place, module in places
-            if place is not None and place.site == "mh_adapter"
-        }
+    @property
+    def composed(self) -> bool:
+        """Whether the model is an encoder and a decoder that are models themselves."""
+        return _model_type(self.base) == COMPOSED
+
+    def layers(self) -> dict[str, Layer]:
+        """The layers by their names, in the library's order.
+
+        It counts on from the encoder to the decoder; where they are models of their own, each begins with 0.
+        """
+        found: dict[str, Layer] = {}
+        counts: Counter[str] = Counter()
+        for name, module in self.base.named_modules():
+            place = self.place(name)
+            if place is not None and place.site == "mh_adapter" and place.layer not in found:
+                part = place.layer.partition(".")[0] if self.composed else ""
+                found[place.layer] = Layer(counts[part], feature_sizes(module, None)[1])
+                counts[part] += 1
+        return found
 
     def modules(self) -> dict[str, str | None]:
         """The modules of our sites relative to a block, as regular expressions."""
-        cross = self.layout.cross[0] if self.layout.cross else None
-        return dict(zip(SITES, (self.family.attention_output, self.family.ffn_output, cross), strict=True))
+        modules = dict(zip(SITES, (self.family.attention_output, self.family.ffn_output, None), strict=True))
+        if self.layout.cross is not None:
+            site = self.layout.cross_site
+            modules[site] = "|".join(filter(None, (modules[site], self.layout.cross[0])))
+        return modules
 
     def place(self, name: str) -> Place | None:
         """The place of a module, or None if it lies in no block."""
-        match = re.fullmatch(rf"(?:.*\.)?(?P<block>{self.family.block})\.(?P<module>.*)", name)
+        # A model with a head calls its blocks by longer names, and they are the same; two blocks of a composed one,
+        # by their full names, are not.
+        block = (
+            rf"(?P<block>.*\.{self.family.block})" if self.composed else rf"(?:.*\.)?(?P<block>{self.family.block})"
+        )
+        match = re.fullmatch(rf"{block}\.(?P<module>.*)", name)
         if match is None:
             return None
         block, module = match["block"], match["module"]
@@ -70,7 +99,7 @@ class Names:
         if re.fullmatch(self.family.attention_output, module):
             site, holder = "mh_adapter", self.layout.attention
         elif self.layout.cross is not None and re.fullmatch(self.layout.cross[0], module):
-            site, holder = "cross_adapter", self.layout.cross[1]
+            site, holder = self.layout.cross_site, self.layout.cross[1]
         ours, theirs = self.layout.renamed
         renamed = theirs + block.removeprefix(ours) if block.startswith(ours) else block
         layer = re.sub(f"{self.layout.part}$", "", block)
@@ -93,3 +122,7 @@ class Names:
                 parameter = own.get(layer.prefix + ours.format(adapter_name))
                 if place is not None and parameter is not None:
                     yield f"{place.key}.{theirs}", parameter
+
+
+def _model_type(model: Any) -> str:
+    return str(getattr(getattr(model, "config", None), "model_type", None))
