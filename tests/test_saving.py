@@ -21,7 +21,7 @@ from peft import (
 )
 from safetensors.torch import load_file
 from tiny_models import tiny_inputs, tiny_model
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModel, AutoModelForSequenceClassification
 
 from peft_bottleneck import HoulsbyConfig
 
@@ -36,6 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("variant", ["plain", "variant"])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.usefixtures("any_peft")
 def test_save_and_load(model_type: str, method: str, variant: str, tmp_path: Path) -> None:
     options = VARIANTS[method] if variant == "variant" else {}
     config = METHODS[method](init_weights=False, **options)
@@ -133,3 +134,53 @@ def test_a_base_that_accelerate_offloads(model_type: str, method: str, tmp_path:
     disk_offload(on_disk, str(tmp_path / "offloaded"), execution_device=torch.device("cpu"))
     loaded = PeftModel.from_pretrained(on_disk, str(tmp_path / "adapter")).eval()
     assert torch.equal(output(loaded, inputs), output(model, inputs))
+
+
+DEVICE_MAPS: dict[str, dict[str, str]] = {
+    "bert": {"embeddings": "cpu", "encoder.layer.0": "cpu", "encoder.layer.1": "disk", "pooler": "disk"},
+    "llama": {"embed_tokens": "disk", "layers.0": "cpu", "layers.1": "cpu", "norm": "cpu", "rotary_emb": "cpu"},
+}
+
+
+def spread(model_type: str, device_map: dict[str, str], folder: Path) -> Any:
+    """The tiny model from its files, parts of it left on disk."""
+    tiny_model(model_type).save_pretrained(folder / "base")
+    model = AutoModel.from_pretrained(folder / "base", device_map=device_map, offload_folder=str(folder / "offloaded"))
+    assert "meta" in {parameter.device.type for parameter in model.parameters()}
+    return model.eval()
+
+
+@pytest.mark.parametrize(
+    ("model_type", "method"),
+    [
+        ("bert", "houlsby"),
+        ("bert", "pfeiffer"),
+        ("bert", "parallel_adapter"),
+        ("llama", "houlsby"),
+        ("llama", "pfeiffer"),
+    ],
+)
+def test_a_base_that_a_device_map_leaves_on_disk(model_type: str, method: str, tmp_path: Path) -> None:
+    """PEFT spreads such a model anew, adapter included, and says that `ephemeral_gpu_offload` is for LoRA."""
+    inputs, device_map = tiny_inputs(model_type), DEVICE_MAPS[model_type]
+    model = get_peft_model(tiny_model(model_type), METHODS[method](init_weights=False)).eval()
+    model.save_pretrained(tmp_path / "adapter")
+    with pytest.warns(UserWarning, match="Ephemeral GPU offloading is not supported"):
+        loaded = PeftModel.from_pretrained(
+            spread(model_type, device_map, tmp_path),
+            str(tmp_path / "adapter"),
+            ephemeral_gpu_offload=True,
+            device_map={f"base_model.model.{name}": place for name, place in device_map.items()},
+            offload_folder=str(tmp_path / "again"),
+        )
+    assert torch.equal(output(loaded.eval(), inputs), output(model, inputs))
+
+
+def test_a_new_adapter_on_a_base_that_is_on_disk(tmp_path: Path) -> None:
+    """Where an adapter wraps whole FFNs too, which PEFT cannot load onto such a model, and the refusal says so."""
+    model = get_peft_model(spread("llama", DEVICE_MAPS["llama"], tmp_path), METHODS["parallel_adapter"]()).eval()
+    inputs = tiny_inputs("llama")
+    assert torch.equal(output(model, inputs), output(tiny_model("llama"), inputs))
+    model.save_pretrained(tmp_path / "adapter")
+    with pytest.raises(ValueError, match=r"wraps all of layers.0.mlp: use 'cpu' in the device_map instead of 'disk'"):
+        PeftModel.from_pretrained(spread("llama", DEVICE_MAPS["llama"], tmp_path), str(tmp_path / "adapter"))

@@ -97,6 +97,12 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         tap = self._related(config, "input_modules", current_key)
         block = self._related(config, "output_modules", current_key)
         base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
+        if len(list(base.modules())) > 1 and _lies_on_disk(self.model):
+            raise ValueError(
+                "Parts of the base model are on disk, by its device_map. PEFT loads an adapter onto such a model only "
+                f"where the adapter wraps single layers, and this one wraps all of {current_key}: use 'cpu' in the "
+                "device_map instead of 'disk'."
+            )
         hidden_size = getattr(getattr(self.model, "config", None), "hidden_size", None)
         reads, writes = feature_sizes(base, hidden_size)
         placement = self.placement(base, config)
@@ -240,6 +246,16 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
 
     def _layers(self) -> Iterator[BottleneckLayer]:
         return (module for module in self.model.modules() if isinstance(module, self.tuner_layer_cls))
+
+
+def _lies_on_disk(model: nn.Module) -> bool:
+    """Whether PEFT is loading an adapter onto a model that Accelerate keeps on disk in part.
+
+    PEFT takes Accelerate's hooks off meanwhile and renames the weights in their files, which fails where a module with
+    others inside has got a wrapper: it looks for these by their old names.
+    """
+    places = (getattr(model, "hf_device_map", None) or {}).values()
+    return "disk" in places and not any(hasattr(module, "_hf_hook") for module in model.modules())
 
 
 def _block_index(config: BottleneckConfig, key: str) -> int | None:
