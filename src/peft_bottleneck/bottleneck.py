@@ -91,6 +91,7 @@ class Bottleneck:
 
     Attributes:
         adapter: the adapter's name.
+        prefix: what the names of its parts begin with in the layer.
         maps: its linear maps by name.
         phi: the activation function.
         scale: the number `s`; None: a trained parameter.
@@ -100,6 +101,7 @@ class Bottleneck:
     """
 
     adapter: str
+    prefix: str
     maps: Mapping[str, nn.Linear]
     phi: Activation
     scale: float | None
@@ -109,8 +111,10 @@ class Bottleneck:
 
     def __post_init__(self) -> None:
         self.gated = "gate" in self.maps
+        self.down, self.up = self.prefix + "down", self.prefix + "up"
+        self.plain = not (self.gated or self.context is not None or self.scale is None or self.dropout)
 
-    def add_to(self, y: Tensor, x: Tensor, layer: nn.Module, prefix: str) -> Tensor:
+    def add_to(self, y: Tensor, x: Tensor, layer: nn.Module) -> Tensor:
         """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`.
 
         The parts are taken from where `layer` registers them at this moment: whoever shards or replicates a model puts
@@ -119,48 +123,53 @@ class Bottleneck:
         """
         parts: Any = layer._modules
         adapter = self.adapter
-        down = parts[prefix + "down"]._modules[adapter]
+        down, up = parts[self.down]._modules[adapter], parts[self.up]._modules[adapter]
+        # torch multiplies a strided input in an order that depends on whether the weight is to be trained; a saved and
+        # loaded adapter is to give the same bits.
+        x = x.contiguous()
+        if self.plain and not has_global_hooks():  # type: ignore[no-untyped-call]
+            first, second = bare(down), bare(up)
+            if first is not None and second is not None and first[0].dtype == x.dtype == y.dtype:
+                return self._sum(y, F.linear(self.phi(F.linear(x, *first)), *second))
         dtype = down.weight.dtype
         if x.dtype != dtype:
             x = x.to(dtype)
-        # torch multiplies a strided input in an order that depends on whether the weight is to be trained; a saved and
-        # loaded adapter is to give the same bits.
-        hidden = call_linear(down, x.contiguous())
+        hidden = down(x)
         if self.context is not None:
-            hidden = parts[prefix + "conv"]._modules[adapter](hidden, self.context, key=id(self))
+            hidden = parts[self.prefix + "conv"]._modules[adapter](hidden, self.context, key=id(self))
         if self.gated:
-            hidden = self.phi(call_linear(parts[prefix + "gate"]._modules[adapter], x)) * hidden
+            hidden = self.phi(parts[self.prefix + "gate"]._modules[adapter](x)) * hidden
         else:
             hidden = self.phi(hidden)
-        delta = call_linear(parts[prefix + "up"]._modules[adapter], hidden)
-        scale = self.scale
-        if scale is None:
-            delta = delta * parts[prefix + "scaling"][adapter]
+        delta = up(hidden)
+        if self.scale is None:
+            delta = delta * parts[self.prefix + "scaling"][adapter]
         if self.dropout and layer.training:
             delta = F.dropout(delta, self.dropout)
-        if delta.dtype != y.dtype:
-            delta = delta.to(y.dtype)
+        return self._sum(y, delta if delta.dtype == y.dtype else delta.to(y.dtype))
+
+    def _sum(self, y: Tensor, delta: Tensor) -> Tensor:
+        scale = self.scale
         return y + delta if scale is None or scale == 1.0 else torch.add(y, delta, alpha=scale)
 
 
-def call_linear(linear: nn.Module, x: Tensor) -> Tensor:
-    """`linear(x)`; computed at once where it is a plain `nn.Linear` and nobody listens to its calls.
+def bare(linear: nn.Module) -> tuple[Tensor, Tensor | None] | None:
+    """Weight and bias of a plain `nn.Linear` whose calls nobody listens to, so that no call has to be made.
 
-    A call of a module costs as much as the product itself for one token. It has to be made where sharding, offloading
-    or quantisation has put another class or another `forward` in place, hooks are waiting, or `nn.DataParallel` has
-    moved the parameters out of their dictionary.
+    A call costs as much as the product itself for one token. It has to be made (None) where sharding, offloading or
+    quantisation has put another class or another `forward` in place, hooks are waiting, or `nn.DataParallel` has moved
+    the parameters out of their dictionary.
     """
-    parameters = linear._parameters
+    own = linear.__dict__  # attribute access asks the class and its bases first
+    parameters = own["_parameters"]
     if (
         type(linear) is not nn.Linear
-        or linear._forward_pre_hooks
-        or linear._forward_hooks
-        or linear._backward_pre_hooks
-        or linear._backward_hooks
+        or own["_forward_pre_hooks"]
+        or own["_forward_hooks"]
+        or own["_backward_pre_hooks"]
+        or own["_backward_hooks"]
         or "weight" not in parameters
-        or "forward" in linear.__dict__
-        or has_global_hooks()  # type: ignore[no-untyped-call]
+        or "forward" in own
     ):
-        called: Tensor = linear(x)
-        return called
-    return F.linear(x, parameters["weight"], parameters["bias"])  # type: ignore[arg-type]
+        return None
+    return parameters["weight"], parameters["bias"]

@@ -87,6 +87,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self.taps[tap[0]] = InputTap(*tap)
         self.bottlenecks[adapter_name] = Bottleneck(
             adapter=adapter_name,
+            prefix=self.prefix,
             maps=maps,
             phi=activation(config.non_linearity),
             scale=None if isinstance(config.scaling, str) else float(config.scaling),
@@ -151,11 +152,25 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         names = (active,) if isinstance(active, str) else active
         return [name for name in names if name in self.bottlenecks]
 
+    def sole(self) -> Bottleneck | None:
+        """The bottleneck in force where it is the only one and reads what is at hand: the common case."""
+        active = self._active_adapter
+        if (
+            len(active) != 1
+            or isinstance(active, str)
+            or self._disable_adapters
+            or self.merged_adapters
+            or self.row_adapters is not None
+            or self.taps
+        ):
+            return None
+        return self.bottlenecks.get(active[0])
+
     def add(self, turn: Turn, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
         """`y + B(x)` of one adapter, or of each row's own; `inputs` holds `x` by read point."""
         if isinstance(turn, str):
             bottleneck = self.bottlenecks[turn]
-            return bottleneck.add_to(y, inputs[bottleneck.read], self, self.prefix)
+            return bottleneck.add_to(y, inputs[bottleneck.read], self)
         names = _names_of_rows(turn, len(y))
         if any(self.bottlenecks[name].context is not None for name in set(names) & self.bottlenecks.keys()):
             raise ValueError(
@@ -164,7 +179,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         for name in sorted(set(names) & self.bottlenecks.keys()):
             rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=y.device)
             bottleneck = self.bottlenecks[name]
-            y = y.index_copy(0, rows, bottleneck.add_to(y[rows], inputs[bottleneck.read][rows], self, self.prefix))
+            y = y.index_copy(0, rows, bottleneck.add_to(y[rows], inputs[bottleneck.read][rows], self))
         return y
 
     def _part(self, name: str) -> Any:

@@ -73,6 +73,9 @@ def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
 def around_norm(layer: BottleneckLayer, x: Tensor) -> Any:
     """`f(x + B(f(x)))`, `f` a normalisation."""
     norm = base_of(layer)
+    sole = layer.sole()
+    if sole is not None:
+        return norm(sole.add_to(x, norm(x), layer))
     for turn in layer.turns():
         x = layer.add(turn, x, {None: norm(x)})
     return norm(x)
@@ -104,6 +107,9 @@ def base_of(layer: BottleneckLayer) -> Any:
 
 def adapt_output(layer: BottleneckLayer, output: Any) -> Any:
     """`y + B(y)` of a module's output, which is a tensor or a tuple that begins with the hidden states."""
+    sole = layer.sole()
+    if sole is not None and isinstance(output, Tensor):
+        return sole.add_to(output, output, layer)
     return (_adapt(layer, output[0]), *output[1:]) if isinstance(output, tuple) else _adapt(layer, output)
 
 

@@ -125,7 +125,7 @@ class Session:
         """What training adds to the memory of the loaded model at its peak: activations, gradients, optimiser."""
         self.release()
         self.prepare(candidate)
-        model = self.models[candidate].train()
+        model = self._in_mode(candidate, training=True)
         inputs = self.setting.inputs(model, self.setting.batch, length)
         with AddedMemory() as peak:
             for _ in range(STEPS_FOR_MEMORY):
@@ -133,9 +133,18 @@ class Session:
         return peak.bytes
 
     def _train(self, candidate: str) -> float:
-        model = self.models[candidate].train()
+        model = self._in_mode(candidate, training=True)
         inputs = self.setting.inputs(model, self.setting.batch, self.setting.length)
         return _clock(lambda: self._step(candidate, model, inputs))
+
+    def _in_mode(self, candidate: str, *, training: bool) -> Any:
+        """A candidate in training or in eval mode.
+
+        Going through all modules of a model with many adapters before every turn would leave the processor's caches
+        full of them, and slow down what is measured.
+        """
+        model = self.models[candidate]
+        return model.train(training) if model.training != training else model
 
     def _step(self, candidate: str, model: Any, inputs: dict[str, torch.Tensor]) -> None:
         optimizer = self.optimizers[candidate]
@@ -149,14 +158,14 @@ class Session:
             optimizer.zero_grad()
 
     def _infer(self, candidate: str, batch: int, length: int) -> float:
-        model = self.models[candidate].eval()
+        model = self._in_mode(candidate, training=False)
         inputs = self.setting.inputs(model, batch, length)
         with torch.inference_mode():
             return _clock(lambda: model(**inputs))
 
     def _generate(self, candidate: str) -> float:
         """Seconds per token."""
-        model = self.models[candidate].eval()
+        model = self._in_mode(candidate, training=False)
         inputs = self.setting.inputs(model, 1, SHORT)
         options = {"max_new_tokens": NEW_TOKENS, "min_new_tokens": NEW_TOKENS, "do_sample": False, "pad_token_id": 0}
         with torch.inference_mode():
