@@ -160,8 +160,11 @@ def spread(model_type: str, device_map: dict[str, str], folder: Path) -> Any:
         ("llama", "pfeiffer"),
     ],
 )
-def test_a_base_that_a_device_map_leaves_on_disk(model_type: str, method: str, tmp_path: Path) -> None:
+def test_a_base_that_a_device_map_leaves_on_disk(
+    model_type: str, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """PEFT spreads such a model anew, adapter included, and says that `ephemeral_gpu_offload` is for LoRA."""
+    monkeypatch.chdir(tmp_path)  # where PEFT writes the renamed weights, whatever folder it is given
     inputs, device_map = tiny_inputs(model_type), DEVICE_MAPS[model_type]
     model = get_peft_model(tiny_model(model_type), METHODS[method](init_weights=False)).eval()
     model.save_pretrained(tmp_path / "adapter")
