@@ -161,6 +161,16 @@ def test_few_data_neither_crash_nor_separate(seeds: int, examples: int) -> None:
     assert all(0 <= p_value <= 1 for p_value in ranking.p_values.values())
 
 
+def test_an_interval_ends_where_scores_do() -> None:
+    """Seeds that differ widely around 0.5 and examples by the dozen: the t interval alone reaches beyond both ends."""
+    right = np.stack([np.stack([np.arange(12) < count for count in (1, 11)]).astype(int)] * 2)
+    free, held = (rank(samples(right), **options).standings["m0"].interval for options in ({}, {"limits": (0, 1)}))
+    assert free is not None
+    assert free[0] < 0
+    assert free[1] > 1
+    assert held == (0, 1)
+
+
 def test_one_method_alone_is_first() -> None:
     (standing,) = rank(World().table(np.random.default_rng(4), [0.0], 3, 50)).standings.values()
     assert (standing.tier, standing.ranks) == (1, (1, 1))

@@ -123,7 +123,12 @@ def resampled_scores(
     return scores
 
 
-def rank(samples: Mapping[str, Sample], *, greater_is_better: bool = True) -> Ranking:
+def rank(
+    samples: Mapping[str, Sample],
+    *,
+    greater_is_better: bool = True,
+    limits: tuple[float, float] = (-math.inf, math.inf),
+) -> Ranking:
     """Orders methods by their mean and tells which of them the data separate.
 
     Every pair is tested two-sided at `1 − LEVEL`, with Holm's correction over all pairs (Holm 1979). Then, as in the
@@ -132,6 +137,8 @@ def rank(samples: Mapping[str, Sample], *, greater_is_better: bool = True) -> Ra
     below it. So a better mean never has a worse tier, methods that the data cannot separate never stand in different
     tiers, and if all methods are equal there is more than one tier with a probability of at most `1 − LEVEL`. A tier
     may hold separable methods, where others bridge them; `ranks` shows this.
+
+    `limits` are the least and the greatest possible score: an interval of a mean ends there.
     """
     spread = _Spread(samples)
     sign = 1 if greater_is_better else -1
@@ -146,7 +153,10 @@ def rank(samples: Mapping[str, Sample], *, greater_is_better: bool = True) -> Ra
             tier += 1
         losses, wins = (sum(pair[side] == name for pair in beats) for side in (1, 0))
         mean, std = mean_and_std(list(samples[name].scores))
-        standings[name] = Standing(mean, std, spread.interval(name), (1 + losses, len(order) - wins), tier)
+        interval = spread.interval(name)
+        if interval is not None:
+            interval = max(interval[0], limits[0]), min(interval[1], limits[1])
+        standings[name] = Standing(mean, std, interval, (1 + losses, len(order) - wins), tier)
     return Ranking(standings, p_values, {pair: difference for pair, (_, difference) in tests.items()})
 
 

@@ -149,6 +149,8 @@ def test_figure_is_the_librarys(
     expected = library(references, predictions)
     assert 0.01 * metric.main_figure.best < expected  # the input is no trivial one
     assert metric.compute(references=references, predictions=predictions)[figure] == pytest.approx(expected, abs=1e-9)
+    low, high = metric.main_figure.limits
+    assert low <= expected <= high
 
 
 @pytest.mark.parametrize(("name", "figure", "options", "library", "data"), CASES, ids=IDS)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
+from ..metrics import METRICS, Figure
 from ..records import Record
-from ..statistics import Ranking, Standing, mean_and_std, rank
+from ..statistics import Ranking, Sample, Standing, mean_and_std, rank
 from .samples import NotComparable, samples
 from .variants import labels, variant_key
 
@@ -71,6 +73,13 @@ class Board:
     @property
     def greater_is_better(self) -> bool:
         return bool(self.record["metric"]["greater_is_better"])
+
+    @property
+    def figure(self) -> Figure | None:
+        """What is known of the main metric; None for one of the hub."""
+        metric = METRICS.get(self.record["metric"]["name"])
+        figures = metric.figures if metric is not None else ()
+        return next((figure for figure in figures if figure.name == self.main_metric), None)
 
 
 def boards(runs: Runs) -> list[Board]:
@@ -149,9 +158,15 @@ def _rank(board: Board) -> None:
     except NotComparable as error:
         board.notes.append(f"Not ranked: {error}.")
         return
-    board.ranking = rank(drawn, greater_is_better=board.greater_is_better)
+    board.ranking = rank_on(board, drawn)
     for row in complete:
         row.standing = board.ranking.standings[row.method]
+
+
+def rank_on(board: Board, drawn: Mapping[str, Sample]) -> Ranking:
+    """The ranking of samples by a board's metric."""
+    limits = board.figure.limits if board.figure else (-math.inf, math.inf)
+    return rank(drawn, greater_is_better=board.greater_is_better, limits=limits)
 
 
 def _notes(board: Board, seeds: int) -> list[str]:

@@ -14,9 +14,9 @@ from typing import Any
 
 from .. import records
 from ..errors import UserError, suggest
-from ..statistics import LEVEL, Ranking, Standing, rank
+from ..statistics import LEVEL, Ranking, Standing
 from . import formatting as show
-from .boards import Board, Row, Runs, boards
+from .boards import Board, Row, Runs, boards, rank_on
 from .samples import NotComparable, samples
 
 Place = tuple[str, str]  # task and model
@@ -175,7 +175,7 @@ def _comparison(
     else:
         keys = names
         runs, notes = _alone(names, first, second)
-        ranking = rank(samples(dict(zip(names, runs, strict=True))), greater_is_better=board.greater_is_better)
+        ranking = rank_on(board, samples(dict(zip(names, runs, strict=True))))
     pair, sign = (keys, 1) if keys in ranking.p_values else (keys[::-1], -1)
     interval = ranking.differences[pair]
     standings = _standings(ranking, keys)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from ..metrics import METRICS
 from ..statistics import Standing
 from .boards import Board
 
@@ -73,5 +72,4 @@ def _line(method: str, boards: list[Board], scales: list[float | None]) -> Line:
 
 def _best(board: Board) -> float | None:
     """The value of a perfect score; None for an error, or for a metric that does not say."""
-    figures = METRICS[board.record["metric"]["name"]].figures if board.record["metric"]["name"] in METRICS else ()
-    return next((figure.best for figure in figures if figure.name == board.main_metric and figure.best > 0), None)
+    return board.figure.best if board.figure and board.figure.best > 0 else None

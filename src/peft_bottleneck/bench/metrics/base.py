@@ -26,14 +26,21 @@ class Figure:
     Args:
         best: the value of a perfect prediction; smaller is better where it is 0. Published tables need it to bring
             figures in [0, 1] and figures in [0, 100] to one scale.
+        worst: the value at the other end, which no interval need exceed.
     """
 
     name: str
     best: float = 1.0
+    worst: float = 0.0
 
     @property
     def greater_is_better(self) -> bool:
         return self.best > 0
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest value."""
+        return min(self.best, self.worst), max(self.best, self.worst)
 
 
 class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no types

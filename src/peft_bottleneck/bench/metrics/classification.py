@@ -22,7 +22,7 @@ class Classification(Metric):
     - matthews_correlation: Gorodkin's R_K, in [-1, 1], 0 for any constant prediction.
     """
 
-    figures = (Figure("accuracy"), Figure("macro_f1"), Figure("matthews_correlation"))
+    figures = (Figure("accuracy"), Figure("macro_f1"), Figure("matthews_correlation", worst=-1.0))
     types = (datasets.Value("string"), datasets.Value("int64"))
     citation_key = "pedregosa2011scikit; gorodkin2004comparing"
 

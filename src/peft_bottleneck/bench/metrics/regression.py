@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ class Regression(Metric):
     - mse: mean squared error, smaller is better.
     """
 
-    figures = (Figure("pearson"), Figure("spearman"), Figure("mse", best=0.0))
+    figures = (Figure("pearson", worst=-1.0), Figure("spearman", worst=-1.0), Figure("mse", best=0.0, worst=math.inf))
     types = (datasets.Value("float64"),)
     citation_key = "virtanen2020scipy; pedregosa2011scikit"
 
