@@ -29,7 +29,7 @@ from peft_bottleneck.bench.training.training import PREFIX, train
 HARNESS_BATCH = 32
 LENGTH, BATCH, EPOCHS, RATE = 128, 16, 3, 5e-5  # of the tutorial
 EVERY = 160  # training examples between two evaluations
-SEEDS = (0, 1, 2, 3, 4)
+SEEDS = (0, 1, 2)
 Curve = list[tuple[int, float, float]]  # examples seen, seconds of training, accuracy on validation
 
 

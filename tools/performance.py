@@ -91,9 +91,9 @@ def _rows() -> list[tuple[str, str, Callable[[Record], str]]]:
     compare("training step, houlsby, 64 adapters loaded to one", 0.0, "train", "houlsby, 64 loaded", "houlsby")
     for quantity, words in (("infer_short", "one short text"), ("infer_one", "one text"), ("infer_batch", "a batch")):
         limits = {"parallel_adapter, folded": 0.02, **({"houlsby": 0.06} if quantity == "infer_short" else {})}
-        for name in ("houlsby", bare, "lora", "houlsby (adapterhub)", "parallel_adapter, folded"):
+        for name in ("houlsby", bare, "lora", "pfeiffer", "pfeiffer (adapterhub)", "parallel_adapter, folded"):
             compare(f"inference on {words}, {name} to the base", limits.get(name), quantity, name, "base")
-    for name in ("houlsby", "lora", "houlsby (adapterhub)"):
+    for name in ("houlsby", "lora", "pfeiffer", "pfeiffer (adapterhub)"):
         compare(f"generation, {name} to the base", None, "generate", name, "base")
     for method in METHODS:
         rows.append((f"training memory, {method}", "≤ both below", lambda record, name=method: _memory(record, name)))  # type: ignore[misc]

@@ -14,7 +14,7 @@ from peft_bottleneck.bench.cli import main
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.models.base_model import BaseModel
 from peft_bottleneck.bench.speed.candidates import Peft, candidates
-from peft_bottleneck.bench.speed.hosts import Worker
+from peft_bottleneck.bench.speed.hosts import Hosts, Worker
 from peft_bottleneck.bench.speed.measuring import TURNS_PER_REPETITION, Measurement
 from peft_bottleneck.bench.speed.report import QUANTITIES, cells, columns, table, write
 from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio, summary
@@ -73,6 +73,21 @@ def test_turns_go_forth_and_back() -> None:
     found = alternate({name: lambda name=name: turn(name) for name in "abc"}, 3)  # type: ignore[misc]
     assert "".join(order) == "abcabccbaabc"
     assert found == {"a": [4, 9, 10], "b": [5, 8, 11], "c": [6, 7, 12]}
+
+
+def test_the_first_turn_after_another_process_is_taken_twice() -> None:
+    class Host:
+        def __init__(self) -> None:
+            self.turns = 0.0
+
+        def seconds(self, candidate: str, quantity: str) -> float:
+            self.turns += 1
+            return self.turns
+
+    own, other = Host(), Host()
+    hosts = Hosts({"own": own, "other": other})  # type: ignore[dict-item]
+    libraries = ("own", "own", "other", "other", "own")
+    assert [hosts.seconds(library, "houlsby", "train") for library in libraries] == [2, 3, 2, 3, 5]
 
 
 def test_ratios_are_those_of_the_same_repetition() -> None:

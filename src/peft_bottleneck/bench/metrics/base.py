@@ -26,7 +26,7 @@ class Figure:
     Args:
         best: the value of a perfect prediction; smaller is better where it is 0. Published tables need it to bring
             figures in [0, 1] and figures in [0, 100] to one scale.
-        worst: the value at the other end, which no interval need exceed.
+        worst: the value at the other end; the interval of a mean ends there.
     """
 
     name: str

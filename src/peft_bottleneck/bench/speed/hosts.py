@@ -6,15 +6,38 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .workbench.workload import Setting
+from .workbench.workload import Session, Setting
 
 HERE = Path(__file__).parent
 OURS = "peft_bottleneck.bench.speed.candidates:Peft"
 ADAPTERHUB = "workbench.adapterhub:AdapterHub"
+
+
+class Hosts:
+    """The hosts of several libraries, of which one computes at a time.
+
+    Whoever comes first after a turn of another process finds the processor's caches full of the other's data. So that
+    turn is taken twice, and counts once.
+    """
+
+    def __init__(self, hosts: Mapping[str, Session | Worker]) -> None:
+        self.hosts = hosts
+        self.latest: str | None = None
+
+    def prepare(self, library: str, candidate: str) -> None:
+        self.hosts[library].prepare(candidate)
+
+    def seconds(self, library: str, candidate: str, quantity: str) -> float:
+        host = self.hosts[library]
+        if self.latest != library:
+            host.seconds(candidate, quantity)
+        self.latest = library
+        return host.seconds(candidate, quantity)
 
 
 class Worker:

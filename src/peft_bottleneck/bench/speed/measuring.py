@@ -18,7 +18,7 @@ import torch
 from ..models.base_model import BaseModel
 from ..training.measure import hardware
 from .candidates import HANDLING, Candidate, Peft, candidates
-from .hosts import Worker
+from .hosts import Hosts, Worker
 from .rounds import alternate, paired_ratio, summary
 from .workbench.worker import versions
 from .workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
@@ -86,7 +86,8 @@ class Measurement:
                 hosts["adapterhub"] = peer = Worker.peer(self.peer_python, self.setting)
                 stack.callback(peer.close)
                 peer_versions = peer.versions
-            found = [entry for quantity in self._quantities() for entry in self._times_of(quantity, hosts)]
+            taking_turns = Hosts(hosts)
+            found = [entry for quantity in self._quantities() for entry in self._times_of(quantity, taking_turns)]
             ours.release()
         return {"peer_versions": peer_versions, "times": found}
 
@@ -126,14 +127,14 @@ class Measurement:
     def _quantities(self) -> list[str]:
         return list(dict.fromkeys(quantity for row in self.rows for quantity in row.quantities))
 
-    def _times_of(self, quantity: str, hosts: dict[str, Session | Worker]) -> list[Record]:
+    def _times_of(self, quantity: str, hosts: Hosts) -> list[Record]:
         repeats = self.repeats * TURNS_PER_REPETITION.get(quantity, 1)
         self.report(f"{quantity}: {repeats} repetitions")
         there = [row for row in self.rows if quantity in row.quantities]
         for row in there:
             if quantity not in HANDLING:
-                hosts[row.library].prepare(row.name)
-        turns = {row.label: partial(hosts[row.library].seconds, row.name, quantity) for row in there}
+                hosts.prepare(row.library, row.name)
+        turns = {row.label: partial(hosts.seconds, row.library, row.name, quantity) for row in there}
         seconds = alternate(turns, repeats)
         found = []
         for row in there:
