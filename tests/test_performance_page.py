@@ -1,4 +1,4 @@
-"""The figures of docs/performance.md are those of the committed records."""
+"""The figures of docs/performance.md and of the README are those of the committed records."""
 
 from __future__ import annotations
 
@@ -20,8 +20,14 @@ def performance() -> Any:
 
 def test_the_figures_come_from_the_records() -> None:
     module = performance()
-    page = module.PAGE.read_text(encoding="utf-8")
-    assert page.split(module.BEGIN)[1].split(module.END)[0] == module.figures(), "run `python tools/performance.py`"
+    for document, expected in ((module.PAGE, module.figures()), (module.README, module.summary())):
+        found = document.read_text(encoding="utf-8").split(module.BEGIN)[1].split(module.END)[0]
+        assert found == expected, "run `python tools/performance.py`"
+
+
+def test_the_readme_has_every_row_that_it_is_to_have() -> None:
+    module = performance()
+    assert module.summary().count("\n") == 2 + len(module.SUMMARY)
 
 
 def test_the_records_compare_all_libraries() -> None:

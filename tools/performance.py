@@ -1,4 +1,7 @@
-"""Writes the figures of docs/performance.md from the records in benchmarks/speed: `python tools/performance.py`."""
+"""Writes the figures of docs/performance.md, and the README's few, from the records in benchmarks/speed.
+
+python tools/performance.py
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,25 @@ from peft_bottleneck.bench.speed.report import duration, percent
 from peft_bottleneck.bench.speed.rounds import paired_ratio
 
 ROOT = Path(__file__).parents[1]
-PAGE, RECORDS = ROOT / "docs" / "performance.md", ROOT / "benchmarks" / "speed"
+PAGE, README, RECORDS = ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT / "benchmarks" / "speed"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 METHODS = ("houlsby", "pfeiffer", "parallel_adapter")
+# The rows that the README has.
+SUMMARY = (
+    "training step, houlsby to the frozen floor",
+    "training step, houlsby to lora",
+    "training step, houlsby to AdapterHub's",
+    "inference on one short text, houlsby to the base",
+    "inference on one short text, houlsby, bare calls to the base",
+    "inference on one short text, lora to the base",
+    "inference on one short text, parallel_adapter, folded to the base",
+    "training memory, houlsby",
+    "training memory, lora",
+    "training memory, houlsby (adapterhub)",
+    "import, beside PEFT's own",
+)
 Record = dict[str, Any]
+Row = tuple[str, str, Callable[[Record], str]]  # what, its target, and its figure in a record
 
 
 def records() -> list[Record]:
@@ -33,13 +51,22 @@ def benchmark(name: str) -> Record:
 def figures() -> str:
     """Everything between the marks of the page."""
     found = records()
+    return "\n\n".join([_setting(found), _table(found, _rows()), *_others()]) + "\n"
+
+
+def summary() -> str:
+    """Everything between the marks of the README."""
+    return _table(records(), [row for row in _rows() if row[0] in SUMMARY]) + "\n"
+
+
+def _table(found: list[Record], rows: list[Row]) -> str:
     shapes = [f"{record['model']['name']}, {record['batch'][0]}×{record['batch'][1]}" for record in found]
     lines = ["| what | target | " + " | ".join(shapes) + " |", "| --- | --- |" + " --- |" * len(found)]
-    for what, target, figure in _rows():
+    for what, target, figure in rows:
         cells = [figure(record) for record in found]
         if any(cells):
             lines.append(f"| {what} | {target} | " + " | ".join(cells) + " |")
-    return "\n\n".join([_setting(found), "\n".join(lines), *_others()]) + "\n"
+    return "\n".join(lines)
 
 
 def _setting(found: list[Record]) -> str:
@@ -68,8 +95,8 @@ def _others() -> list[str]:
     ]
 
 
-def _rows() -> list[tuple[str, str, Callable[[Record], str]]]:
-    rows: list[tuple[str, str, Callable[[Record], str]]] = []
+def _rows() -> list[Row]:
+    rows: list[Row] = []
 
     def compare(what: str, limit: float | None, quantity: str, own: str, other: str) -> None:
         target = "" if limit is None else f"≤ {percent(1 + limit)}" if limit else "no slower"
@@ -149,9 +176,9 @@ def _import(record: Record) -> str:
 
 
 def main() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    PAGE.write_text(before + BEGIN + figures() + END + rest.split(END)[1], encoding="utf-8")
+    for document, content in ((PAGE, figures()), (README, summary())):
+        before, rest = document.read_text(encoding="utf-8").split(BEGIN)
+        document.write_text(before + BEGIN + content + END + rest.split(END)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":
