@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules.module import _has_any_global_hook as has_global_hooks
 from transformers.activations import ACT2FN
 
 from .convolution import TokenContext
+from .linear import unheard
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -127,10 +127,11 @@ class Bottleneck:
         # torch multiplies a strided input in an order that depends on whether the weight is to be trained; a saved and
         # loaded adapter is to give the same bits.
         x = x.contiguous()
-        if self.plain and not has_global_hooks():  # type: ignore[no-untyped-call]
-            first, second = bare(down), bare(up)
-            if first is not None and second is not None and first[0].dtype == x.dtype == y.dtype:
-                return self._sum(y, F.linear(self.phi(F.linear(x, *first)), *second))
+        if self.plain and unheard(down, up):
+            first, second = down._parameters, up._parameters
+            if first["weight"].dtype == x.dtype == y.dtype:
+                hidden = self.phi(F.linear(x, first["weight"], first["bias"]))
+                return self._sum(y, F.linear(hidden, second["weight"], second["bias"]))
         dtype = down.weight.dtype
         if x.dtype != dtype:
             x = x.to(dtype)
@@ -148,28 +149,20 @@ class Bottleneck:
             delta = F.dropout(delta, self.dropout)
         return self._sum(y, delta if delta.dtype == y.dtype else delta.to(y.dtype))
 
+    def add_after(self, base: nn.Module, x: Tensor, layer: nn.Module) -> Tensor | None:
+        """`y + B(y)`, `y = base(x)`, without a call of any module; None where these calls have to be made."""
+        parts: Any = layer._modules
+        adapter = self.adapter
+        down, up = parts[self.down]._modules[adapter], parts[self.up]._modules[adapter]
+        if not self.plain or not unheard(base, down, up):
+            return None
+        own, first, second = base._parameters, down._parameters, up._parameters
+        y = F.linear(x, own["weight"], own["bias"])  # type: ignore[arg-type]
+        if y.dtype != first["weight"].dtype or not y.is_contiguous():
+            return self.add_to(y, y, layer)
+        hidden = self.phi(F.linear(y, first["weight"], first["bias"]))
+        return self._sum(y, F.linear(hidden, second["weight"], second["bias"]))
+
     def _sum(self, y: Tensor, delta: Tensor) -> Tensor:
         scale = self.scale
         return y + delta if scale is None or scale == 1.0 else torch.add(y, delta, alpha=scale)
-
-
-def bare(linear: nn.Module) -> tuple[Tensor, Tensor | None] | None:
-    """Weight and bias of a plain `nn.Linear` whose calls nobody listens to, so that no call has to be made.
-
-    A call costs as much as the product itself for one token. It has to be made (None) where sharding, offloading or
-    quantisation has put another class or another `forward` in place, hooks are waiting, or `nn.DataParallel` has moved
-    the parameters out of their dictionary.
-    """
-    own = linear.__dict__  # attribute access asks the class and its bases first
-    parameters = own["_parameters"]
-    if (
-        type(linear) is not nn.Linear
-        or own["_forward_pre_hooks"]
-        or own["_forward_hooks"]
-        or own["_backward_pre_hooks"]
-        or own["_backward_hooks"]
-        or "weight" not in parameters
-        or "forward" in own
-    ):
-        return None
-    return parameters["weight"], parameters["bias"]

@@ -62,7 +62,12 @@ class InputTap:
 
 def after(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
     """`y + B(y)`, `y = f(x)`; or `y + B(x)`, `x` a tapped input."""
-    return adapt_output(layer, base_of(layer)(*args, **kwargs))
+    base, sole = base_of(layer), layer.sole()
+    if sole is not None and len(args) == 1 and not kwargs:
+        output = sole.add_after(base, args[0], layer)
+        if output is not None:
+            return output
+    return adapt_output(layer, base(*args, **kwargs))
 
 
 def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
