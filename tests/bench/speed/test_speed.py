@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import torch
@@ -15,10 +16,11 @@ from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.models.base_model import BaseModel
 from peft_bottleneck.bench.speed.candidates import Peft, candidates
 from peft_bottleneck.bench.speed.hosts import Hosts, Worker
-from peft_bottleneck.bench.speed.measuring import TURNS_PER_REPETITION, Measurement
+from peft_bottleneck.bench.speed.measuring import TURNS_OF_A_BUILD, Measurement
 from peft_bottleneck.bench.speed.report import QUANTITIES, cells, columns, table, write
 from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio, summary
 from peft_bottleneck.bench.speed.workbench.workload import Setting
+from peft_bottleneck.layer import BottleneckLayer
 
 REPEATS = 2
 
@@ -27,7 +29,7 @@ REPEATS = 2
 def record(bert: Path) -> dict[str, Any]:
     """Everything but the memory of all candidates and the imports, which take a process each."""
     measurement = Measurement(BaseModel.named(str(bert)), (2, 24), REPEATS, None, report=lambda line: None)
-    memory = [{"candidate": "houlsby", "length": 16, "added_bytes": 2**20}]
+    memory = [{"candidate": "houlsby", "length": 16, "added_bytes": 2**20, "peaks": [2**20]}]
     imports = {name: {"seconds": [0.1], "median": 0.1} for name in ("peft", "peft_bottleneck")}
     return {**measurement.frame(), **measurement.times(), "memory": memory, "import_seconds": imports}
 
@@ -36,8 +38,29 @@ def test_every_candidate_has_a_turn_at_everything_in_every_repetition(record: di
     expected = {(quantity, row.label) for row in candidates(causal=False, peer=False) for quantity in row.quantities}
     assert {(entry["quantity"], entry["candidate"]) for entry in record["times"]} == expected
     for entry in record["times"]:
-        assert len(entry["seconds"]) == REPEATS * TURNS_PER_REPETITION.get(entry["quantity"], 1)
+        assert len(entry["seconds"]) == REPEATS * TURNS_OF_A_BUILD.get(entry["quantity"], 1)
         assert min(entry["seconds"]) > 0
+
+
+def test_inference_is_measured_on_models_built_anew_in_another_order(bert: Path) -> None:
+    built: list[list[str]] = [[]]
+
+    class Noted(Hosts):
+        def prepare(self, library: str, candidate: str) -> None:
+            built[-1].append(candidate)
+
+        def release(self) -> None:
+            built.append([])
+
+        def seconds(self, library: str, candidate: str, quantity: str) -> float:
+            return 1.0
+
+    measurement = Measurement(BaseModel.named(str(bert)), (2, 24), 3, None, report=lambda line: None)
+    entries = list(measurement.inference(Noted({})))
+    names = [row.name for row in candidates(causal=False, peer=False) if "infer_one" in row.quantities]
+    assert [sorted(build) for build in built] == [[], *[sorted(names)] * 3]
+    assert len({tuple(build) for build in built[1:]}) == 3
+    assert {entry["quantity"] for entry in entries} == {"infer_short", "infer_one", "infer_batch"}
 
 
 def test_training_is_compared_with_the_floor_and_inference_with_the_base(record: dict[str, Any]) -> None:
@@ -73,6 +96,9 @@ def test_turns_go_forth_and_back() -> None:
     found = alternate({name: lambda name=name: turn(name) for name in "abc"}, 3)  # type: ignore[misc]
     assert "".join(order) == "abcabccbaabc"
     assert found == {"a": [4, 9, 10], "b": [5, 8, 11], "c": [6, 7, 12]}
+    order.clear()
+    alternate({name: lambda name=name: turn(name) for name in "abc"}, 2, start=1)  # type: ignore[misc]
+    assert "".join(order) == "abcacbbca"
 
 
 def test_the_first_turn_after_another_process_is_taken_twice() -> None:
@@ -90,6 +116,27 @@ def test_the_first_turn_after_another_process_is_taken_twice() -> None:
     assert [hosts.seconds(library, "houlsby", "train") for library in libraries] == [2, 3, 2, 3, 5]
 
 
+def test_memory_is_the_median_of_fresh_processes(bert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+
+    class Process:
+        def peak_bytes(self, candidate: str, length: int) -> int:
+            started.append(candidate)
+            return length + len(started)
+
+        def close(self) -> None:
+            started.append("closed")
+
+    measurement = Measurement(BaseModel.named(str(bert)), (2, 24), 2, None, report=lambda line: None)
+    monkeypatch.setattr(Measurement, "_worker", lambda self, row: Process())
+    found = measurement.memory((48, 16))
+    names = [row.name for row in candidates(causal=False, peer=False) if row.memory]
+    assert started == [step for name in names for step in (name, name, "closed")] * 3
+    assert [entry["candidate"] for entry in found] == [name for name in names for _ in (16, 48)]
+    assert found[0] == {"candidate": names[0], "length": 16, "added_bytes": found[0]["peaks"][1], "peaks": ANY}
+    assert len(found[0]["peaks"]) == 3
+
+
 def test_ratios_are_those_of_the_same_repetition() -> None:
     slow = [1.0, 10.0, 100.0, 1000.0, 10000.0, 100000.0, 1000000.0]  # a machine that gets slower and slower
     assert paired_ratio([1.1 * seconds for seconds in slow], slow) == pytest.approx(
@@ -97,6 +144,8 @@ def test_ratios_are_those_of_the_same_repetition() -> None:
     )
     nine = paired_ratio([float(number) for number in range(1, 10)], [1.0] * 9)
     assert nine == {"median": 5.0, "low": 2.0, "high": 8.0}  # binomial: 1 of 9 on either side, 96 %
+    grouped = paired_ratio([1.0, 2.0, 30.0, 4.0, 5.0, 60.0], [1.0] * 6, turns=3)  # two repetitions: medians 2 and 5
+    assert grouped == {"median": 3.5, "low": 2.0, "high": 5.0}
     assert paired_ratio([1.0, 3.0], [1.0, 1.0]) == {"median": 2.0, "low": 1.0, "high": 3.0}
     assert summary([1.0, 2.0, 3.0, 4.0, 5.0]) == {"median": 3.0, "first_quartile": 2.0, "third_quartile": 4.0}
 
@@ -140,15 +189,17 @@ def test_the_floor_of_the_upper_half_lets_the_gradient_reach_no_lower_block(bert
     assert [state.requires_grad for state in states] == [index > half for index in range(len(states))]
 
 
-def test_bare_calls_compute_what_the_adapter_computes(bert: Path) -> None:
+@pytest.mark.parametrize("variant", ["houlsby, bare calls", "houlsby, bare calls in PEFT"])
+def test_bare_calls_compute_what_the_adapter_computes(bert: Path, variant: str) -> None:
     setting = Setting(str(bert), False, 2, 24, 1)
-    ours, bare = (Peft().build(name, setting.base()).eval() for name in ("houlsby", "houlsby, bare calls"))
+    ours, bare = (Peft().build(name, setting.base()).eval() for name in ("houlsby", variant))
     own, theirs = ([p for p in model.parameters() if p.requires_grad] for model in (ours, bare))
     assert [p.shape for p in own] == [p.shape for p in theirs]
     with torch.no_grad():
         for parameter, other in zip(own, theirs, strict=True):
             other.copy_(parameter.normal_(std=0.1))
     models = (ours, bare, setting.base().eval())
+    assert not any(isinstance(module, BottleneckLayer) for module in bare.modules())
     outputs = [model(**setting.inputs(model, 2, 24)).last_hidden_state for model in models]
     assert torch.equal(outputs[0], outputs[1])
     assert not torch.equal(outputs[0], outputs[2])

@@ -54,6 +54,7 @@ def candidates(*, causal: bool, peer: bool) -> list[Candidate]:
     rows += [
         Candidate("parallel_adapter, folded", infer),
         Candidate("houlsby, bare calls", (*TRAIN, *infer), "floor of houlsby"),
+        Candidate("houlsby, bare calls in PEFT", infer),
         Candidate("floor of houlsby, upper half", TRAIN, "floor of houlsby"),
         Candidate("houlsby, upper half", TRAIN, "houlsby", memory=True),
         Candidate(f"houlsby, {MANY} loaded", (*TRAIN, *infer), "houlsby"),
@@ -96,6 +97,10 @@ class Peft:
         adapted = peft.get_peft_model(model, _config(name, **options), adapter_name="first")
         if variant == "folded":
             return adapted.merge_and_unload()
+        if variant == "bare calls in PEFT":  # what stays of the library is PEFT's model around the transformers model
+            adapted.unload()
+            _bare(model, self._sites(model))
+            return adapted
         if variant == f"{MANY} loaded":
             for number in range(MANY - 1):
                 adapted.add_adapter(f"other_{number}", _config(name))

@@ -32,6 +32,10 @@ class Hosts:
     def prepare(self, library: str, candidate: str) -> None:
         self.hosts[library].prepare(candidate)
 
+    def release(self) -> None:
+        for host in self.hosts.values():
+            host.release()
+
     def seconds(self, library: str, candidate: str, quantity: str) -> float:
         host = self.hosts[library]
         if self.latest != library:

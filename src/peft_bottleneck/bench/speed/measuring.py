@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from random import Random
 from statistics import median
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 
 from ..models.base_model import BaseModel
 from ..training.measure import hardware
-from .candidates import HANDLING, Candidate, Peft, candidates
+from .candidates import HANDLING, TRAIN, Candidate, Peft, candidates
 from .hosts import Hosts, Worker
 from .rounds import alternate, paired_ratio, summary
 from .workbench.worker import versions
@@ -25,8 +26,11 @@ from .workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
 
 Record = dict[str, Any]
 IMPORTS = 5
-# Short turns are cheap, and many of them close together tell more than few long ones on a machine that drifts.
-TURNS_PER_REPETITION = {"infer_short": 10, "infer_one": 5, "infer_batch": 2}
+MEMORY_TURNS = 3  # the allocator takes some percent more or less from one process to the next
+# Turns in a repetition. Inference is measured on models that are built anew for every repetition: where its weights
+# happen to lie in memory makes a model faster or slower, by a percent or so, for as long as it lives. Short turns are
+# cheap, and many of them close together tell more than few long ones on a machine that drifts.
+TURNS_OF_A_BUILD = {"infer_short": 10, "infer_one": 3, "infer_batch": 1, "generate": 1}
 # Prints the seconds that an import takes after another.
 _IMPORT = "import time, {first}; start = time.perf_counter(); import {second}; print(time.perf_counter() - start)"
 
@@ -87,72 +91,100 @@ class Measurement:
                 stack.callback(peer.close)
                 peer_versions = peer.versions
             taking_turns = Hosts(hosts)
-            found = [entry for quantity in self._quantities() for entry in self._times_of(quantity, taking_turns)]
-            ours.release()
+            found = [*self._in_one_build(TRAIN, taking_turns), *self.inference(taking_turns)]
+            taking_turns.release()
+            found += self._in_one_build(HANDLING, taking_turns)
         return {"peer_versions": peer_versions, "times": found}
 
+    def inference(self, hosts: Hosts) -> Iterator[Record]:
+        """The entries of inference and generation; all candidates are built anew in every repetition."""
+        quantities = [quantity for quantity in TURNS_OF_A_BUILD if self._rows_of(quantity)]
+        found: dict[str, dict[str, list[float]]] = {
+            quantity: {row.label: [] for row in self._rows_of(quantity)} for quantity in quantities
+        }
+        order = self._rows_of(quantities[0])
+        shuffle = Random(0).shuffle
+        self.report(f"{', '.join(quantities)}: {self.repeats} builds")
+        for repetition in range(self.repeats):
+            hosts.release()
+            shuffle(order)
+            for row in order:
+                hosts.prepare(row.library, row.name)
+            for quantity in quantities:
+                new = alternate(self._turns(quantity, hosts), TURNS_OF_A_BUILD[quantity], start=repetition)
+                for label, seconds in new.items():
+                    found[quantity][label] += seconds
+        for quantity in quantities:
+            yield from self._entries(quantity, found[quantity])
+
     def memory(self, lengths: Sequence[int]) -> list[Record]:
-        """What training adds to the loaded model at these lengths, every candidate in a fresh process.
+        """What training adds to the loaded model at these lengths, every candidate in fresh processes, taking turns.
 
         Raises:
             UserError: a process has failed.
         """
-        self.report(f"memory at {', '.join(map(str, lengths))} tokens")
-        found = []
-        for row in self.rows:
-            if not row.memory:
-                continue
-            worker = self._worker(row)
-            try:
-                for length in sorted(lengths):
-                    peak = worker.peak_bytes(row.name, length)
-                    found.append({"candidate": row.label, "length": length, "added_bytes": peak})
-            finally:
-                worker.close()
-        return found
+        found: dict[tuple[str, int], list[int]] = {}
+        for turn in range(MEMORY_TURNS):
+            self.report(f"memory at {', '.join(map(str, lengths))} tokens: process {turn + 1} of {MEMORY_TURNS} each")
+            for row in self.rows:
+                if not row.memory:
+                    continue
+                worker = self._worker(row)
+                try:
+                    for length in sorted(lengths):
+                        found.setdefault((row.label, length), []).append(worker.peak_bytes(row.name, length))
+                finally:
+                    worker.close()
+        return [
+            {"candidate": label, "length": length, "added_bytes": median(peaks), "peaks": peaks}
+            for (label, length), peaks in found.items()
+        ]
 
-    def import_seconds(self) -> Record:
-        """What importing PEFT adds to torch's import, and importing this package to both."""
-        self.report("import time")
-        seconds = {}
-        for name, first in (("peft", "torch"), ("peft_bottleneck", "peft")):
-            code = _IMPORT.format(first=first, second=name)
-            turns = [
-                float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-                for _ in range(IMPORTS)
-            ]
-            seconds[name] = {"seconds": turns, "median": median(turns)}
-        return seconds
+    def _in_one_build(self, quantities: Sequence[str], hosts: Hosts) -> Iterator[Record]:
+        """Handling brings models of its own."""
+        for quantity in quantities:
+            self.report(f"{quantity}: {self.repeats} repetitions")
+            for row in self._rows_of(quantity):
+                if quantity not in HANDLING:
+                    hosts.prepare(row.library, row.name)
+            yield from self._entries(quantity, alternate(self._turns(quantity, hosts), self.repeats))
 
-    def _quantities(self) -> list[str]:
-        return list(dict.fromkeys(quantity for row in self.rows for quantity in row.quantities))
+    def _rows_of(self, quantity: str) -> list[Candidate]:
+        return [row for row in self.rows if quantity in row.quantities]
 
-    def _times_of(self, quantity: str, hosts: Hosts) -> list[Record]:
-        repeats = self.repeats * TURNS_PER_REPETITION.get(quantity, 1)
-        self.report(f"{quantity}: {repeats} repetitions")
-        there = [row for row in self.rows if quantity in row.quantities]
-        for row in there:
-            if quantity not in HANDLING:
-                hosts.prepare(row.library, row.name)
-        turns = {row.label: partial(hosts.seconds, row.library, row.name, quantity) for row in there}
-        seconds = alternate(turns, repeats)
-        found = []
-        for row in there:
-            reference = row.reference if quantity == "train" else "base" if row.label != "base" else None
+    def _turns(self, quantity: str, hosts: Hosts) -> dict[str, Callable[[], float]]:
+        return {row.label: partial(hosts.seconds, row.library, row.name, quantity) for row in self._rows_of(quantity)}
+
+    def _entries(self, quantity: str, seconds: dict[str, list[float]]) -> Iterator[Record]:
+        """The part of the record about a quantity."""
+        turns = TURNS_OF_A_BUILD.get(quantity, 1)
+        for row in self._rows_of(quantity):
+            reference = row.reference if quantity in TRAIN else "base" if row.label != "base" else None
             own = seconds[row.label]
             compared = reference is not None and reference in seconds
-            entry = {
+            yield {
                 "quantity": quantity,
                 "candidate": row.label,
+                "turns_per_repetition": turns,
                 "seconds": own,
                 **summary(own),
                 "reference": reference if compared else None,
-                "ratio": paired_ratio(own, seconds[reference]) if reference is not None and compared else None,
+                "ratio": paired_ratio(own, seconds[reference], turns) if reference is not None and compared else None,
             }
-            found.append(entry)
-        return found
 
     def _worker(self, row: Candidate) -> Worker:
         if row.library == "peft" or self.peer_python is None:
             return Worker.ours(self.setting)
         return Worker.peer(self.peer_python, self.setting)
+
+
+def import_seconds(turns: int = IMPORTS) -> Record:
+    """What importing PEFT adds to torch's import, and importing this package to both, in fresh interpreters."""
+    found = {}
+    for name, first in (("peft", "torch"), ("peft_bottleneck", "peft")):
+        command = [sys.executable, "-c", _IMPORT.format(first=first, second=name)]
+        seconds = [
+            float(subprocess.run(command, capture_output=True, text=True, check=True).stdout) for _ in range(turns)
+        ]
+        found[name] = {"seconds": seconds, "median": median(seconds)}
+    return found

@@ -21,7 +21,7 @@ def write(record: Record, stem: Path) -> list[Path]:
     with mpl.rc_context({**_RC, "svg.hashsalt": stem.name}):
         figure = Figure(figsize=(12, 5.2), layout="constrained")
         train, infer, memory = figure.subplots(1, 3)
-        _ratios(train, record, "train", "training step over the frozen floor (variants: over houlsby), %")
+        _ratios(train, record, "train", "training step over the frozen floor\n(variants: over houlsby), %")
         _ratios(infer, record, "infer_short", f"inference 1×{record['short_length']} over the base, %")
         _memory(memory, record)
         written = []

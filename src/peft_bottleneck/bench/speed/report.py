@@ -95,12 +95,12 @@ def markdown(record: Record) -> str:
             ]
             lines += [_markdown_row(entry) for entry in entries]
     lengths = list(dict.fromkeys(entry["length"] for entry in record["memory"]))
-    lines += ["", "## Memory that training adds to the loaded model, in MiB", ""]
+    lines += ["", "## Memory that training adds to the loaded model, in MiB: median of processes, least and most", ""]
     lines += ["| candidate | " + " | ".join(f"{length} tokens" for length in lengths) + " |"]
     lines += ["| --- |" + " --- |" * len(lengths)]
     for candidate in dict.fromkeys(entry["candidate"] for entry in record["memory"]):
-        added = [entry["added_bytes"] for entry in record["memory"] if entry["candidate"] == candidate]
-        lines += [f"| {candidate} | " + " | ".join(f"{value / 2**20:,.0f}" for value in added) + " |"]
+        added = [_mebibytes(entry) for entry in record["memory"] if entry["candidate"] == candidate]
+        lines += [f"| {candidate} | " + " | ".join(added) + " |"]
     after = record["import_seconds"]["peft_bottleneck"]["median"]
     peft = record["import_seconds"]["peft"]["median"]
     lines += [
@@ -141,9 +141,14 @@ def _markdown_row(entry: Record) -> str:
     )
 
 
+def _mebibytes(entry: Record) -> str:
+    figures = (entry["added_bytes"], min(entry["peaks"]), max(entry["peaks"]))
+    return "{} ({} to {})".format(*(f"{value / 2**20:,.0f}" for value in figures))
+
+
 def duration(seconds: float) -> str:
     """In milliseconds, with three digits."""
-    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds * 1e3:.0f} ms"
+    return f"{seconds * 1e3:.3g} ms" if seconds < 0.9995 else f"{seconds * 1e3:.0f} ms"  # 1000 ms, not 1e+03
 
 
 def percent(ratio: float) -> str:

@@ -9,16 +9,20 @@ from statistics import median, quantiles
 CONFIDENCE = 0.95
 
 
-def alternate(turns: Mapping[str, Callable[[], float]], repetitions: int) -> dict[str, list[float]]:
+def alternate(turns: Mapping[str, Callable[[], float]], repetitions: int, *, start: int = 0) -> dict[str, list[float]]:
     """Seconds of every candidate in every repetition; each repetition goes through all, every second one backwards.
 
-    One round before the first warms up and is not kept.
+    One round before the first warms up and is not kept. Whoever calls this once a build gives the number of the build
+    as `start`: its rounds begin with that candidate, an odd one goes backwards first. The ends of a round are not the
+    same as its middle.
     """
     found: dict[str, list[float]] = {name: [] for name in turns}
     for turn in turns.values():
         turn()
-    for repetition in range(repetitions):
-        for name in list(turns)[:: -1 if repetition % 2 else 1]:
+    first = start % max(1, len(turns))
+    names = [*list(turns)[first:], *list(turns)[:first]]
+    for repetition in range(start, start + repetitions):
+        for name in names[:: -1 if repetition % 2 else 1]:
             found[name].append(turns[name]())
     return found
 
@@ -29,14 +33,15 @@ def summary(seconds: Sequence[float]) -> dict[str, float]:
     return {"median": middle, "first_quartile": low, "third_quartile": high}
 
 
-def paired_ratio(seconds: Sequence[float], reference: Sequence[float]) -> dict[str, float]:
-    """The median of the ratios of turns of the same repetition, with its interval.
+def paired_ratio(seconds: Sequence[float], reference: Sequence[float], turns: int = 1) -> dict[str, float]:
+    """The median of the repetitions' ratios, with its interval; each is the median of the ratios of its paired turns.
 
     The interval reaches from the k-th smallest to the k-th largest ratio, with the largest k for which it covers the
     median with a probability of at least 95 %, whatever the distribution; with fewer than six repetitions none does,
     and it is the whole range.
     """
-    ratios = sorted(a / b for a, b in zip(seconds, reference, strict=True))
+    pairs = [a / b for a, b in zip(seconds, reference, strict=True)]
+    ratios = sorted(median(pairs[start : start + turns]) for start in range(0, len(pairs), turns))
     count = len(ratios)
     below, k = 0.0, 0
     while (below := below + comb(count, k) / 2**count) <= (1 - CONFIDENCE) / 2:
