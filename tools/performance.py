@@ -6,7 +6,7 @@ python tools/performance.py
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -18,20 +18,37 @@ ROOT = Path(__file__).parents[1]
 PAGE, README, RECORDS = ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT / "benchmarks" / "speed"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 METHODS = ("houlsby", "pfeiffer", "parallel_adapter")
+MEMORY = "training memory at 64, 128, 256 tokens"
 # The rows that the README has.
 SUMMARY = (
     "training step, houlsby to the frozen floor",
     "training step, houlsby to lora",
     "training step, houlsby to AdapterHub's",
     "inference on one short text, houlsby to the base",
-    "inference on one short text, houlsby, bare calls to the base",
+    "inference on one short text, houlsby, bare calls in PEFT to the base",
+    "inference on one short text, houlsby to its bare calls in PEFT",
+    "inference on one short text, houlsby (adapterhub) to the base",
     "inference on one short text, lora to the base",
     "inference on one short text, parallel_adapter, folded to the base",
-    "training memory, houlsby",
-    "training memory, lora",
-    "training memory, houlsby (adapterhub)",
+    f"{MEMORY}, houlsby",
+    f"{MEMORY}, lora",
+    f"{MEMORY}, houlsby (adapterhub)",
     "import, beside PEFT's own",
 )
+# What `benchmarks/bound.py` measures.
+BOUNDS = {
+    "products alone": "the six products of every bottleneck, alone",
+    "bottlenecks alone": "the bottlenecks, forward and backward, alone",
+    "houlsby, bare calls": "Houlsby as bare calls",
+    "houlsby": "Houlsby",
+    "lora": "LoRA on the same modules",
+}
+INFERENCE = {
+    "infer_short": "inference on one short text",
+    "infer_one": "inference on one text",
+    "infer_batch": "inference on a batch",
+    "generate": "generation",
+}
 Record = dict[str, Any]
 Row = tuple[str, str, Callable[[Record], str]]  # what, its target, and its figure in a record
 
@@ -39,7 +56,12 @@ Row = tuple[str, str, Callable[[Record], str]]  # what, its target, and its figu
 def records() -> list[Record]:
     """Of the command `speed`, by the name of the model."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDS.glob("*.json"))]
-    return [record for record in found if "times" in record]
+    return [record for record in found if "memory" in record]
+
+
+def closely() -> list[Record]:
+    """Of `benchmarks/inference.py`, in the order of `records`."""
+    return [benchmark(f"inference_{record['model']['name']}") for record in records()]
 
 
 def benchmark(name: str) -> Record:
@@ -51,21 +73,26 @@ def benchmark(name: str) -> Record:
 def figures() -> str:
     """Everything between the marks of the page."""
     found = records()
-    return "\n\n".join([_setting(found), _table(found, _rows()), *_others()]) + "\n"
+    return "\n\n".join([_setting(found), _table((found, _rows())), _bounds(), _closely(), *_others()]) + "\n"
 
 
 def summary() -> str:
     """Everything between the marks of the README."""
-    return _table(records(), [row for row in _rows() if row[0] in SUMMARY]) + "\n"
+    close = [row for row in _inference_rows() if row[0] in SUMMARY]
+    others = [row for row in _rows() if row[0] in {*SUMMARY} - {row[0] for row in close}]
+    chosen = (records(), others), (closely(), close)
+    return "\n\n".join([_table(*chosen), _bounds()]) + "\n"
 
 
-def _table(found: list[Record], rows: list[Row]) -> str:
-    shapes = [f"{record['model']['name']}, {record['batch'][0]}×{record['batch'][1]}" for record in found]
-    lines = ["| what | target | " + " | ".join(shapes) + " |", "| --- | --- |" + " --- |" * len(found)]
-    for what, target, figure in rows:
-        cells = [figure(record) for record in found]
-        if any(cells):
-            lines.append(f"| {what} | {target} | " + " | ".join(cells) + " |")
+def _table(*parts: tuple[list[Record], list[Row]]) -> str:
+    """Rows of records of the same models, which are the columns."""
+    names = [f"{record['model']['name']}, {record['batch'][0]}×{record['batch'][1]}" for record in parts[0][0]]
+    lines = ["| what | target | " + " | ".join(names) + " |", "| --- | --- |" + " --- |" * len(names)]
+    for found, rows in parts:
+        for what, target, figure in rows:
+            cells = [figure(record) for record in found]
+            if any(cells):
+                lines.append(f"| {what} | {target} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -79,14 +106,38 @@ def _setting(found: list[Record]) -> str:
     )
 
 
+def _bounds() -> str:
+    """What Houlsby adapters add to a training step at least, and what they add, from `benchmarks/bound.py`."""
+    found = [benchmark(f"bound_{record['model']['name']}") for record in records()]
+    lines = ["| added to a step of the frozen floor | " + " | ".join(record["model"] for record in found) + " |"]
+    lines += ["| --- |" + " --- |" * len(found)]
+    for name, words in BOUNDS.items():
+        cells = [_added(record["to_the_floor"][name], alone=name.endswith("alone")) for record in found]
+        lines.append(f"| {words} | " + " | ".join(cells) + " |")
+    cells = [_added(record["to_bare_calls"], alone=False) for record in found]
+    lines.append("| (Houlsby, to its bare calls) | " + " | ".join(cells) + " |")
+    repeats = " and ".join(str(len(next(iter(record["seconds"].values())))) for record in found)
+    return "\n".join([f"Training steps once more, few candidates over {repeats} repetitions:", "", *lines])
+
+
+def _added(ratio: dict[str, float], *, alone: bool) -> str:
+    """What a ratio to the floor adds to it; what is computed alone is all added."""
+    middle, low, high = (percent(ratio[part] + alone) for part in ("median", "low", "high"))
+    return f"{middle} ({low} to {high})"
+
+
+def _closely() -> str:
+    """Inference of few candidates over many builds, with the targets."""
+    found = closely()
+    builds = " and ".join(str(record["repeats"]) for record in found)
+    return f"Inference once more, few candidates over {builds} builds:\n\n{_table((found, _inference_rows()))}"
+
+
 def _others() -> list[str]:
-    bound, outside = benchmark("bound"), benchmark("harness_overhead")["outside_share"]
-    score = benchmark("time_to_score")
+    outside, score = benchmark("harness_overhead")["outside_share"], benchmark("time_to_score")
     ratio, turns = score["ratio"], score["turns"]
     ours, theirs = (median(turn["seconds"][side] for turn in turns) for side in ("harness", "tutorial"))
     return [
-        f"The products of Houlsby adapters alone, as bare calls of torch: {bound['products_seconds'] * 1e3:.0f} ms in "
-        f"a training step of MiniLM, {bound['share'] * 100:.1f} % of the fastest step of the frozen floor.",
         f"The harness on SST-2 with MiniLM: {outside * 100:.1f} % of the wall time after the first epoch is neither "
         "forward, backward nor optimiser (target: 10 %).",
         f"A validation accuracy of {score['target']} there, with {len(turns)} seeds: {ours:.0f} s of training in the "
@@ -95,16 +146,33 @@ def _others() -> list[str]:
     ]
 
 
+def _compared(what: str, limit: float | None, quantity: str, own: str, other: str) -> Row:
+    target = "" if limit is None else f"≤ {percent(1 + limit)}" if limit else "no slower"
+    return what, target, lambda record: _ratio(record, quantity, own, other, limit)
+
+
+def _inference_rows() -> list[Row]:
+    """What `benchmarks/inference.py` measures."""
+    rows: list[Row] = []
+    for quantity, words in INFERENCE.items():
+        limits = {"parallel_adapter, folded": 0.02, **({"houlsby": 0.06} if quantity == "infer_short" else {})}
+        for name in ("houlsby", "houlsby, bare calls in PEFT", "lora", "parallel_adapter, folded"):
+            rows.append(_compared(f"{words}, {name} to the base", limits.get(name), quantity, name, "base"))
+        words = f"{words}, houlsby to its bare calls in PEFT"
+        rows.append(_compared(words, None, quantity, "houlsby", "houlsby, bare calls in PEFT"))
+    return rows
+
+
 def _rows() -> list[Row]:
     rows: list[Row] = []
 
     def compare(what: str, limit: float | None, quantity: str, own: str, other: str) -> None:
-        target = "" if limit is None else f"≤ {percent(1 + limit)}" if limit else "no slower"
-        rows.append((what, target, lambda record: _ratio(record, quantity, own, other, limit)))
+        rows.append(_compared(what, limit, quantity, own, other))
 
     for method in METHODS:
         compare(f"training step, {method} to the frozen floor", 0.03, "train", method, f"floor of {method}")
     bare = "houlsby, bare calls"
+    methods = [*METHODS, *(f"{method} (adapterhub)" for method in METHODS)]
     compare("training step, houlsby as bare calls to the frozen floor", None, "train", bare, "floor of houlsby")
     compare("training step, houlsby to its bare calls", None, "train", "houlsby", bare)
     for baseline in ("lora", "ia3", "full"):
@@ -116,29 +184,26 @@ def _rows() -> list[Row]:
     floor = "floor of houlsby"
     compare("training step, the floor of the upper half to all blocks", None, "train", f"{floor}, upper half", floor)
     compare("training step, houlsby, 64 adapters loaded to one", 0.0, "train", "houlsby, 64 loaded", "houlsby")
-    for quantity, words in (("infer_short", "one short text"), ("infer_one", "one text"), ("infer_batch", "a batch")):
-        limits = {"parallel_adapter, folded": 0.02, **({"houlsby": 0.06} if quantity == "infer_short" else {})}
-        for name in ("houlsby", bare, "lora", "pfeiffer", "pfeiffer (adapterhub)", "parallel_adapter, folded"):
-            compare(f"inference on {words}, {name} to the base", limits.get(name), quantity, name, "base")
-    for name in ("houlsby", "lora", "pfeiffer", "pfeiffer (adapterhub)"):
-        compare(f"generation, {name} to the base", None, "generate", name, "base")
+    inferring = (*methods, bare, f"{bare} in PEFT", "parallel_adapter, folded", "lora", "ia3")
+    for quantity, words in INFERENCE.items():
+        rows += [_compared(f"{words}, {name} to the base", None, quantity, name, "base") for name in inferring]
     for method in METHODS:
-        rows.append((f"training memory, {method}", "≤ both below", lambda record, name=method: _memory(record, name)))  # type: ignore[misc]
+        others = ("lora", f"{method} (adapterhub)")
+        rows.append(
+            (f"{MEMORY}, {method}", "≤ both", lambda record, own=method, others=others: _memory(record, own, others))  # type: ignore[misc]
+        )
     for name in ("lora", *(f"{method} (adapterhub)" for method in METHODS), "full"):
-        rows.append((f"training memory, {name}", "", lambda record, name=name: _memory(record, name)))  # type: ignore[misc]
+        rows.append((f"{MEMORY}, {name}", "", lambda record, name=name: _memory(record, name)))  # type: ignore[misc]
     for quantity in ("inject", "switch", "load"):
         for name in ("houlsby", "lora", "houlsby (adapterhub)"):
             rows.append((f"{quantity}, {name}", "", lambda record, q=quantity, name=name: _median(record, q, name)))  # type: ignore[misc]
-    rows.append(("import, beside PEFT's own", "≤ 50 ms", _import))
+    rows.append(("import, beside PEFT's own", "≤ 50 ms", lambda record: _import(0.050)))
     return rows
 
 
-def _seconds(record: Record, quantity: str, candidate: str) -> list[float] | None:
-    for entry in record["times"]:
-        if (entry["quantity"], entry["candidate"]) == (quantity, candidate):
-            seconds: list[float] = entry["seconds"]
-            return seconds
-    return None
+def _entry(record: Record, quantity: str, candidate: str) -> Record | None:
+    found = (entry for entry in record["times"] if (entry["quantity"], entry["candidate"]) == (quantity, candidate))
+    return next(found, None)
 
 
 def _ratio(record: Record, quantity: str, own: str, other: str, limit: float | None) -> str:
@@ -146,10 +211,10 @@ def _ratio(record: Record, quantity: str, own: str, other: str, limit: float | N
 
     Where the limit is the other's own time, an interval on both sides is a tie.
     """
-    first, second = _seconds(record, quantity, own), _seconds(record, quantity, other)
+    first, second = _entry(record, quantity, own), _entry(record, quantity, other)
     if first is None or second is None:
         return ""
-    ratio = paired_ratio(first, second)
+    ratio = paired_ratio(first["seconds"], second["seconds"], first["turns_per_repetition"])
     text = f"{percent(ratio['median'])} ({percent(ratio['low'])} to {percent(ratio['high'])})"
     if limit is None:
         return text
@@ -159,20 +224,29 @@ def _ratio(record: Record, quantity: str, own: str, other: str, limit: float | N
 
 
 def _median(record: Record, quantity: str, candidate: str) -> str:
-    for entry in record["times"]:
-        if (entry["quantity"], entry["candidate"]) == (quantity, candidate):
-            return duration(entry["median"])
-    return ""
+    entry = _entry(record, quantity, candidate)
+    return "" if entry is None else duration(entry["median"])
 
 
-def _memory(record: Record, candidate: str) -> str:
-    """MiB at every length."""
-    found = [entry for entry in record["memory"] if entry["candidate"] == candidate]
-    return ", ".join(f"{entry['added_bytes'] / 2**20:,.0f} MiB at {entry['length']}" for entry in found)
+def _memory(record: Record, candidate: str, others: Sequence[str] = ()) -> str:
+    """MiB at every length, and whether every process needed less than all of the others, or more, or neither."""
+    peaks = {(entry["candidate"], entry["length"]): entry["peaks"] for entry in record["memory"]}
+    lengths = [length for name, length in peaks if name == candidate]
+    text = ", ".join(f"{median(peaks[candidate, length]) / 2**20:,.0f}" for length in lengths) + " MiB"
+    verdicts = []
+    for length in lengths if others else ():
+        own, rest = peaks[candidate, length], [peaks[other, length] for other in others]
+        least, most = min(map(min, rest)), min(map(max, rest))
+        verdicts.append("met" if max(own) <= least else "missed" if min(own) > most else "tie")
+    return f"{text}: {', '.join(verdicts)}" if verdicts else text
 
 
-def _import(record: Record) -> str:
-    return f"{record['import_seconds']['peft_bottleneck']['median'] * 1e3:.0f} ms"
+def _import(limit: float) -> str:
+    """The same for all models."""
+    seconds = benchmark("import_time")["peft_bottleneck"]["seconds"]
+    middle = paired_ratio(seconds, [1.0] * len(seconds))
+    verdict = "met" if middle["high"] <= limit else "missed" if middle["low"] > limit else "open"
+    return f"{duration(middle['median'])} ({duration(middle['low'])} to {duration(middle['high'])}): {verdict}"
 
 
 def main() -> None:
