@@ -28,6 +28,7 @@ def unheard(*modules: nn.Module) -> bool:
             or own["_backward_pre_hooks"]
             or own["_backward_hooks"]
             or "weight" not in own["_parameters"]
+            or "bias" not in own["_parameters"]
             or "forward" in own
         ):
             return False
