@@ -11,19 +11,15 @@ bare calls (see `peft-bottleneck speed`), of the adapters and of LoRA.
 
 from __future__ import annotations
 
-import argparse
 import time
 from collections.abc import Callable
 
 import torch
-from course import write
+from course import the_model, write
 from torch import Tensor
 from torch.nn import functional
 
-from peft_bottleneck.bench.models.base_model import BaseModel
-from peft_bottleneck.bench.quiet import quiet, quiet_bars
 from peft_bottleneck.bench.speed.candidates import Peft
-from peft_bottleneck.bench.speed.command import DEFAULT_MODEL
 from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio
 from peft_bottleneck.bench.speed.workbench.workload import Session, Setting
 from peft_bottleneck.layer import BottleneckLayer
@@ -33,15 +29,7 @@ STEPS = (FLOOR, "houlsby", "houlsby, bare calls", "lora")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--batch", default="16x128", metavar="ROWSxTOKENS")
-    parser.add_argument("--repeats", type=int, default=20)
-    given = parser.parse_args()
-    quiet()
-    quiet_bars()
-    rows, tokens = map(int, given.batch.split("x"))
-    base = BaseModel.named(given.model)
+    base, (rows, tokens), repeats = the_model(__doc__)
     session = Session(Peft(), Setting(base.path, base.is_causal, rows, tokens, torch.get_num_threads()))
     for name in STEPS:
         session.prepare(name)
@@ -55,7 +43,7 @@ def main() -> None:
     }
     turns["products alone"] = lambda: products(weights, torch.randn(shape))
     turns["bottlenecks alone"] = lambda: bottlenecks(weights, torch.randn(shape))
-    seconds = alternate(turns, given.repeats)
+    seconds = alternate(turns, repeats)
     floor = seconds[FLOOR]
     write(
         f"bound_{base.identity['name'].replace('/', '--')}",

@@ -1,7 +1,8 @@
-"""What both benchmarks of the harness share: one run from a configuration, and a record of what came out."""
+"""What the benchmarks share: one run from a configuration, a model from the command line, and a record."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ from typing import Any
 
 from peft_bottleneck.bench.configuration.reading import load_configuration
 from peft_bottleneck.bench.grid.plan import Run, plan
-from peft_bottleneck.bench.quiet import quiet_bars
+from peft_bottleneck.bench.models.base_model import BaseModel
+from peft_bottleneck.bench.quiet import quiet, quiet_bars
+from peft_bottleneck.bench.speed.command import DEFAULT_MODEL
 from peft_bottleneck.bench.speed.workbench.worker import versions
 from peft_bottleneck.bench.training.features import make_features
 from peft_bottleneck.bench.training.measure import hardware
@@ -23,6 +26,19 @@ def the_run(overrides: Sequence[str]) -> tuple[Run, Any]:
     quiet_bars()
     (run,) = plan(load_configuration(HERE / "sst2_files.yaml", overrides))
     return run, make_features(run)
+
+
+def the_model(description: str | None) -> tuple[BaseModel, tuple[int, int], int]:
+    """The model, the shape of a batch and the repetitions that a command line asks for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--batch", default="16x128", metavar="ROWSxTOKENS")
+    parser.add_argument("--repeats", type=int, default=20)
+    given = parser.parse_args()
+    quiet()
+    quiet_bars()
+    rows, tokens = map(int, given.batch.split("x"))
+    return BaseModel.named(given.model), (rows, tokens), given.repeats
 
 
 def write(name: str, **figures: Any) -> None:

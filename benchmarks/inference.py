@@ -8,16 +8,12 @@ Measured as by `peft-bottleneck speed`: every repetition builds the candidates a
 
 from __future__ import annotations
 
-import argparse
 import sys
 from functools import partial
 
-from course import write
+from course import the_model, write
 
-from peft_bottleneck.bench.models.base_model import BaseModel
-from peft_bottleneck.bench.quiet import quiet, quiet_bars
 from peft_bottleneck.bench.speed.candidates import Candidate, Peft
-from peft_bottleneck.bench.speed.command import DEFAULT_MODEL
 from peft_bottleneck.bench.speed.hosts import Hosts
 from peft_bottleneck.bench.speed.measuring import Measurement
 from peft_bottleneck.bench.speed.workbench.workload import Session
@@ -35,16 +31,8 @@ class Few(Measurement):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--batch", default="16x128", metavar="ROWSxTOKENS")
-    parser.add_argument("--repeats", type=int, default=15)
-    given = parser.parse_args()
-    quiet()
-    quiet_bars()
-    rows, tokens = map(int, given.batch.split("x"))
-    base = BaseModel.named(given.model)
-    measurement = Few(base, (rows, tokens), given.repeats, None, report=partial(print, file=sys.stderr))
+    base, (rows, tokens), repeats = the_model(__doc__)
+    measurement = Few(base, (rows, tokens), repeats, None, report=partial(print, file=sys.stderr))
     times = list(measurement.inference(Hosts({"peft": Session(Peft(), measurement.setting)})))
     name = f"inference_{base.identity['name'].replace('/', '--')}"
     write(name, **{**measurement.frame(), "times": times})
