@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from .convolution import TokenContext
-from .linear import unheard
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -127,11 +126,6 @@ class Bottleneck:
         # torch multiplies a strided input in an order that depends on whether the weight is to be trained; a saved and
         # loaded adapter is to give the same bits.
         x = x.contiguous()
-        if self.plain and unheard(down, up):
-            first, second = down._parameters, up._parameters
-            if first["weight"].dtype == x.dtype == y.dtype:
-                hidden = self.phi(F.linear(x, first["weight"], first["bias"]))
-                return self._sum(y, F.linear(hidden, second["weight"], second["bias"]))
         dtype = down.weight.dtype
         if x.dtype != dtype:
             x = x.to(dtype)
@@ -147,22 +141,5 @@ class Bottleneck:
             delta = delta * parts[self.prefix + "scaling"][adapter]
         if self.dropout and layer.training:
             delta = F.dropout(delta, self.dropout)
-        return self._sum(y, delta if delta.dtype == y.dtype else delta.to(y.dtype))
-
-    def add_after(self, base: nn.Module, x: Tensor, layer: nn.Module) -> Tensor | None:
-        """`y + B(y)`, `y = base(x)`, without a call of any module; None where these calls have to be made."""
-        parts: Any = layer._modules
-        adapter = self.adapter
-        down, up = parts[self.down]._modules[adapter], parts[self.up]._modules[adapter]
-        if not self.plain or not unheard(base, down, up):
-            return None
-        own, first, second = base._parameters, down._parameters, up._parameters
-        y = F.linear(x, own["weight"], own["bias"])  # type: ignore[arg-type]
-        if y.dtype != first["weight"].dtype or not y.is_contiguous():
-            return self.add_to(y, y, layer)
-        hidden = self.phi(F.linear(y, first["weight"], first["bias"]))
-        return self._sum(y, F.linear(hidden, second["weight"], second["bias"]))
-
-    def _sum(self, y: Tensor, delta: Tensor) -> Tensor:
-        scale = self.scale
-        return y + delta if scale is None or scale == 1.0 else torch.add(y, delta, alpha=scale)
+        delta = delta if delta.dtype == y.dtype else delta.to(y.dtype)
+        return y + delta if self.scale is None or self.scale == 1.0 else torch.add(y, delta, alpha=self.scale)

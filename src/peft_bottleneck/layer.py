@@ -13,6 +13,7 @@ from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
 from .placement import InputTap, Placement, adapt_output, remove_hooks
 from .registration import BaseTunerLayer
+from .shortcut import Shortcut
 
 PARTS = ("down", "gate", "conv", "up")
 BASE = "__base__"  # PEFT's name for "no adapter" in `adapter_names`
@@ -42,6 +43,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.bottlenecks: dict[str, Bottleneck] = {}
         self.taps: dict[str, InputTap] = {}
         self.row_adapters: Sequence[str] | None = None  # set while a call with `adapter_names` runs
+        self.shortcut: Shortcut | None = None
         for name in PARTS:
             setattr(self, self.prefix + name, nn.ModuleDict())
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
@@ -99,6 +101,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def delete_adapter(self, adapter_name: str) -> None:
         super().delete_adapter(adapter_name)
+        self.shortcut = None
         read = {bottleneck.read for bottleneck in self.bottlenecks.values()}
         for name in [name for name in self.taps if name not in read]:
             self.taps.pop(name).remove()
@@ -190,6 +193,14 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if "_is_replica" in vars(block):  # nn.DataParallel copies modules, and leaves hooks to the originals
             layer = next(module for module in block.modules() if vars(module).get("block") is self.block)  # type: ignore
         return adapt_output(layer, output)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        self.__dict__["shortcut"] = None  # it may hold no longer
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
+        return {**state, "shortcut": None}  # it leads to hooks that are not this layer's to copy
 
     def __getattr__(self, name: str) -> Any:
         """What the model asks of the wrapped module (`mlp.act_fn`, …) is still to be found there."""

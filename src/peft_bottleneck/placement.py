@@ -26,6 +26,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from .shortcut import add_sole, base_output, shortcut_of
+
 if TYPE_CHECKING:
     from .layer import BottleneckLayer
 
@@ -62,12 +64,9 @@ class InputTap:
 
 def after(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
     """`y + B(y)`, `y = f(x)`; or `y + B(x)`, `x` a tapped input."""
-    base, sole = base_of(layer), layer.sole()
-    if sole is not None and len(args) == 1 and not kwargs:
-        output = sole.add_after(base, args[0], layer)
-        if output is not None:
-            return output
-    return adapt_output(layer, base(*args, **kwargs))
+    shortcut = shortcut_of(layer)
+    y = base_output(shortcut, args[0]) if shortcut and len(args) == 1 and not kwargs else None
+    return adapt_output(layer, base_of(layer)(*args, **kwargs) if y is None else y)
 
 
 def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
@@ -78,12 +77,14 @@ def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
 def around_norm(layer: BottleneckLayer, x: Tensor) -> Any:
     """`f(x + B(f(x)))`, `f` a normalisation."""
     norm = base_of(layer)
-    sole = layer.sole()
-    if sole is not None:
-        return norm(sole.add_to(x, norm(x), layer))
-    for turn in layer.turns():
-        x = layer.add(turn, x, {None: norm(x)})
-    return norm(x)
+    y = norm(x)
+    added = add_sole(layer, x, y)
+    if added is None:
+        for turn in layer.turns():
+            x = layer.add(turn, x, {None: y})
+            y = norm(x)
+        return y
+    return norm(added)
 
 
 def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -100,6 +101,9 @@ def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
 
 
 def _beside(layer: BottleneckLayer, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
+    added = add_sole(layer, y, inputs[None])
+    if added is not None:
+        return added
     for turn in layer.turns():
         y = layer.add(turn, y, inputs)
     return y
@@ -112,13 +116,13 @@ def base_of(layer: BottleneckLayer) -> Any:
 
 def adapt_output(layer: BottleneckLayer, output: Any) -> Any:
     """`y + B(y)` of a module's output, which is a tensor or a tuple that begins with the hidden states."""
-    sole = layer.sole()
-    if sole is not None and isinstance(output, Tensor):
-        return sole.add_to(output, output, layer)
     return (_adapt(layer, output[0]), *output[1:]) if isinstance(output, tuple) else _adapt(layer, output)
 
 
 def _adapt(layer: BottleneckLayer, y: Tensor) -> Tensor:
+    added = add_sole(layer, y, y)
+    if added is not None:
+        return added
     taps = layer.taps
     tapped: dict[str | None, Tensor] = {name: tap.take(y.device) for name, tap in taps.items()} if taps else {}
     for turn in layer.turns():
