@@ -1,18 +1,21 @@
 """The least that Houlsby adapters can add to a training step, and what they add, with many turns of few candidates.
 
-    python benchmarks/bound.py --batch 16x128
-    python benchmarks/bound.py --model HuggingFaceTB/SmolLM2-135M-Instruct --batch 4x128
+    python benchmarks/bound.py --batch 16x128 --repeats 25
+    python benchmarks/bound.py --model HuggingFaceTB/SmolLM2-135M-Instruct --batch 4x128 --repeats 10
 
 Each of the two maps of a bottleneck takes part in three products: forward, gradient of the input, gradient of the
 weight. They are computed alone, as bare calls of torch, once per site; then whole bottlenecks are, forward and
 backward with autograd and nothing between them. Each takes turns with steps of the frozen floor, of the adapters as
-bare calls (see `peft-bottleneck speed`), of the adapters and of LoRA.
+bare calls (see `peft-bottleneck speed`), of the adapters and of LoRA. Every repetition builds the models anew, in
+another order, since where a model happens to lie in memory makes its steps faster or slower.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from random import Random
 
 import torch
 from course import the_model, write
@@ -26,35 +29,48 @@ from peft_bottleneck.layer import BottleneckLayer
 
 FLOOR = "floor of houlsby"
 STEPS = (FLOOR, "houlsby", "houlsby, bare calls", "lora")
+TURNS = 2  # of each build
 
 
 def main() -> None:
     base, (rows, tokens), repeats = the_model(__doc__)
     session = Session(Peft(), Setting(base.path, base.is_causal, rows, tokens, torch.get_num_threads()))
-    for name in STEPS:
-        session.prepare(name)
-    layers = [module for module in session.models["houlsby"].modules() if isinstance(module, BottleneckLayer)]
-    maps = [layer.bottlenecks["first"].maps for layer in layers]
-    weights = [(site["down"].weight, site["down"].bias, site["up"].weight, site["up"].bias) for site in maps]
-    shape = (rows, tokens, layers[0].in_features)
-    turns: dict[str, Callable[[], float]] = {
-        name: lambda name=name: session.seconds(name, "train")  # type: ignore[misc]
-        for name in STEPS
-    }
-    turns["products alone"] = lambda: products(weights, torch.randn(shape))
-    turns["bottlenecks alone"] = lambda: bottlenecks(weights, torch.randn(shape))
-    seconds = alternate(turns, repeats)
+    order, shuffle = list(STEPS), Random(0).shuffle
+    seconds: dict[str, list[float]] = {}
+    sites: list[BottleneckLayer] = []
+    for repetition in range(repeats):
+        sites.clear()
+        session.release()
+        shuffle(order)
+        for name in order:
+            session.prepare(name)
+        sites += [module for module in session.models["houlsby"].modules() if isinstance(module, BottleneckLayer)]
+        for name, new in alternate(_turns(session, sites, (rows, tokens)), TURNS, start=repetition).items():
+            seconds.setdefault(name, []).extend(new)
     floor = seconds[FLOOR]
     write(
         f"bound_{base.identity['name'].replace('/', '--')}",
         model=base.identity["name"],
         batch=[rows, tokens],
-        sites=len(layers),
-        size=len(weights[0][0]),
+        sites=len(sites),
+        size=sites[0].bottlenecks["first"].maps["down"].out_features,
+        repeats=repeats,
+        turns_per_repetition=TURNS,
         seconds=seconds,
-        to_the_floor={name: paired_ratio(own, floor) for name, own in seconds.items() if name != FLOOR},
-        to_bare_calls=paired_ratio(seconds["houlsby"], seconds["houlsby, bare calls"]),
+        to_the_floor={name: paired_ratio(own, floor, TURNS) for name, own in seconds.items() if name != FLOOR},
+        to_bare_calls=paired_ratio(seconds["houlsby"], seconds["houlsby, bare calls"], TURNS),
     )
+
+
+def _turns(session: Session, sites: list[BottleneckLayer], batch: tuple[int, int]) -> dict[str, Callable[[], float]]:
+    maps = [layer.bottlenecks["first"].maps for layer in sites]
+    weights = [(site["down"].weight, site["down"].bias, site["up"].weight, site["up"].bias) for site in maps]
+    shape = (*batch, sites[0].in_features)
+    return {
+        **{name: partial(session.seconds, name, "train") for name in STEPS},
+        "products alone": lambda: products(weights, torch.randn(shape)),
+        "bottlenecks alone": lambda: bottlenecks(weights, torch.randn(shape)),
+    }
 
 
 def products(weights: list[tuple[Tensor, ...]], x: Tensor) -> float:

@@ -27,6 +27,10 @@ SUMMARY = (
     "inference on one short text, houlsby to the base",
     "inference on one short text, houlsby, bare calls in PEFT to the base",
     "inference on one short text, houlsby to its bare calls in PEFT",
+    "inference on one text, houlsby to the base",
+    "inference on one text, houlsby, bare calls in PEFT to the base",
+    "inference on one text, lora to the base",
+    "inference on one text, parallel_adapter, folded to the base",
     "inference on one short text, houlsby (adapterhub) to the base",
     "inference on one short text, lora to the base",
     "inference on one short text, parallel_adapter, folded to the base",
@@ -116,8 +120,8 @@ def _bounds() -> str:
         lines.append(f"| {words} | " + " | ".join(cells) + " |")
     cells = [_added(record["to_bare_calls"], alone=False) for record in found]
     lines.append("| (Houlsby, to its bare calls) | " + " | ".join(cells) + " |")
-    repeats = " and ".join(str(len(next(iter(record["seconds"].values())))) for record in found)
-    return "\n".join([f"Training steps once more, few candidates over {repeats} repetitions:", "", *lines])
+    builds = " and ".join(str(record["repeats"]) for record in found)
+    return "\n".join([f"Training steps once more, few candidates over {builds} builds:", "", *lines])
 
 
 def _added(ratio: dict[str, float], *, alone: bool) -> str:
@@ -155,7 +159,8 @@ def _inference_rows() -> list[Row]:
     """What `benchmarks/inference.py` measures."""
     rows: list[Row] = []
     for quantity, words in INFERENCE.items():
-        limits = {"parallel_adapter, folded": 0.02, **({"houlsby": 0.06} if quantity == "infer_short" else {})}
+        single = {"houlsby": 0.06} if quantity in ("infer_short", "infer_one") else {}
+        limits = {"parallel_adapter, folded": 0.02, **single}
         for name in ("houlsby", "houlsby, bare calls in PEFT", "lora", "parallel_adapter, folded"):
             rows.append(_compared(f"{words}, {name} to the base", limits.get(name), quantity, name, "base"))
         words = f"{words}, houlsby to its bare calls in PEFT"
