@@ -8,7 +8,7 @@ import pytest
 import torch
 from equations import METHODS, layers, output, randomise
 from peft import LoraConfig, get_peft_model
-from tiny_models import tiny_inputs, tiny_model
+from tiny_models import Residual, tiny_inputs, tiny_model
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -17,21 +17,9 @@ from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 D, R, BATCH = 12, 5, 4
 
 
-class Residual(nn.Module):
-    """`norm(x + f(x))`, with something of everything."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.f = nn.Linear(D, D)
-        self.norm = nn.LayerNorm(D)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.f(x))
-
-
 def model_of(config: Any, base: nn.Module | None = None) -> Any:
     torch.manual_seed(0)
-    return randomise(get_peft_model(base or Residual(), config)).eval()
+    return randomise(get_peft_model(base or Residual(D), config)).eval()
 
 
 def by_hand(layer: Any, x: Tensor, phi: Any = F.relu, scale: Any = 1.0) -> Tensor:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from equations import METHODS, layers, randomise
 from peft import get_peft_model
+from tiny_models import Residual
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 from torch.nn.utils import parametrize, prune
@@ -24,18 +25,6 @@ X = torch.randn(4, 3, D, generator=torch.Generator().manual_seed(1))
 PARTS = ("base_layer", "houlsby_down.default", "houlsby_up.default")
 
 
-class Residual(nn.Module):
-    """`norm(x + f(x))`, with something of everything."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.f = nn.Linear(D, D)
-        self.norm = nn.LayerNorm(D)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(x + self.f(x))
-
-
 class Doubled(nn.Linear):
     def forward(self, x: Tensor) -> Tensor:
         return 2 * super().forward(x)
@@ -45,7 +34,7 @@ def used(method: str = "houlsby") -> Any:
     """A model that has been called once, with two adapters, the first of them active."""
     torch.manual_seed(0)
     config = METHODS[method](target_modules=["norm" if method == "pfeiffer" else "f"], bottleneck_size=R)
-    model = get_peft_model(Residual(), config)
+    model = get_peft_model(Residual(D), config)
     model.add_adapter("other", config)
     randomise(model)
     for layer in layers(model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 VOCABULARY = 99
@@ -236,3 +236,15 @@ def tiny_inputs(model_type: str, *, seed: int = 0) -> dict[str, torch.Tensor]:
     if model_type in ENCODER_DECODERS:
         inputs["decoder_input_ids"] = torch.randint(3, VOCABULARY, (3, 5), generator=generator)
     return inputs
+
+
+class Residual(nn.Module):
+    """`norm(x + f(x))`, with something of everything."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.f = nn.Linear(width, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x + self.f(x))
