@@ -79,12 +79,12 @@ def around_norm(layer: BottleneckLayer, x: Tensor) -> Any:
     norm = base_of(layer)
     y = norm(x)
     added = add_sole(layer, x, y)
-    if added is None:
-        for turn in layer.turns():
-            x = layer.add(turn, x, {None: y})
-            y = norm(x)
-        return y
-    return norm(added)
+    if added is not None:
+        return norm(added)
+    for turn in layer.turns():
+        x = layer.add(turn, x, {None: y})
+        y = norm(x)
+    return y
 
 
 def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
