@@ -13,12 +13,12 @@ from functools import partial
 
 from course import the_model, write
 
-from peft_bottleneck.bench.speed.candidates import Candidate, Peft
+from peft_bottleneck.bench.speed.candidates import AS_WIDE, INFER, Candidate, Peft
 from peft_bottleneck.bench.speed.hosts import Hosts
 from peft_bottleneck.bench.speed.measuring import Measurement
 from peft_bottleneck.bench.speed.workbench.workload import Session
 
-FEW = ("base", "parallel_adapter, folded", "houlsby", "houlsby, bare calls in PEFT", "lora")
+FEW = ("base", "parallel_adapter, folded", AS_WIDE, "houlsby", "houlsby, bare calls in PEFT", "lora")
 
 
 class Few(Measurement):
@@ -33,7 +33,7 @@ class Few(Measurement):
 def main() -> None:
     base, (rows, tokens), repeats = the_model(__doc__)
     measurement = Few(base, (rows, tokens), repeats, None, report=partial(print, file=sys.stderr))
-    times = list(measurement.inference(Hosts({"peft": Session(Peft(), measurement.setting)})))
+    times = list(measurement.over_builds(INFER, Hosts({"peft": Session(Peft(), measurement.setting)})))
     name = f"inference_{base.identity['name'].replace('/', '--')}"
     write(name, **{**measurement.frame(), "times": times})
 

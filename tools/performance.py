@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from peft_bottleneck.bench.speed.candidates import AS_WIDE
 from peft_bottleneck.bench.speed.report import duration, percent
 from peft_bottleneck.bench.speed.rounds import paired_ratio
 
@@ -161,10 +162,12 @@ def _inference_rows() -> list[Row]:
     for quantity, words in INFERENCE.items():
         single = {"houlsby": 0.06} if quantity in ("infer_short", "infer_one") else {}
         limits = {"parallel_adapter, folded": 0.02, **single}
-        for name in ("houlsby", "houlsby, bare calls in PEFT", "lora", "parallel_adapter, folded"):
+        for name in ("houlsby", "houlsby, bare calls in PEFT", "lora", "parallel_adapter, folded", AS_WIDE):
             rows.append(_compared(f"{words}, {name} to the base", limits.get(name), quantity, name, "base"))
-        words = f"{words}, houlsby to its bare calls in PEFT"
-        rows.append(_compared(words, None, quantity, "houlsby", "houlsby, bare calls in PEFT"))
+        own, other = f"{words}, houlsby to its bare calls in PEFT", "houlsby, bare calls in PEFT"
+        rows.append(_compared(own, None, quantity, "houlsby", other))
+        own = f"{words}, parallel_adapter, folded to the {AS_WIDE}"
+        rows.append(_compared(own, None, quantity, "parallel_adapter, folded", AS_WIDE))
     return rows
 
 

@@ -14,7 +14,7 @@ import torch
 from peft_bottleneck.bench.cli import main
 from peft_bottleneck.bench.errors import UserError
 from peft_bottleneck.bench.models.base_model import BaseModel
-from peft_bottleneck.bench.speed.candidates import Peft, candidates
+from peft_bottleneck.bench.speed.candidates import AS_WIDE, INFER, TRAIN, Peft, candidates
 from peft_bottleneck.bench.speed.hosts import Hosts, Worker
 from peft_bottleneck.bench.speed.measuring import TURNS_OF_A_BUILD, Measurement
 from peft_bottleneck.bench.speed.report import QUANTITIES, cells, columns, table, write
@@ -42,7 +42,10 @@ def test_every_candidate_has_a_turn_at_everything_in_every_repetition(record: di
         assert min(entry["seconds"]) > 0
 
 
-def test_inference_is_measured_on_models_built_anew_in_another_order(bert: Path) -> None:
+@pytest.mark.parametrize(
+    ("quantities", "found"), [(TRAIN, {"train"}), (INFER, {"infer_short", "infer_one", "infer_batch"})]
+)
+def test_models_are_built_anew_in_another_order(bert: Path, quantities: tuple[str, ...], found: set[str]) -> None:
     built: list[list[str]] = [[]]
 
     class Noted(Hosts):
@@ -56,11 +59,11 @@ def test_inference_is_measured_on_models_built_anew_in_another_order(bert: Path)
             return 1.0
 
     measurement = Measurement(BaseModel.named(str(bert)), (2, 24), 3, None, report=lambda line: None)
-    entries = list(measurement.inference(Noted({})))
-    names = [row.name for row in candidates(causal=False, peer=False) if "infer_one" in row.quantities]
+    entries = list(measurement.over_builds(quantities, Noted({})))
+    names = [row.name for row in candidates(causal=False, peer=False) if {*quantities} & {*row.quantities}]
     assert [sorted(build) for build in built] == [[], *[sorted(names)] * 3]
     assert len({tuple(build) for build in built[1:]}) == 3
-    assert {entry["quantity"] for entry in entries} == {"infer_short", "infer_one", "infer_batch"}
+    assert {entry["quantity"] for entry in entries} == found
 
 
 def test_training_is_compared_with_the_floor_and_inference_with_the_base(record: dict[str, Any]) -> None:
@@ -187,6 +190,15 @@ def test_the_floor_of_the_upper_half_lets_the_gradient_reach_no_lower_block(bert
     states = model(**setting.inputs(model, 2, 24), output_hidden_states=True).hidden_states
     half = model.config.num_hidden_layers // 2
     assert [state.requires_grad for state in states] == [index > half for index in range(len(states))]
+
+
+def test_a_base_as_wide_as_folded_is_transformers_own(bert: Path) -> None:
+    setting = Setting(str(bert), False, 2, 24, 1)
+    folded, plain = (Peft().build(name, setting.base()) for name in ("parallel_adapter, folded", AS_WIDE))
+    assert type(plain) is type(setting.base())
+    assert plain.config.intermediate_size == folded.config.intermediate_size > setting.base().config.intermediate_size
+    assert [p.shape for p in plain.parameters()] == [p.shape for p in folded.parameters()]
+    assert not any(parameter.requires_grad for parameter in plain.parameters())
 
 
 @pytest.mark.parametrize("variant", ["houlsby, bare calls", "houlsby, bare calls in PEFT"])

@@ -14,8 +14,9 @@ from torch.nn import functional
 REDUCTION = 16
 MANY = 64  # adapters on one model
 TRAIN = ("train",)
-INFER = ("infer_short", "infer_one", "infer_batch")
+INFER = ("infer_short", "infer_one", "infer_batch", "generate")
 HANDLING = ("inject", "switch", "load")
+AS_WIDE = "base, as wide as folded"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Candidate:
 
 def candidates(*, causal: bool, peer: bool) -> list[Candidate]:
     """All candidates in the order of the table; generation is for causal models."""
-    infer = (*INFER, "generate") if causal else INFER
+    infer = INFER if causal else tuple(quantity for quantity in INFER if quantity != "generate")
     methods = ("houlsby", "pfeiffer", "parallel_adapter")
     rows = [Candidate("base", infer)]
     for method in methods:  # a method beside its floor: what is compared is measured close together
@@ -53,6 +54,7 @@ def candidates(*, causal: bool, peer: bool) -> list[Candidate]:
         ]
     rows += [
         Candidate("parallel_adapter, folded", infer),
+        Candidate(AS_WIDE, infer),
         Candidate("houlsby, bare calls", (*TRAIN, *infer), "floor of houlsby"),
         Candidate("houlsby, bare calls in PEFT", infer),
         Candidate("floor of houlsby, upper half", TRAIN, "floor of houlsby"),
@@ -83,6 +85,9 @@ class Peft:
             return model.requires_grad_(False)
         if candidate == "full":
             return model
+        if candidate == AS_WIDE:  # transformers' own, with weights of its own
+            config = self.build("parallel_adapter, folded", model).config
+            return type(model)(config).to(model.device).requires_grad_(False)
         name, _, variant = candidate.removeprefix("floor of ").partition(", ")
         options: dict[str, Any] = {"foldable": True} if variant == "folded" else {}
         if variant == "upper half":

@@ -18,7 +18,7 @@ import torch
 
 from ..models.base_model import BaseModel
 from ..training.measure import hardware
-from .candidates import HANDLING, TRAIN, Candidate, Peft, candidates
+from .candidates import HANDLING, INFER, TRAIN, Candidate, Peft, candidates
 from .hosts import Hosts, Worker
 from .rounds import alternate, paired_ratio, summary
 from .workbench.worker import versions
@@ -27,10 +27,10 @@ from .workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
 Record = dict[str, Any]
 IMPORTS = 5
 MEMORY_TURNS = 3  # the allocator takes some percent more or less from one process to the next
-# Turns in a repetition. Inference is measured on models that are built anew for every repetition: where its weights
-# happen to lie in memory makes a model faster or slower, by a percent or so, for as long as it lives. Short turns are
-# cheap, and many of them close together tell more than few long ones on a machine that drifts.
-TURNS_OF_A_BUILD = {"infer_short": 10, "infer_one": 3, "infer_batch": 1, "generate": 1}
+# Turns in a repetition. Training and inference are measured on models that are built anew for every repetition: where
+# its weights happen to lie in memory makes a model faster or slower, by a percent or so, for as long as it lives.
+# Short turns are cheap, and many of them close together tell more than few long ones on a machine that drifts.
+TURNS_OF_A_BUILD = {"train": 1, "infer_short": 10, "infer_one": 3, "infer_batch": 1, "generate": 1}
 # Prints the seconds that an import takes after another.
 _IMPORT = "import time, {first}; start = time.perf_counter(); import {second}; print(time.perf_counter() - start)"
 
@@ -91,14 +91,14 @@ class Measurement:
                 stack.callback(peer.close)
                 peer_versions = peer.versions
             taking_turns = Hosts(hosts)
-            found = [*self._in_one_build(TRAIN, taking_turns), *self.inference(taking_turns)]
+            found = [*self.over_builds(TRAIN, taking_turns), *self.over_builds(INFER, taking_turns)]
             taking_turns.release()
-            found += self._in_one_build(HANDLING, taking_turns)
+            found += self._handling(taking_turns)
         return {"peer_versions": peer_versions, "times": found}
 
-    def inference(self, hosts: Hosts) -> Iterator[Record]:
-        """The entries of inference and generation; all candidates are built anew in every repetition."""
-        quantities = [quantity for quantity in TURNS_OF_A_BUILD if self._rows_of(quantity)]
+    def over_builds(self, quantities: Sequence[str], hosts: Hosts) -> Iterator[Record]:
+        """The entries of those of these quantities that any row has; its rows are built anew in every repetition."""
+        quantities = [quantity for quantity in quantities if self._rows_of(quantity)]
         found: dict[str, dict[str, list[float]]] = {
             quantity: {row.label: [] for row in self._rows_of(quantity)} for quantity in quantities
         }
@@ -140,13 +140,10 @@ class Measurement:
             for (label, length), peaks in found.items()
         ]
 
-    def _in_one_build(self, quantities: Sequence[str], hosts: Hosts) -> Iterator[Record]:
-        """Handling brings models of its own."""
-        for quantity in quantities:
+    def _handling(self, hosts: Hosts) -> Iterator[Record]:
+        """The entries of what brings models of its own."""
+        for quantity in HANDLING:
             self.report(f"{quantity}: {self.repeats} repetitions")
-            for row in self._rows_of(quantity):
-                if quantity not in HANDLING:
-                    hosts.prepare(row.library, row.name)
             yield from self._entries(quantity, alternate(self._turns(quantity, hosts), self.repeats))
 
     def _rows_of(self, quantity: str) -> list[Candidate]:
