@@ -1,4 +1,4 @@
-.PHONY: demo test test-slow test-conformance quality style clean
+.PHONY: demo test test-slow test-gpu test-conformance quality style clean
 
 PYTHON ?= python3
 # The torch that the tests run on; any other that satisfies pyproject.toml: make test TORCH=torch==2.8.0
@@ -24,6 +24,9 @@ test: $(VENV)/dev  ## everything that runs in minutes
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
+
+test-gpu: $(VENV)/dev  ## what a CUDA device is needed for
+	$(BIN)/python -m pytest --gpu tests/gpu
 
 test-conformance: $(VENV)/dev  ## PEFT's own test suites, with our methods in the place of PEFT's
 	$(BIN)/python -m pytest -m conformance
