@@ -20,7 +20,8 @@ def performance() -> Any:
 
 def test_the_figures_come_from_the_records() -> None:
     module = performance()
-    for document, expected in ((module.PAGE, module.figures()), (module.README, module.summary())):
+    pages = ((module.PAGE, module.figures()), (module.SMALL, module.small()), (module.README, module.summary()))
+    for document, expected in pages:
         found = document.read_text(encoding="utf-8").split(module.BEGIN)[1].split(module.END)[0]
         assert found == expected, "run `python tools/performance.py`"
 

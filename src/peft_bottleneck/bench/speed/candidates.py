@@ -87,7 +87,7 @@ class Peft:
             return model
         if candidate == AS_WIDE:  # transformers' own, with weights of its own
             config = self.build("parallel_adapter, folded", model).config
-            return type(model)(config).to(model.device).requires_grad_(False)
+            return type(model)(config).to(model.device, model.dtype).requires_grad_(False)
         name, _, variant = candidate.removeprefix("floor of ").partition(", ")
         options: dict[str, Any] = {"foldable": True} if variant == "folded" else {}
         if variant == "upper half":
@@ -166,8 +166,9 @@ def _bare(model: Any, sites: str) -> Any:
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         if re.fullmatch(sites, name):
-            module.down = nn.Linear(model.config.hidden_size, _size(model))
-            module.up = nn.Linear(_size(model), model.config.hidden_size)
+            like: dict[str, Any] = {"device": model.device, "dtype": model.dtype}
+            module.down = nn.Linear(model.config.hidden_size, _size(model), **like)
+            module.up = nn.Linear(_size(model), model.config.hidden_size, **like)
             nn.init.zeros_(module.up.weight)
             module.forward = _with_bottleneck(module.forward, *module.down.parameters(), *module.up.parameters())
     return model

@@ -25,6 +25,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--batch", type=_shape, default=(16, 128), metavar="ROWSxTOKENS", help="shape of a batch (default: 16x128)"
     )
+    parser.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="type of the base's weights; PEFT keeps adapters in float32 (default: float32)",
+    )
     parser.add_argument("--repeats", type=_repeats, default=15, metavar="N", help="repetitions (default: 15)")
     parser.add_argument(
         "--lengths",
@@ -80,14 +86,16 @@ def _speed(parsed: argparse.Namespace) -> int:
     if too_long:
         raise UserError(f"model '{parsed.model}' takes {longest} tokens, got {too_long[0]}")
     measurement = Measurement(
-        base, parsed.batch, parsed.repeats, parsed.peer_python, report=partial(print, file=sys.stderr)
+        base,
+        parsed.batch,
+        parsed.repeats,
+        parsed.peer_python,
+        report=partial(print, file=sys.stderr),
+        dtype=parsed.dtype,
     )
-    record = {
-        **measurement.frame(),
-        **measurement.times(),
-        "memory": measurement.memory(parsed.lengths),
-        "import_seconds": import_seconds(),
-    }
+    record = {**measurement.frame(), **measurement.times(), "memory": [], "import_seconds": import_seconds()}
+    write(record, parsed.out)  # so that a process that fails at memory, or an interruption, does not take it all
+    record["memory"] = measurement.memory(parsed.lengths)
     written = write(record, parsed.out)
     print_wide(table(record))
     print(f"\nwritten: {', '.join(str(path) for path in written)}")

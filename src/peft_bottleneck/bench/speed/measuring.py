@@ -26,7 +26,7 @@ from .workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
 
 Record = dict[str, Any]
 IMPORTS = 5
-MEMORY_TURNS = 3  # the allocator takes some percent more or less from one process to the next
+MEMORY_TURNS = 3  # on a CPU, whose allocator takes some percent more or less from one process to the next
 # Turns in a repetition. Training and inference are measured on models that are built anew for every repetition: where
 # its weights happen to lie in memory makes a model faster or slower, by a percent or so, for as long as it lives.
 # Short turns are cheap, and many of them close together tell more than few long ones on a machine that drifts.
@@ -45,6 +45,7 @@ class Measurement:
         repeats: repetitions.
         peer_python: an interpreter with AdapterHub's library; None leaves it out.
         report: is told what comes next.
+        dtype: of the base's weights.
     """
 
     base: BaseModel
@@ -52,10 +53,11 @@ class Measurement:
     repeats: int
     peer_python: Path | None
     report: Callable[[str], None]
+    dtype: str = "float32"
 
     @property
     def setting(self) -> Setting:
-        return Setting(self.base.path, self.base.is_causal, *self.batch, torch.get_num_threads())
+        return Setting(self.base.path, self.base.is_causal, *self.batch, torch.get_num_threads(), self.dtype)
 
     @property
     def rows(self) -> list[Candidate]:
@@ -69,6 +71,7 @@ class Measurement:
             "short_length": SHORT,
             "new_tokens": NEW_TOKENS,
             "repeats": self.repeats,
+            "dtype": self.dtype,
             "device": str(device()),
             "started": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
             "hardware": hardware(),
@@ -124,8 +127,9 @@ class Measurement:
             UserError: a process has failed.
         """
         found: dict[tuple[str, int], list[int]] = {}
-        for turn in range(MEMORY_TURNS):
-            self.report(f"memory at {', '.join(map(str, lengths))} tokens: process {turn + 1} of {MEMORY_TURNS} each")
+        turns = MEMORY_TURNS if device().type == "cpu" else 1  # what PyTorch's allocators count is the same every time
+        for turn in range(turns):
+            self.report(f"memory at {', '.join(map(str, lengths))} tokens: process {turn + 1} of {turns} each")
             for row in self.rows:
                 if not row.memory:
                     continue

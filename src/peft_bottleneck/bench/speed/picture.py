@@ -65,4 +65,5 @@ def _memory(axes: Axes, record: Record) -> None:
         )
     axes.set_xlabel("tokens")
     axes.set_ylabel("memory that training adds, MiB")
-    axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.13))
+    if names:  # none before memory is measured
+        axes.legend(frameon=False, fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.4, -0.13))

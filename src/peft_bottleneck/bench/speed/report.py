@@ -72,9 +72,11 @@ def title(record: Record) -> str:
     """What was measured where."""
     rows, tokens = record["batch"]
     hardware = record["hardware"]
+    device = "" if record["device"] == "cpu" else f"{hardware['device']}, "
+    dtype = record.get("dtype", "float32")  # records of before there was a choice do not say
     return (
-        f"{record['model']['name']}, batch {rows}×{tokens}, {record['repeats']} repetitions, "
-        f"{hardware['processor']} ({hardware['cores']} threads), {record['device']}"
+        f"{record['model']['name']} in {dtype}, batch {rows}×{tokens}, {record['repeats']} repetitions, "
+        f"{device}{hardware['processor']} ({hardware['cores']} threads)"
     )
 
 

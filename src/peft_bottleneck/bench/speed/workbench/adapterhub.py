@@ -21,11 +21,13 @@ class AdapterHub:
         }[candidate]
         adapters.init(model)
         model.add_adapter("first", config=config)
+        model.adapter_to("first", device=model.device, dtype=model.dtype)
         model.train_adapter("first")
         return model
 
     def add_second(self, candidate: str, model: Any) -> None:
         model.add_adapter("other", config=model.adapters_config.get("first"))
+        model.adapter_to("other", device=model.device, dtype=model.dtype)
 
     def switch(self, model: Any, adapter: str) -> None:
         model.set_active_adapters(adapter)

@@ -1,6 +1,6 @@
 """A process that answers questions about the candidates of one library: one JSON line in, one JSON line out.
 
-python -m workbench.worker MODULE:CLASS '{"path": …, "causal": …, "batch": …, "length": …}'
+python -m workbench.worker MODULE:CLASS '{"path": …, "causal": …, "batch": …, "length": …, "threads": …}'
 """
 
 from __future__ import annotations

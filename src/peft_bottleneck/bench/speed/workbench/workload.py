@@ -46,16 +46,17 @@ class Library(Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """The base model, the shape of a batch, and how many threads compute."""
+    """The base model, the shape of a batch, how many threads compute, and the type of the base's weights."""
 
     path: str
     causal: bool
     batch: int
     length: int
     threads: int
+    dtype: str = "float32"
 
     def base(self) -> Any:
-        """A fresh copy of the base model, in float32.
+        """A fresh copy of the base model.
 
         Weights that are a window into their file lie otherwise in memory than those that a method makes, and a small
         batch is computed faster with them by some percent; so every candidate gets its weights in memory of its own.
@@ -63,7 +64,7 @@ class Setting:
         import transformers
 
         auto_class = transformers.AutoModelForCausalLM if self.causal else transformers.AutoModel
-        model = auto_class.from_pretrained(self.path, dtype=torch.float32)
+        model = auto_class.from_pretrained(self.path, dtype=getattr(torch, self.dtype))
         for tensor in (*model.parameters(), *model.buffers()):
             tensor.data = tensor.data.clone()
         return model.to(device())
@@ -151,7 +152,7 @@ class Session:
         if self.setting.causal:
             loss = model(**inputs, labels=inputs["input_ids"]).loss
         else:
-            loss = model(**inputs).last_hidden_state.square().mean()
+            loss = model(**inputs).last_hidden_state.float().square().mean()
         loss.backward()
         if optimizer is not None:
             optimizer.step()
