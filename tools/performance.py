@@ -1,4 +1,4 @@
-"""Writes the figures of docs/performance.md, and the README's few, from the records in benchmarks/speed.
+"""Writes the figures of docs/performance.md and docs/small-gpus.md, and the README's few, from benchmarks/speed.
 
 python tools/performance.py
 """
@@ -16,7 +16,8 @@ from peft_bottleneck.bench.speed.report import duration, percent
 from peft_bottleneck.bench.speed.rounds import paired_ratio
 
 ROOT = Path(__file__).parents[1]
-PAGE, README, RECORDS = ROOT / "docs" / "performance.md", ROOT / "README.md", ROOT / "benchmarks" / "speed"
+PAGE, SMALL, README = ROOT / "docs" / "performance.md", ROOT / "docs" / "small-gpus.md", ROOT / "README.md"
+RECORDS = ROOT / "benchmarks" / "speed"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 METHODS = ("houlsby", "pfeiffer", "parallel_adapter")
 MEMORY = "training memory at 64, 128, 256 tokens"
@@ -87,6 +88,34 @@ def summary() -> str:
     others = [row for row in _rows() if row[0] in {*SUMMARY} - {row[0] for row in close}]
     chosen = (records(), others), (closely(), close)
     return "\n\n".join([_table(*chosen), _bounds()]) + "\n"
+
+
+def small() -> str:
+    """Everything between the marks of the page on small GPUs."""
+    record = benchmark("small_gpus")
+    rows, tokens = record["batch"]
+    entries = {(entry["base"], entry["checkpointing"], entry["method"]): entry for entry in record["entries"]}
+    methods = list(dict.fromkeys(entry["method"] for entry in record["entries"]))
+    lines = [
+        "| base | checkpointing | held | " + " | ".join(methods) + " |",
+        "| --- | --- | --- |" + " --- |" * len(methods),
+    ]
+    for base, checkpointing in dict.fromkeys((entry["base"], entry["checkpointing"]) for entry in record["entries"]):
+        found = [entries.get((base, checkpointing, method)) for method in methods]
+        peaks = ["" if entry is None else _mebibytes(entry["held_bytes"] + entry["added_bytes"]) for entry in found]
+        held = _mebibytes(entries[base, checkpointing, "houlsby"]["held_bytes"])
+        lines.append(f"| {base} | {'yes' if checkpointing else 'no'} | {held} | " + " | ".join(peaks) + " |")
+    versions = record["versions"]
+    setting = (
+        f"MiB on an {record['hardware']['device']} at {rows}×{tokens} tokens; torch {versions['torch']}, transformers "
+        f"{versions['transformers']}, PEFT {versions['peft']}. *Held*: the base with Houlsby adapters; the rest: the "
+        "peak of a training step with each method, the model included."
+    )
+    return "\n".join([setting, "", *lines]) + "\n"
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**20:,.0f}"
 
 
 def _table(*parts: tuple[list[Record], list[Row]]) -> str:
@@ -258,7 +287,7 @@ def _import(limit: float) -> str:
 
 
 def main() -> None:
-    for document, content in ((PAGE, figures()), (README, summary())):
+    for document, content in ((PAGE, figures()), (SMALL, small()), (README, summary())):
         before, rest = document.read_text(encoding="utf-8").split(BEGIN)
         document.write_text(before + BEGIN + content + END + rest.split(END)[1], encoding="utf-8")
 
