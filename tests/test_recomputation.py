@@ -13,7 +13,7 @@ from tiny_models import tiny_inputs, tiny_model
 from peft_bottleneck import ParallelAdapterConfig
 
 # The name that both transformers 4 and 5 know.
-pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing_(en|dis)able. is deprecated:FutureWarning")
 
 CASES: dict[str, Any] = METHODS | {"residual": lambda: ParallelAdapterConfig(parallel_input="residual")}
 FAMILIES = ("bert", "opt", "llama", "t5", "bart", "gpt2")
@@ -42,6 +42,39 @@ def test_gradient_checkpointing(model_type: str, case: str, use_reentrant: bool)
     for name, gradient in plain.items():
         assert bool(gradient.any()), name
         torch.testing.assert_close(recomputed[name], gradient, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def kept(model: Any, inputs: dict[str, torch.Tensor]) -> list[tuple[int, ...]]:
+    """Shapes of the activations that a forward pass keeps for the backward pass, without what is recomputed."""
+    shapes: list[tuple[int, ...]] = []
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dim() == 3 and tensor.is_floating_point():
+            shapes.append(tuple(tensor.shape))
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        model(**inputs)
+    return sorted(shapes)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("model_type", FAMILIES)
+def test_checkpointed_blocks_keep_nothing_of_the_adapter(model_type: str, case: str, use_reentrant: bool) -> None:
+    base = without_dropout(tiny_model(model_type)).train()
+    base.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+    base.enable_input_require_grads()
+    inputs = tiny_inputs(model_type) | ({} if model_type == "bert" else {"use_cache": False})
+    expected = kept(base.requires_grad_(False), inputs)
+    model = get_peft_model(base, CASES[case]())
+    assert kept(model, inputs) == expected
+    base.gradient_checkpointing_disable()
+    assert len(kept(model, inputs)) > len(expected)
+    base.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+    assert kept(model, inputs) == expected
+    base.requires_grad_(False)
+    assert kept(model.unload(), inputs) == expected
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -127,7 +127,8 @@ class Bottleneck:
         # loaded adapter is to give the same bits.
         x = x.contiguous()
         dtype = down.weight.dtype
-        if x.dtype != dtype:
+        # Autocast converts to its own type what its operations read; here it would be a copy on the way there.
+        if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             x = x.to(dtype)
         hidden = down(x)
         if self.context is not None:

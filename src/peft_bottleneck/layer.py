@@ -12,6 +12,7 @@ from .bottleneck import Bottleneck, activation, build_maps, draw_maps
 from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
 from .placement import InputTap, Placement, adapt_output, remove_hooks
+from .recomputation import forget, has_recomputed, recompute_with
 from .registration import BaseTunerLayer
 from .shortcut import Shortcut
 
@@ -51,6 +52,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         # Not as an attribute that nn.Module would register: the block contains this layer.
         self.block = (block,)
         if block is not None:
+            block.register_forward_pre_hook(self._enter_block)
             block.register_forward_hook(self._adapt_block, prepend=True)
 
     def __init_subclass__(cls) -> None:
@@ -115,7 +117,9 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
                 bottleneck.context.remove()
         block = self.block[0]
         if block is not None:
+            remove_hooks(block._forward_pre_hooks, self)
             remove_hooks(block._forward_hooks, self)
+            forget(block)
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Only parallel adapters can be folded into the base model.
@@ -188,11 +192,21 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def _part(self, name: str) -> Any:
         return getattr(self, self.prefix + name)
 
+    def _enter_block(self, block: nn.Module, args: tuple[Any, ...]) -> None:
+        recompute_with(block, self._in(block).adapt)
+
     def _adapt_block(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        layer = self
-        if "_is_replica" in vars(block):  # nn.DataParallel copies modules, and leaves hooks to the originals
-            layer = next(module for module in block.modules() if vars(module).get("block") is self.block)  # type: ignore
-        return adapt_output(layer, output)
+        return output if has_recomputed(block) else self._in(block).adapt(output)
+
+    def adapt(self, output: Any) -> Any:
+        """`y + B(y)` of what the block returns."""
+        return adapt_output(self, output)
+
+    def _in(self, block: nn.Module) -> BottleneckLayer:
+        """This layer, or its replica: nn.DataParallel copies modules, and leaves hooks to the originals."""
+        if "_is_replica" not in vars(block):
+            return self
+        return next(module for module in block.modules() if vars(module).get("block") is self.block)  # type: ignore
 
     def __setattr__(self, name: str, value: Any) -> None:
         super().__setattr__(name, value)

@@ -15,7 +15,8 @@ before wrote), `beside` adds them up.
 
 Two sites do not fit one module, and reach further by hooks: an FFN that has no module of its own, whose input is
 tapped where it is read (`InputTap`), and a block's output, which is adapted inside the block's own call (`in_block`)
-so that what transformers records as hidden states, and what gradient checkpointing recomputes, include the adapter.
+so that what transformers records as hidden states includes the adapter. `recomputation` does the same for gradient
+checkpointing.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from equations import METHODS, output, randomise
+from equations import METHODS, output, randomise, without_dropout
 from peft import get_peft_model
 from tiny_models import tiny_inputs, tiny_model
 from torch import Tensor, nn
@@ -56,6 +56,25 @@ def test_gradients_reach_the_weights_that_were_copied() -> None:
     copies = {name: p.clone() for name, p in model.named_parameters(remove_duplicate=False)}
     replica(model, copies)(**tiny_inputs("opt"))[0].square().mean().backward()
     assert all(bool(p.grad.any()) for p in model.parameters() if p.requires_grad)
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable. is deprecated:FutureWarning")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("model_type", ["bert", "llama"])
+def test_a_checkpointing_replica_computes_with_its_own_weights(model_type: str, method: str) -> None:
+    model = without_dropout(randomise(get_peft_model(tiny_model(model_type), METHODS[method]()))).train()
+    model.base_model.model.gradient_checkpointing_enable({"use_reentrant": False})
+    inputs = tiny_inputs(model_type) | ({} if model_type == "bert" else {"use_cache": False})
+    own = model(**inputs)[0]  # after which its blocks know what to recompute
+    other = randomise(copy.deepcopy(model), seed=1)
+    expected = other(**inputs)[0]
+    assert not torch.allclose(own, expected, atol=1e-3)
+    found = replica(model, dict(other.named_parameters(remove_duplicate=False)))(**inputs)[0]
+    torch.testing.assert_close(found, expected)
+    found.square().mean().backward()
+    assert all(bool(p.grad.any()) for p in other.parameters() if p.requires_grad)
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(model(**inputs)[0], own)
 
 
 def test_a_convolution_refuses() -> None:
