@@ -1,7 +1,7 @@
 """Inference of few candidates over many builds, for the targets that a run of all candidates is too coarse for.
 
     python benchmarks/inference.py --batch 16x128 --repeats 60
-    python benchmarks/inference.py --model HuggingFaceTB/SmolLM2-135M-Instruct --batch 4x128 --repeats 15
+    python benchmarks/inference.py --model HuggingFaceTB/SmolLM2-135M-Instruct --batch 4x128 --repeats 30
 
 Measured as by `peft-bottleneck speed`: every repetition builds the candidates anew, and they take turns.
 """

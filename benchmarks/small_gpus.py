@@ -27,6 +27,7 @@ from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 from peft_bottleneck.bench.quiet import quiet, quiet_bars
 from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio, summary
 from peft_bottleneck.bench.speed.workbench.peak import AddedMemory
+from peft_bottleneck.bench.speed.workbench.workload import STEPS_FOR_MEMORY
 from peft_bottleneck.quantization import quantization_config
 
 SHAPE = LlamaConfig(
@@ -81,7 +82,7 @@ def _entries(folder: str, base: str | None, checkpointing: bool, batch: tuple[in
         held = torch.cuda.memory_allocated() - before
         turns[method] = step = _Step(model, batch)
         with AddedMemory() as peak:
-            for _ in range(2):  # the optimiser's state is there from the first step on
+            for _ in range(STEPS_FOR_MEMORY):
                 step()
         memory[method] = {"held_bytes": held, "added_bytes": peak.bytes}
     seconds = alternate(turns, steps)

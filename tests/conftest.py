@@ -20,10 +20,9 @@ import torch
 from transformers.utils import logging
 from versions import any_peft  # noqa: F401  a fixture
 
+torch.set_num_threads(1)  # the models are tiny
+logging.disable_progress_bar()
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--gpu", action="store_true", help="let the tests see CUDA devices: pytest --gpu tests/gpu")
-
-
-torch.set_num_threads(1)  # the models are tiny
-logging.disable_progress_bar()

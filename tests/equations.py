@@ -31,6 +31,10 @@ def loss(result: Tensor) -> Tensor:
     return (result.float() * torch.arange(result.numel(), device=result.device).view_as(result).sin()).mean()
 
 
+def on_gpu(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.cuda() for name, tensor in inputs.items()}
+
+
 def layers(model: nn.Module) -> list[BottleneckLayer]:
     return [module for module in model.modules() if isinstance(module, BottleneckLayer)]
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from equations import METHODS, layers, loss, output, randomise
+from equations import METHODS, layers, loss, on_gpu, output, randomise
 from peft import PeftModel, get_peft_model
 from tiny_models import tiny_inputs, tiny_model
-from torch import Tensor
 from transformers import AutoModel
 
 MAPS: dict[str, dict[str, dict[str, Any]]] = {
@@ -24,10 +23,6 @@ MAPS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 CLOSE = dict(atol=1e-4, rtol=1e-4)
-
-
-def on_gpu(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.cuda() for name, tensor in inputs.items()}
 
 
 @pytest.mark.parametrize("places", ["gpu", "gpu and cpu"])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from equations import METHODS, layers, loss, output, randomise, without_dropout
+from equations import METHODS, layers, loss, on_gpu, output, randomise, without_dropout
 from peft import PeftModel, get_peft_model
 from tiny_models import tiny_inputs, tiny_model
 from torch import Tensor
@@ -17,10 +17,6 @@ from peft_bottleneck import ParallelAdapterConfig
 
 MODELS = ("bert", "llama", "gpt2", "opt", "t5", "mbart")
 CLOSE = dict(atol=1e-4, rtol=1e-4)
-
-
-def on_gpu(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.cuda() for name, tensor in inputs.items()}
 
 
 def gradients(model: Any, inputs: dict[str, Tensor]) -> dict[str, Tensor]:

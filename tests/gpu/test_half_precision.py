@@ -8,18 +8,13 @@ from typing import Any
 import pytest
 import torch
 from adapter_files import assert_holds_adapters_only
-from equations import METHODS, loss, output, randomise
+from equations import METHODS, loss, on_gpu, output, randomise
 from peft import get_peft_model
 from tiny_models import tiny_inputs, tiny_model
-from torch import Tensor
 from transformers import AutoModelForSequenceClassification, Trainer, TrainingArguments
 
 HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 ROWS = [{"input_ids": torch.full((6,), 7 + 50 * (row % 2)), "labels": row % 2} for row in range(16)]
-
-
-def on_gpu(inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.cuda() for name, tensor in inputs.items()}
 
 
 @pytest.mark.parametrize("half", HALVES)
