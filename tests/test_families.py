@@ -23,7 +23,7 @@ NOT_GENERATING = {
 GENERATING = [name for name in CONFIGURATIONS if name not in NOT_GENERATING]
 SITES_PER_BLOCK = {"houlsby": 2, "pfeiffer": 1, "parallel_adapter": 1}
 BLOCKS = {"albert": 1, "clip": 4} | dict.fromkeys(
-    ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5", "whisper"), 4
+    ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5", "longt5", "whisper"), 4
 )
 
 

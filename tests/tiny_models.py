@@ -93,6 +93,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "t5": _T5_LIKE,
     "mt5": _T5_LIKE,
     "umt5": _T5_LIKE,
+    "longt5": _T5_LIKE | dict(local_radius=3),
     "gpt2": _GPT2_LIKE,
     "gpt_neo": dict(
         vocab_size=VOCABULARY,
@@ -197,7 +198,7 @@ COMPOSED: dict[str, dict[str, Any]] = {
     )
 }
 
-ENCODER_DECODERS = ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5", *COMPOSED)
+ENCODER_DECODERS = ("bart", "mbart", "marian", "m2m_100", "pegasus", "t5", "mt5", "umt5", "longt5", *COMPOSED)
 
 
 def tiny_config(model_type: str, **changes: Any) -> Any:

@@ -5,7 +5,7 @@ What is left is a plain transformers model whose FFNs are wider; `feed_forward` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -92,14 +92,25 @@ class FoldableModel(BottleneckModel):
             _, ffns = self._ffns()
             if not ffns:
                 raise ValueError(f"foldable=True: {type(self.model).__name__} has no FFN to fold an adapter into.")
-            ffn = next(iter(ffns.values()))
-            name = ffn.activation_name()
-            if name is None:
-                raise ValueError(f"foldable=True: the FFN's activation {ffn.phi} is none that has a name.")
+            name, gated, biased = self._kind(ffns)
             config.non_linearity = name
-            config.bottleneck = "gated" if ffn.gated else "plain"
-            config.use_bias = ffn.biased
+            config.bottleneck = "gated" if gated else "plain"
+            config.use_bias = biased
         return config
+
+    def _kind(self, ffns: Mapping[str, FeedForward]) -> tuple[str, bool, bool]:
+        """Activation of the FFNs, whether they are gated and whether they have biases."""
+        kinds = {(ffn.activation_name(), ffn.gated, ffn.biased): key for key, ffn in ffns.items()}
+        (name, gated, biased), key = next(iter(kinds.items()))
+        if len(kinds) > 1:
+            examples = ", ".join(kinds.values())
+            raise ValueError(
+                f"foldable=True: {type(self.model).__name__} has FFNs of {len(kinds)} kinds ({examples}), and one "
+                "configuration describes bottlenecks of one kind."
+            )
+        if name is None:
+            raise ValueError(f"foldable=True: the FFN's activation {ffns[key].phi} is none that has a name.")
+        return name, gated, biased
 
     def _ffns(self) -> tuple[Family | None, dict[str, FeedForward]]:
         """The FFNs of the model by the name of the module that an adapter wraps there."""

@@ -103,7 +103,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
                 f"where the adapter wraps single layers, and this one wraps all of {current_key}: use 'cpu' in the "
                 "device_map instead of 'disk'."
             )
-        hidden_size = getattr(getattr(self.model, "config", None), "hidden_size", None)
+        hidden_size = _hidden_size(self.model)
         reads, writes = feature_sizes(base, hidden_size)
         placement = self.placement(base, config)
         if tap is not None:
@@ -256,6 +256,13 @@ def _lies_on_disk(model: nn.Module) -> bool:
     """
     places = (getattr(model, "hf_device_map", None) or {}).values()
     return "disk" in places and not any(hasattr(module, "_hf_hook") for module in model.modules())
+
+
+def _hidden_size(model: nn.Module) -> int | None:
+    """Of the language model, where there are several."""
+    config: Any = getattr(model, "config", None)
+    text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    return getattr(text_config, "hidden_size", None)
 
 
 def _block_index(config: BottleneckConfig, key: str) -> int | None:

@@ -102,6 +102,8 @@ def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
 
 
 def _beside(layer: BottleneckLayer, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
+    if inputs[None].dim() != y.dim():  # some mixtures of experts return `[batch·tokens, d]`
+        inputs = {name: x.reshape(*y.shape[:-1], x.shape[-1]) for name, x in inputs.items()}
     added = add_sole(layer, y, inputs[None])
     if added is not None:
         return added

@@ -128,10 +128,10 @@ FAMILIES: tuple[Family, ...] = (
     replace(_BART, model_types=_types("bart marian plbart blenderbot-small"), ffn_norm="final_layer_norm"),
     replace(_BART, model_types=_types("mbart m2m_100 pegasus whisper blenderbot"), residual=("final_layer_norm",)),
     Family(
-        _types("t5 mt5 umt5"),
+        _types("t5 mt5 umt5 longt5"),
         # The three kinds of sublayer share one list, so the sublayer plays the block's part.
         block=r"(?:encoder|decoder)\.block\.\d+\.layer\.\d+",
-        attention_output=r"SelfAttention\.o",
+        attention_output=r"(?:Local|TransientGlobal)?SelfAttention\.o",
         ffn="DenseReluDense",
         ffn_input=(r"DenseReluDense\.wi(?:_0)?", r"DenseReluDense\.wi_1"),
         ffn_output=r"DenseReluDense\.wo",

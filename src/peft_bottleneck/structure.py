@@ -2,56 +2,76 @@
 
 First the rows are tried on it: many models share their layout with a better known one. Else the lists of blocks are
 searched for what every transformer has: a self-attention whose output projection writes the hidden size, and an FFN
-that leads from it to a wider size and back.
+that leads from it to a wider size and back. Blocks may differ: in some models one of several has an attention and the
+others a recurrence or a convolution in its place, or the first ones have an FFN and the others a mixture of experts.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
+from .registration import BaseTunerLayer
 from .sites import FAMILIES, Family
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
+_INSTEAD = ("mamba", "conv")  # what stands in the place of the attention in some blocks
 _NOT_SELF = re.compile(r"cross|encoder_attn|encdec|norm|dropout|drop_path", re.IGNORECASE)
-_OUTPUT = re.compile(r"(?:^|\.)(?:o|wo|out|proj|dense|[oc]_proj|out_proj|out_lin|to_out\.0)$", re.IGNORECASE)
+_OUTPUT = re.compile(r"(?:^|\.)(?:o|wo|out|proj|dense|[oc]_proj|o_b_proj|out_proj|out_lin|to_out\.0)$", re.IGNORECASE)
+_NOT_FFN = re.compile(rf"attn|attention|norm|^(?:{'|'.join(_INSTEAD)})\.", re.IGNORECASE)
 _EXPERTS = re.compile(r"(?:^|\.)experts(?:$|\.)")
 
 
 def family_from_structure(model: nn.Module) -> Family | None:
-    """A row for this model, or None where its blocks do not all show the same attention and FFN."""
+    """A row for this model, or None where its blocks do not all show an attention and an FFN."""
     root = getattr(model, "base_model", model)  # without the head, so that the names hold for any head
-    lists = list(_block_lists(root))
-    if not lists:
+    lists = _block_lists(root)
+    blocks = [block for found in lists.values() for block in found]
+    if not blocks:
         return None
-    blocks = [root.get_submodule(name)[0] for name in lists]  # type: ignore[index]
     names = "|".join(map(re.escape, lists))
     pattern = (names if len(lists) == 1 else f"(?:{names})") + r"\.\d+"
-    rows = [row for row in FAMILIES if row.ffn_output and _has_layout(blocks[0], row)]
-    row = _common(rows) if rows else _searched(blocks[0])
-    return replace(row, block=pattern) if row and all(_has_layout(block, row) for block in blocks) else None
+    rows = [row for row in FAMILIES if row.ffn_output and all(_has_layout(block, row) for block in blocks)]
+    row = _common(rows) if rows else _united([_searched(block) for block in blocks])
+    return None if row is None else replace(row, block=pattern)
 
 
-def _block_lists(model: nn.Module) -> Iterator[str]:
-    """Names of the lists of equally built modules that contain an attention, outermost only."""
-    found: list[str] = []
-    for name, module in model.named_modules():
-        inside = any(name.startswith(outer + ".") for outer in found)
-        if inside or not isinstance(module, nn.ModuleList) or not len(module):
+def _block_lists(model: nn.Module) -> dict[str, nn.ModuleList]:
+    """The lists of blocks by name: modules built alike, or each with all that a block has, some with an attention.
+
+    A list of stages counts as the lists of blocks in them; a list of a block's sublayers does not count.
+    """
+    found: dict[str, nn.ModuleList] = {}
+    for name, module in base_modules(model):
+        if not isinstance(module, nn.ModuleList) or not len(module):
             continue
-        alike = len({type(child) for child in module}) == 1
-        if alike and any(_ATTENTION.search(child) for child, _ in module[0].named_modules()):
-            found.append(name)
-            yield name
+        outer = next((other for other in found if name.startswith(other + ".")), None)
+        complete = all(map(_searched, module))
+        if outer is not None and not complete:
+            continue
+        attentive = any(_ATTENTION.search(child) for block in module for child, _ in base_modules(block))
+        if attentive and (complete or len({type(child) for child in module}) == 1):
+            if outer is not None:
+                del found[outer]
+            found[name] = module
+    return found
+
+
+def base_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
+    """All modules below this one by name, as they were before adapters were put around some."""
+    base: nn.Module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
+    yield name, base
+    for child_name, child in base.named_children():
+        yield from base_modules(child, f"{name}.{child_name}".lstrip("."))
 
 
 def _has_layout(block: nn.Module, row: Family) -> bool:
     """Whether a block has every module that the row names."""
-    names = [name for name, _ in block.named_modules()]
+    names = [name for name, _ in base_modules(block)]
     needed = (row.attention_output, *row.ffn_input, row.ffn_output, row.ffn, row.ffn_norm, "|".join(row.residual))
     return all(any(re.fullmatch(pattern, name) for name in names) for pattern in needed if pattern)
 
@@ -66,19 +86,44 @@ def _common(rows: list[Family]) -> Family:
     return replace(rows[0], model_types=(), when={}, residual=(), ffn_norm=None if ambiguous else rows[0].ffn_norm)
 
 
+def _united(rows: Sequence[Family | None]) -> Family | None:
+    """One row for all blocks, or None where one has no attention or no FFN, or their FFNs do not go together.
+
+    Where only some are mixtures of experts, all FFNs are adapted as a whole.
+    """
+    known = [row for row in rows if row is not None]
+    whole = all(row.ffn for row in known)
+    if len(known) < len(rows) or not (whole or len({(row.ffn_input, row.ffn_output, row.ffn) for row in known}) == 1):
+        return None
+    mixed = any(row.ffn_output is None for row in known)
+    return replace(
+        known[0],
+        attention_output=_either(row.attention_output for row in known),
+        ffn_input=() if mixed else tuple(dict.fromkeys(name for row in known for name in row.ffn_input)),
+        ffn_output=None if mixed else _either(row.ffn_output for row in known),
+        ffn=_either(row.ffn for row in known) if whole else None,
+    )
+
+
+def _either(patterns: Iterable[str | None]) -> str:
+    return "|".join(dict.fromkeys(pattern for pattern in patterns if pattern))
+
+
 def _searched(block: nn.Module) -> Family | None:
     """Attention and FFN by the sizes of the linear maps: to the hidden size, from it to a wider one, and back."""
-    linears = {name: child for name, child in block.named_modules() if isinstance(child, (nn.Linear, Conv1D))}
-    sizes = {name: feature_sizes(child, None) for name, child in linears.items()}
+    modules = dict(base_modules(block))
+    sizes = {name: feature_sizes(module, None) for name, module in modules.items() if _is_linear(module)}
     inside = [name for name in sizes if _ATTENTION.search(name) and not _NOT_SELF.search(name)]
-    if not inside:
+    # A recurrence is adapted as a whole: its kernels read the weights of its parts and call none of them.
+    instead = [name for name in modules if name in _INSTEAD]
+    if not inside and not instead:
         return None
-    attention_output = ([name for name in inside if _OUTPUT.search(name)] or inside)[-1]
-    hidden = sizes[attention_output][1]
-    mixture = _mixture(block)
+    attention_output = ([name for name in inside if _OUTPUT.search(name)] or inside or instead)[-1]
+    hidden = feature_sizes(modules[attention_output], None)[1]
+    mixture = _mixture(modules)
     if mixture is not None:
         return Family((), "", re.escape(attention_output), (), None, ffn=re.escape(mixture))
-    outside = [name for name in sizes if not _ATTENTION.search(name)]
+    outside = [name for name in sizes if not _NOT_FFN.search(name)]
     back = [name for name in outside if sizes[name][1] == hidden and sizes[name][0] != hidden]
     inner = sizes[back[-1]][0] if back else 0
     reads = [name for name in outside if sizes[name][0] == hidden and sizes[name][1] in (inner, 2 * inner)]
@@ -90,27 +135,32 @@ def _searched(block: nn.Module) -> Family | None:
         attention_output=re.escape(attention_output),
         ffn_input=tuple(map(re.escape, reads)),
         ffn_output=re.escape(back[-1]),
-        ffn=_own_module(block, (*reads, back[-1])),
+        ffn=_own_module(modules, (*reads, back[-1])),
     )
 
 
-def _mixture(block: nn.Module) -> str | None:
-    """The mixture of experts of this block, which is adapted as a whole."""
-    for name, child in block.named_children():
-        if any(_EXPERTS.search(inner) for inner, _ in child.named_modules()):
-            return name
-    return None
+def _mixture(modules: Mapping[str, nn.Module]) -> str | None:
+    """The mixture of experts among a block's modules: without the norm before it, if it can be."""
+    found: dict[str, bool] = {}
+    for name, module in modules.items():
+        inner = dict(base_modules(module))
+        if name and not isinstance(module, nn.ModuleList) and any(map(_EXPERTS.search, inner)):
+            found[name] = any(map(is_norm, inner.values()))
+    return min(found, key=lambda name: found[name], default=None)  # the outermost comes first
 
 
-def _own_module(block: nn.Module, linears: tuple[str, ...]) -> str | None:
+def _own_module(modules: Mapping[str, nn.Module], linears: tuple[str, ...]) -> str | None:
     """The module that holds just the FFN: nothing normalises in it and all of its linear maps are the FFN's."""
     name = linears[-1].rpartition(".")[0]
     if not name or not all(linear.startswith(name + ".") for linear in linears):
         return None
-    own = block.get_submodule(name)
-    maps = sum(isinstance(child, (nn.Linear, Conv1D)) for child in own.modules())
-    norms = any(map(is_norm, own.modules()))
-    return None if norms or maps != len(linears) or isinstance(own, nn.ModuleList) else re.escape(name)
+    own = dict(base_modules(modules[name]))
+    maps, norms = sum(map(_is_linear, own.values())), any(map(is_norm, own.values()))
+    return None if norms or maps != len(linears) or isinstance(own[""], nn.ModuleList) else re.escape(name)
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, (nn.Linear, Conv1D))
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -137,7 +187,7 @@ def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]
     weight = getattr(module, "weight", None)
     if weight is not None and weight.dim() == 1:
         return len(weight), len(weight)
-    linears = [child for child in module.modules() if isinstance(child, (nn.Linear, Conv1D))]
+    linears = [child for child in module.modules() if _is_linear(child)]
     if linears:
         reads, writes = feature_sizes(linears[0], None)[0], [feature_sizes(linear, None)[1] for linear in linears]
         return reads, reads if reads in writes else writes[-1]
