@@ -1,4 +1,4 @@
-"""What the benchmarks share: one run from a configuration, a model from the command line, and a record."""
+"""What the benchmarks share: one run from a configuration, a measurement from the command line, and a record."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from peft_bottleneck.bench.configuration.reading import load_configuration
 from peft_bottleneck.bench.grid.plan import Run, plan
 from peft_bottleneck.bench.models.base_model import BaseModel
 from peft_bottleneck.bench.quiet import quiet, quiet_bars
+from peft_bottleneck.bench.speed.candidates import Candidate
 from peft_bottleneck.bench.speed.command import DEFAULT_MODEL
+from peft_bottleneck.bench.speed.measuring import Measurement
 from peft_bottleneck.bench.speed.workbench.worker import versions
 from peft_bottleneck.bench.training.features import make_features
 from peft_bottleneck.bench.training.measure import hardware
@@ -28,17 +32,42 @@ def the_run(overrides: Sequence[str]) -> tuple[Run, Any]:
     return run, make_features(run)
 
 
-def the_model(description: str | None) -> tuple[BaseModel, tuple[int, int], int]:
-    """The model, the shape of a batch and the repetitions that a command line asks for."""
+@dataclass(frozen=True)
+class Few(Measurement):
+    """Only some of the candidates, in an order of their own: what is compared is measured close together.
+
+    `others` are not among those of `peft-bottleneck speed`.
+    """
+
+    chosen: Sequence[str] = ()
+    others: Sequence[Candidate] = ()
+
+    @property
+    def rows(self) -> list[Candidate]:
+        rows = {row.label: row for row in super().rows}
+        return [*self.others, *(rows[name] for name in self.chosen if name in rows)]
+
+
+def few(description: str | None, chosen: Sequence[str], *others: Candidate) -> Few:
+    """A measurement of these candidates as a command line asks for it; those of a peer only where it names one."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--batch", default="16x128", metavar="ROWSxTOKENS")
     parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--peer-python", type=Path, metavar="PYTHON")
     given = parser.parse_args()
     quiet()
     quiet_bars()
     rows, tokens = map(int, given.batch.split("x"))
-    return BaseModel.named(given.model), (rows, tokens), given.repeats
+    return Few(
+        BaseModel.named(given.model),
+        (rows, tokens),
+        given.repeats,
+        given.peer_python,
+        report=partial(print, file=sys.stderr),
+        chosen=chosen,
+        others=others,
+    )
 
 
 def write(name: str, **figures: Any) -> None:

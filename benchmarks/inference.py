@@ -8,33 +8,19 @@ Measured as by `peft-bottleneck speed`: every repetition builds the candidates a
 
 from __future__ import annotations
 
-import sys
-from functools import partial
+from course import few, write
 
-from course import the_model, write
-
-from peft_bottleneck.bench.speed.candidates import AS_WIDE, INFER, Candidate, Peft
+from peft_bottleneck.bench.speed.candidates import AS_WIDE, INFER, Peft
 from peft_bottleneck.bench.speed.hosts import Hosts
-from peft_bottleneck.bench.speed.measuring import Measurement
 from peft_bottleneck.bench.speed.workbench.workload import Session
 
 FEW = ("base", "parallel_adapter, folded", AS_WIDE, "houlsby", "houlsby, bare calls in PEFT", "lora")
 
 
-class Few(Measurement):
-    """Only some of the candidates."""
-
-    @property
-    def rows(self) -> list[Candidate]:
-        rows = {row.label: row for row in super().rows}
-        return [rows[name] for name in FEW]
-
-
 def main() -> None:
-    base, (rows, tokens), repeats = the_model(__doc__)
-    measurement = Few(base, (rows, tokens), repeats, None, report=partial(print, file=sys.stderr))
+    measurement = few(__doc__, FEW)
     times = list(measurement.over_builds(INFER, Hosts({"peft": Session(Peft(), measurement.setting)})))
-    name = f"inference_{base.identity['name'].replace('/', '--')}"
+    name = f"inference_{measurement.base.identity['name'].replace('/', '--')}"
     write(name, **{**measurement.frame(), "times": times})
 
 

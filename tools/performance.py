@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,9 +24,16 @@ METHODS = ("houlsby", "pfeiffer", "parallel_adapter")
 MEMORY = "training memory at 64, 128, 256 tokens"
 # The rows that the README has.
 SUMMARY = (
+    "training step, the six products of every houlsby bottleneck, alone, to the frozen floor",
+    "training step, the houlsby bottlenecks, alone, to the frozen floor",
+    "training step, houlsby as bare calls to the frozen floor",
     "training step, houlsby to the frozen floor",
+    "training step, lora to the frozen floor",
+    "training step, houlsby to its bare calls",
     "training step, houlsby to lora",
     "training step, houlsby to AdapterHub's",
+    "training step, houlsby in the upper half to all blocks",
+    "training step, the floor of the upper half to all blocks",
     "inference on one short text, houlsby to the base",
     "inference on one short text, houlsby, bare calls in PEFT to the base",
     "inference on one short text, houlsby to its bare calls in PEFT",
@@ -41,13 +49,10 @@ SUMMARY = (
     f"{MEMORY}, houlsby (adapterhub)",
     "import, beside PEFT's own",
 )
-# What `benchmarks/bound.py` measures.
-BOUNDS = {
-    "products alone": "the six products of every bottleneck, alone",
-    "bottlenecks alone": "the bottlenecks, forward and backward, alone",
-    "houlsby, bare calls": "Houlsby as bare calls",
-    "houlsby": "Houlsby",
-    "lora": "LoRA on the same modules",
+# Of a training step, computed outside any model.
+ALONE = {
+    "products alone": "training step, the six products of every houlsby bottleneck, alone, to the frozen floor",
+    "bottlenecks alone": "training step, the houlsby bottlenecks, alone, to the frozen floor",
 }
 INFERENCE = {
     "infer_short": "inference on one short text",
@@ -57,6 +62,7 @@ INFERENCE = {
 }
 Record = dict[str, Any]
 Row = tuple[str, str, Callable[[Record], str]]  # what, its target, and its figure in a record
+Part = tuple[list[Record], list[Row]]  # of a table: one record for each model
 
 
 def records() -> list[Record]:
@@ -65,9 +71,9 @@ def records() -> list[Record]:
     return [record for record in found if "memory" in record]
 
 
-def closely() -> list[Record]:
-    """Of `benchmarks/inference.py`, in the order of `records`."""
-    return [benchmark(f"inference_{record['model']['name']}") for record in records()]
+def closely(benchmark_name: str) -> list[Record]:
+    """Of `benchmarks/training.py` or `benchmarks/inference.py`, in the order of `records`."""
+    return [benchmark(f"{benchmark_name}_{record['model']['name']}") for record in records()]
 
 
 def benchmark(name: str) -> Record:
@@ -78,16 +84,34 @@ def benchmark(name: str) -> Record:
 
 def figures() -> str:
     """Everything between the marks of the page."""
-    found = records()
-    return "\n\n".join([_setting(found), _table((found, _rows())), _bounds(), _closely(), *_others()]) + "\n"
+    training, inference, rest = parts()
+    shown = [
+        _setting(rest[0]),
+        f"Training steps over {_builds(training)} builds:",
+        _table(training),
+        f"Inference over {_builds(inference)} builds:",
+        _table(inference),
+        f"Inference of further candidates over {_builds(rest)} builds, memory and handling:",
+        _table(rest),
+        *_others(),
+    ]
+    return "\n\n".join(shown) + "\n"
 
 
 def summary() -> str:
     """Everything between the marks of the README."""
-    close = [row for row in _inference_rows() if row[0] in SUMMARY]
-    others = [row for row in _rows() if row[0] in {*SUMMARY} - {row[0] for row in close}]
-    chosen = (records(), others), (closely(), close)
-    return "\n\n".join([_table(*chosen), _bounds()]) + "\n"
+    return _table(*((found, [row for row in rows if row[0] in SUMMARY]) for found, rows in parts())) + "\n"
+
+
+def parts() -> list[Part]:
+    """Training steps, inference, and what they leave of all that `peft-bottleneck speed` measures."""
+    training, inference = (closely("training"), _training_rows()), (closely("inference"), _inference_rows())
+    closer = {row[0] for row in inference[1]}
+    return [training, inference, (records(), [row for row in _rows() if row[0] not in closer])]
+
+
+def _builds(part: Part) -> str:
+    return " and ".join(str(record["repeats"]) for record in part[0])
 
 
 def small() -> str:
@@ -118,7 +142,7 @@ def _mebibytes(size: int) -> str:
     return f"{size / 2**20:,.0f}"
 
 
-def _table(*parts: tuple[list[Record], list[Row]]) -> str:
+def _table(*parts: Part) -> str:
     """Rows of records of the same models, which are the columns."""
     names = [f"{record['model']['name']}, {record['batch'][0]}×{record['batch'][1]}" for record in parts[0][0]]
     lines = ["| what | target | " + " | ".join(names) + " |", "| --- | --- |" + " --- |" * len(names)]
@@ -132,39 +156,11 @@ def _table(*parts: tuple[list[Record], list[Row]]) -> str:
 
 def _setting(found: list[Record]) -> str:
     hardware, own, peer = found[0]["hardware"], found[0]["versions"], found[0]["peer_versions"]
-    repeats = " and ".join(str(record["repeats"]) for record in found)
     return (
         f"{hardware['processor']}, {hardware['cores']} threads; torch {own['torch']}, "
         f"transformers {own['transformers']}, PEFT {own['peft']}; the peer: adapters {peer['adapters']} with "
-        f"transformers {peer['transformers']}. Medians of {repeats} repetitions, in brackets the 95 % interval."
+        f"transformers {peer['transformers']}. Medians over builds of all models, in brackets the 95 % interval."
     )
-
-
-def _bounds() -> str:
-    """What Houlsby adapters add to a training step at least, and what they add, from `benchmarks/bound.py`."""
-    found = [benchmark(f"bound_{record['model']['name']}") for record in records()]
-    lines = ["| added to a step of the frozen floor | " + " | ".join(record["model"] for record in found) + " |"]
-    lines += ["| --- |" + " --- |" * len(found)]
-    for name, words in BOUNDS.items():
-        cells = [_added(record["to_the_floor"][name], alone=name.endswith("alone")) for record in found]
-        lines.append(f"| {words} | " + " | ".join(cells) + " |")
-    cells = [_added(record["to_bare_calls"], alone=False) for record in found]
-    lines.append("| (Houlsby, to its bare calls) | " + " | ".join(cells) + " |")
-    builds = " and ".join(str(record["repeats"]) for record in found)
-    return "\n".join([f"Training steps once more, few candidates over {builds} builds:", "", *lines])
-
-
-def _added(ratio: dict[str, float], *, alone: bool) -> str:
-    """What a ratio to the floor adds to it; what is computed alone is all added."""
-    middle, low, high = (percent(ratio[part] + alone) for part in ("median", "low", "high"))
-    return f"{middle} ({low} to {high})"
-
-
-def _closely() -> str:
-    """Inference of few candidates over many builds, with the targets."""
-    found = closely()
-    builds = " and ".join(str(record["repeats"]) for record in found)
-    return f"Inference once more, few candidates over {builds} builds:\n\n{_table((found, _inference_rows()))}"
 
 
 def _others() -> list[str]:
@@ -185,6 +181,26 @@ def _compared(what: str, limit: float | None, quantity: str, own: str, other: st
     return what, target, lambda record: _ratio(record, quantity, own, other, limit)
 
 
+def _training_rows() -> list[Row]:
+    """What `benchmarks/training.py` measures."""
+    floor, bare = "floor of houlsby", "houlsby, bare calls"
+
+    def compare(what: str, limit: float | None, own: str, other: str) -> Row:
+        return _compared(f"training step, {what}", limit, "train", own, other)
+
+    rows: list[Row] = [(what, "", partial(_alone, name=name)) for name, what in ALONE.items()]
+    rows.append(compare("houlsby as bare calls to the frozen floor", None, bare, floor))
+    rows += [compare(f"{name} to the frozen floor", 0.03, name, f"floor of {name}") for name in METHODS]
+    rows += [compare(f"{name} to the frozen floor", None, name, floor) for name in ("lora", "ia3", "full")]
+    rows.append(compare("houlsby to its bare calls", None, "houlsby", bare))
+    rows.append(compare("houlsby to lora", 0.0, "houlsby", "lora"))
+    rows += [compare(f"{name} to AdapterHub's", 0.0, name, f"{name} (adapterhub)") for name in METHODS]
+    rows.append(compare("houlsby in the upper half to all blocks", -0.25, "houlsby, upper half", "houlsby"))
+    rows.append(compare("the floor of the upper half to all blocks", None, f"{floor}, upper half", floor))
+    rows.append(compare("houlsby, 64 adapters loaded to one", 0.0, "houlsby, 64 loaded", "houlsby"))
+    return rows
+
+
 def _inference_rows() -> list[Row]:
     """What `benchmarks/inference.py` measures."""
     rows: list[Row] = []
@@ -201,39 +217,21 @@ def _inference_rows() -> list[Row]:
 
 
 def _rows() -> list[Row]:
-    rows: list[Row] = []
-
-    def compare(what: str, limit: float | None, quantity: str, own: str, other: str) -> None:
-        rows.append(_compared(what, limit, quantity, own, other))
-
-    for method in METHODS:
-        compare(f"training step, {method} to the frozen floor", 0.03, "train", method, f"floor of {method}")
-    bare = "houlsby, bare calls"
+    """What `peft-bottleneck speed` measures, but training steps."""
     methods = [*METHODS, *(f"{method} (adapterhub)" for method in METHODS)]
-    compare("training step, houlsby as bare calls to the frozen floor", None, "train", bare, "floor of houlsby")
-    compare("training step, houlsby to its bare calls", None, "train", "houlsby", bare)
-    for baseline in ("lora", "ia3", "full"):
-        compare(f"training step, {baseline} to houlsby's floor", None, "train", baseline, "floor of houlsby")
-    compare("training step, houlsby to lora", 0.0, "train", "houlsby", "lora")
-    for method in METHODS:
-        compare(f"training step, {method} to AdapterHub's", 0.0, "train", method, f"{method} (adapterhub)")
-    compare("training step, houlsby in the upper half to all blocks", -0.25, "train", "houlsby, upper half", "houlsby")
-    floor = "floor of houlsby"
-    compare("training step, the floor of the upper half to all blocks", None, "train", f"{floor}, upper half", floor)
-    compare("training step, houlsby, 64 adapters loaded to one", 0.0, "train", "houlsby, 64 loaded", "houlsby")
+    bare = "houlsby, bare calls"
     inferring = (*methods, bare, f"{bare} in PEFT", "parallel_adapter, folded", "lora", "ia3")
+    rows: list[Row] = []
     for quantity, words in INFERENCE.items():
         rows += [_compared(f"{words}, {name} to the base", None, quantity, name, "base") for name in inferring]
     for method in METHODS:
         others = ("lora", f"{method} (adapterhub)")
-        rows.append(
-            (f"{MEMORY}, {method}", "≤ both", lambda record, own=method, others=others: _memory(record, own, others))  # type: ignore[misc]
-        )
-    for name in ("lora", *(f"{method} (adapterhub)" for method in METHODS), "full"):
-        rows.append((f"{MEMORY}, {name}", "", lambda record, name=name: _memory(record, name)))  # type: ignore[misc]
+        rows.append((f"{MEMORY}, {method}", "≤ both", partial(_memory, candidate=method, others=others)))
+    for name in ("lora", *methods[len(METHODS) :], "full"):
+        rows.append((f"{MEMORY}, {name}", "", partial(_memory, candidate=name)))
     for quantity in ("inject", "switch", "load"):
         for name in ("houlsby", "lora", "houlsby (adapterhub)"):
-            rows.append((f"{quantity}, {name}", "", lambda record, q=quantity, name=name: _median(record, q, name)))  # type: ignore[misc]
+            rows.append((f"{quantity}, {name}", "", partial(_median, quantity=quantity, candidate=name)))
     rows.append(("import, beside PEFT's own", "≤ 50 ms", lambda record: _import(0.050)))
     return rows
 
@@ -241,6 +239,14 @@ def _rows() -> list[Row]:
 def _entry(record: Record, quantity: str, candidate: str) -> Record | None:
     found = (entry for entry in record["times"] if (entry["quantity"], entry["candidate"]) == (quantity, candidate))
     return next(found, None)
+
+
+def _alone(record: Record, name: str) -> str:
+    """What is computed alone is all added to the floor."""
+    entry = _entry(record, "train", name)
+    assert entry is not None
+    middle, low, high = (percent(1 + entry["ratio"][part]) for part in ("median", "low", "high"))
+    return f"{middle} ({low} to {high})"
 
 
 def _ratio(record: Record, quantity: str, own: str, other: str, limit: float | None) -> str:

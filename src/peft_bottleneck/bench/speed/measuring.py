@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -30,7 +31,9 @@ MEMORY_TURNS = 3  # on a CPU, whose allocator takes some percent more or less fr
 # Turns in a repetition. Training and inference are measured on models that are built anew for every repetition: where
 # its weights happen to lie in memory makes a model faster or slower, by a percent or so, for as long as it lives.
 # Short turns are cheap, and many of them close together tell more than few long ones on a machine that drifts.
-TURNS_OF_A_BUILD = {"train": 1, "infer_short": 10, "infer_one": 3, "infer_batch": 1, "generate": 1}
+TURNS_OF_A_BUILD: Mapping[str, int] = MappingProxyType(
+    {"train": 1, "infer_short": 10, "infer_one": 3, "infer_batch": 1, "generate": 1}
+)
 # Prints the seconds that an import takes after another.
 _IMPORT = "import time, {first}; start = time.perf_counter(); import {second}; print(time.perf_counter() - start)"
 
@@ -99,8 +102,13 @@ class Measurement:
             found += self._handling(taking_turns)
         return {"peer_versions": peer_versions, "times": found}
 
-    def over_builds(self, quantities: Sequence[str], hosts: Hosts) -> Iterator[Record]:
-        """The entries of those of these quantities that any row has; its rows are built anew in every repetition."""
+    def over_builds(
+        self, quantities: Sequence[str], hosts: Hosts, turns: Mapping[str, int] = TURNS_OF_A_BUILD
+    ) -> Iterator[Record]:
+        """The entries of those of these quantities that any row has; its rows are built anew in every repetition.
+
+        `turns` says how often each of them is measured on a build.
+        """
         quantities = [quantity for quantity in quantities if self._rows_of(quantity)]
         found: dict[str, dict[str, list[float]]] = {
             quantity: {row.label: [] for row in self._rows_of(quantity)} for quantity in quantities
@@ -114,11 +122,11 @@ class Measurement:
             for row in order:
                 hosts.prepare(row.library, row.name)
             for quantity in quantities:
-                new = alternate(self._turns(quantity, hosts), TURNS_OF_A_BUILD[quantity], start=repetition)
+                new = alternate(self._turns(quantity, hosts), turns[quantity], start=repetition)
                 for label, seconds in new.items():
                     found[quantity][label] += seconds
         for quantity in quantities:
-            yield from self._entries(quantity, found[quantity])
+            yield from self._entries(quantity, found[quantity], turns[quantity])
 
     def memory(self, lengths: Sequence[int]) -> list[Record]:
         """What training adds to the loaded model at these lengths, every candidate in fresh processes, taking turns.
@@ -156,9 +164,8 @@ class Measurement:
     def _turns(self, quantity: str, hosts: Hosts) -> dict[str, Callable[[], float]]:
         return {row.label: partial(hosts.seconds, row.library, row.name, quantity) for row in self._rows_of(quantity)}
 
-    def _entries(self, quantity: str, seconds: dict[str, list[float]]) -> Iterator[Record]:
+    def _entries(self, quantity: str, seconds: dict[str, list[float]], turns: int = 1) -> Iterator[Record]:
         """The part of the record about a quantity."""
-        turns = TURNS_OF_A_BUILD.get(quantity, 1)
         for row in self._rows_of(quantity):
             reference = row.reference if quantity in TRAIN else "base" if row.label != "base" else None
             own = seconds[row.label]
