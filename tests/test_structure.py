@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig
 from peft_bottleneck.sites import FAMILIES, Family, family_of
-from peft_bottleneck.structure import family_from_structure
+from peft_bottleneck.structure import base_modules, family_from_structure
 
 SIZES: dict[str, Any] = dict(
     vocab_size=99, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, pad_token_id=0
@@ -135,3 +135,24 @@ def test_rows_are_told_apart_by_the_configuration() -> None:
     assert pre_norm is not None
     assert (post_norm.ffn_norm, pre_norm.ffn_norm) == ("final_layer_norm", None)
     assert len({model_type for row in FAMILIES for model_type in row.model_types}) >= 44
+
+
+def test_convolutions_before_the_blocks_are_none() -> None:
+    sizes = SIZES | dict(conv_dim=[16, 16], conv_stride=[2, 2], conv_kernel=[3, 3], num_conv_pos_embeddings=4)
+    config = AutoConfig.for_model("wav2vec2", **sizes, num_conv_pos_embedding_groups=2)
+    row = family_from_structure(AutoModel.from_config(config))
+    assert row is not None
+    assert row.block == r"encoder\.layers\.\d+"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_base_modules_are_those_without_adapters(method: str) -> None:
+    names = [name for name, _ in tiny_model("llama").named_modules()]
+    adapted = get_peft_model(tiny_model("llama"), METHODS[method]()).get_base_model()
+    assert [name for name, _ in base_modules(adapted)] == names
+
+
+def test_a_module_that_leads_back_to_itself_is_met_once() -> None:
+    model = nn.Sequential(nn.Linear(2, 2))
+    model[0].parent = nn.ModuleList([model])
+    assert [name for name, _ in base_modules(model)] == ["", "0", "0.parent"]

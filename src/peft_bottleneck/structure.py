@@ -61,12 +61,19 @@ def _block_lists(model: nn.Module) -> dict[str, nn.ModuleList]:
     return found
 
 
-def base_modules(module: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-    """All modules below this one by name, as they were before adapters were put around some."""
-    base: nn.Module = module.get_base_layer() if isinstance(module, BaseTunerLayer) else module
-    yield name, base
-    for child_name, child in base.named_children():
-        yield from base_modules(child, f"{name}.{child_name}".lstrip("."))
+def base_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """What `named_modules` gives, as it was before adapters were put around some modules."""
+    seen: set[nn.Module] = set()
+
+    def below(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        base = child.get_base_layer() if isinstance(child, BaseTunerLayer) else child
+        if base not in seen:
+            seen.add(base)
+            yield name, base
+            for inner_name, inner in base.named_children():
+                yield from below(f"{name}.{inner_name}".lstrip("."), inner)
+
+    return below("", module)
 
 
 def _has_layout(block: nn.Module, row: Family) -> bool:
@@ -115,7 +122,7 @@ def _searched(block: nn.Module) -> Family | None:
     sizes = {name: feature_sizes(module, None) for name, module in modules.items() if _is_linear(module)}
     inside = [name for name in sizes if _ATTENTION.search(name) and not _NOT_SELF.search(name)]
     # A recurrence is adapted as a whole: its kernels read the weights of its parts and call none of them.
-    instead = [name for name in modules if name in _INSTEAD]
+    instead = [name for name in _INSTEAD if any(inner.startswith(name + ".") for inner in sizes)]
     if not inside and not instead:
         return None
     attention_output = ([name for name in inside if _OUTPUT.search(name)] or inside or instead)[-1]
