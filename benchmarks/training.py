@@ -1,7 +1,7 @@
 """Training steps of few candidates over many builds, for the targets that a run of all candidates is too coarse for.
 
     python benchmarks/training.py --batch 16x128 --repeats 25 --peer-python ~/adapterhub/bin/python
-    python benchmarks/training.py --model HuggingFaceTB/SmolLM2-135M-Instruct --batch 4x128 --repeats 15 \\
+    python benchmarks/training.py --model HuggingFaceTB/SmolLM2-135M-Instruct --batch 4x128 --repeats 16 \\
         --peer-python ~/adapterhub/bin/python
 
 Measured as by `peft-bottleneck speed`, with more steps of each build, beside the least that Houlsby adapters can take.
@@ -20,7 +20,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from peft_bottleneck.bench.speed.candidates import MANY, TRAIN, Candidate, Peft
-from peft_bottleneck.bench.speed.hosts import Hosts, Worker
 from peft_bottleneck.bench.speed.workbench.workload import Session
 from peft_bottleneck.layer import BottleneckLayer
 
@@ -61,12 +60,8 @@ class WithParts(Session):
 
 def main() -> None:
     measurement = few(__doc__, FEW, *(Candidate(name, TRAIN, FLOOR) for name in PARTS))
-    hosts: dict[str, Session | Worker] = {"peft": WithParts(Peft(), measurement.setting)}
-    peer_versions = {}
-    if measurement.peer_python is not None:
-        hosts["adapterhub"] = peer = Worker.peer(measurement.peer_python, measurement.setting)
-        peer_versions = peer.versions
-    times = list(measurement.over_builds(TRAIN, Hosts(hosts), STEPS))
+    with measurement.hosts(WithParts(Peft(), measurement.setting)) as (hosts, peer_versions):
+        times = list(measurement.over_builds(TRAIN, hosts, STEPS))
     name = f"training_{measurement.base.identity['name'].replace('/', '--')}"
     write(name, **{**measurement.frame(), "peer_versions": peer_versions, "times": times})
 

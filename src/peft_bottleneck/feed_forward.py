@@ -22,6 +22,7 @@ from transformers.pytorch_utils import Conv1D
 
 from .bottleneck import ACTIVATIONS, activation
 from .sites import Family
+from .structure import base_modules
 
 # Names to prefer where several compute the same.
 _COMMON_ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "quick_gelu", "tanh", "relu2")
@@ -139,8 +140,7 @@ class FeedForward:
 
 def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
     """The FFNs of a model by the name of the module that a parallel adapter wraps."""
-    modules = dict(model.named_modules())
-    plain = {name.replace(".base_layer", ""): module for name, module in modules.items()}
+    plain = dict(base_modules(model))
     found: dict[str, FeedForward] = {}
     if family.ffn_output is None:
         return found
@@ -154,9 +154,9 @@ def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
         wrapped = [key for key in inside if family.ffn and re.fullmatch(family.ffn, key)]
         found[f"{block}.{wrapped[0]}" if wrapped else name] = FeedForward(
             name=block,
-            inputs=tuple(_base(inside[key]) for key in names),
+            inputs=tuple(inside[key] for key in names),
             input_name=f"{block}.{names[0]}",
-            output=_base(module),
+            output=module,
             phi=next((child for key, child in inside.items() if _is_activation(key, child)), None),
         )
     return found
@@ -196,12 +196,6 @@ def size_attribute(config: Any, family: Family, part: str) -> tuple[Any, str]:
 def _is_activation(name: str, module: nn.Module) -> bool:
     leaf = name.rpartition(".")[2]
     return "attention" not in name and re.search(r"act|gelu", leaf) is not None and not [*module.parameters()]
-
-
-def _base(module: Any) -> Any:
-    while hasattr(module, "base_layer"):
-        module = module.base_layer
-    return module
 
 
 def _sizes(linear: Any) -> tuple[int, int]:

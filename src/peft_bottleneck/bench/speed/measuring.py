@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
@@ -89,19 +89,27 @@ class Measurement:
         Raises:
             UserError: the peer's process could not start or has failed.
         """
-        with ExitStack() as stack:
-            ours = Session(Peft(), self.setting)
-            hosts: dict[str, Session | Worker] = {"peft": ours}
-            peer_versions: dict[str, str] = {}
-            if self.peer_python is not None:
-                hosts["adapterhub"] = peer = Worker.peer(self.peer_python, self.setting)
-                stack.callback(peer.close)
-                peer_versions = peer.versions
-            taking_turns = Hosts(hosts)
+        with self.hosts(Session(Peft(), self.setting)) as (taking_turns, peer_versions):
             found = [*self.over_builds(TRAIN, taking_turns), *self.over_builds(INFER, taking_turns)]
             taking_turns.release()
             found += self._handling(taking_turns)
         return {"peer_versions": peer_versions, "times": found}
+
+    @contextmanager
+    def hosts(self, ours: Session) -> Iterator[tuple[Hosts, dict[str, str]]]:
+        """Our library in this process and, if there is one, the peer in its own; and the peer's versions.
+
+        Raises:
+            UserError: the peer's process could not start.
+        """
+        if self.peer_python is None:
+            yield Hosts({"peft": ours}), {}
+            return
+        peer = Worker.peer(self.peer_python, self.setting)
+        try:
+            yield Hosts({"peft": ours, "adapterhub": peer}), peer.versions
+        finally:
+            peer.close()
 
     def over_builds(
         self, quantities: Sequence[str], hosts: Hosts, turns: Mapping[str, int] = TURNS_OF_A_BUILD
