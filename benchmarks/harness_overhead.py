@@ -17,8 +17,8 @@ from typing import Any
 from course import the_run, write
 from transformers import TrainerCallback
 
-from peft_bottleneck.bench.training.run import make_trainer
-from peft_bottleneck.bench.training.training import train
+from peft_bottleneck_bench.training.run import make_trainer
+from peft_bottleneck_bench.training.training import train
 
 
 class Ledger(TrainerCallback):  # type: ignore[misc]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from course import write
 
-from peft_bottleneck.bench.speed.measuring import import_seconds
+from peft_bottleneck_bench.speed.measuring import import_seconds
 
 TURNS = 9
 

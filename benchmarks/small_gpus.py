@@ -24,11 +24,11 @@ from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
-from peft_bottleneck.bench.quiet import quiet, quiet_bars
-from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio, summary
-from peft_bottleneck.bench.speed.workbench.peak import AddedMemory
-from peft_bottleneck.bench.speed.workbench.workload import STEPS_FOR_MEMORY
 from peft_bottleneck.quantization import quantization_config
+from peft_bottleneck_bench.quiet import quiet, quiet_bars
+from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
+from peft_bottleneck_bench.speed.workbench.peak import AddedMemory
+from peft_bottleneck_bench.speed.workbench.workload import STEPS_FOR_MEMORY
 
 SHAPE = LlamaConfig(
     vocab_size=128256,

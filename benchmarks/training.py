@@ -19,9 +19,9 @@ from course import few, write
 from torch import Tensor
 from torch.nn import functional
 
-from peft_bottleneck.bench.speed.candidates import MANY, TRAIN, Candidate, Peft
-from peft_bottleneck.bench.speed.workbench.workload import Session
 from peft_bottleneck.layer import BottleneckLayer
+from peft_bottleneck_bench.speed.candidates import MANY, TRAIN, Candidate, Peft
+from peft_bottleneck_bench.speed.workbench.workload import Session
 
 FLOOR = "floor of houlsby"
 PEERS = ("houlsby (adapterhub)", "pfeiffer (adapterhub)", "parallel_adapter (adapterhub)")

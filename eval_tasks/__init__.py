@@ -1,7 +1,7 @@
 """One file per task: what is measured, on which data, under which licence.
 
 A file `eval_tasks/<name>.py` holds one constant `TASK = Task(...)` and is found by its place alone; folders hold what
-tasks share. Nothing here imports torch, so listing the tasks is instant; `peft_bottleneck.bench` turns a task into
+tasks share. Nothing here imports torch, so listing the tasks is instant; `peft_bottleneck_bench` turns a task into
 tensors.
 """
 
@@ -24,7 +24,7 @@ class Files:
 
     Args:
         validation: as the others; or how many examples of train to take for it, by a shuffle that is always the same.
-        format: where the suffix does not tell it: one of `peft_bottleneck.bench.data.files.FORMATS`.
+        format: where the suffix does not tell it: one of `peft_bottleneck_bench.data.files.FORMATS`.
     """
 
     train: str | tuple[str, str]
@@ -67,7 +67,7 @@ class Task:
         columns: the kind's column names to the source's, where they differ: `{"text": "sentence"}`.
         convert: where columns alone do not fit: makes the kind's examples, none or several, of one row of the source.
         labels: the label names in the order of their numbers. Empty: those of the source, or of its train split.
-        metric: a metric of `peft_bottleneck.bench.metrics`, or of the hub. Empty: the kind's own.
+        metric: a metric of `peft_bottleneck_bench.metrics`, or of the hub. Empty: the kind's own.
         metric_options: its arguments.
         main_metric: the figure of the metric that ranks. Empty: the metric's own.
         negative_label: for relation extraction: the label that says "no relation", which no F1 counts.

@@ -12,9 +12,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from peft_bottleneck.bench.speed.candidates import AS_WIDE
-from peft_bottleneck.bench.speed.report import duration, percent
-from peft_bottleneck.bench.speed.rounds import paired_ratio
+from peft_bottleneck_bench.speed.candidates import AS_WIDE
+from peft_bottleneck_bench.speed.report import duration, percent
+from peft_bottleneck_bench.speed.rounds import paired_ratio
 
 ROOT = Path(__file__).parents[1]
 PAGE, SMALL, README = ROOT / "docs" / "performance.md", ROOT / "docs" / "small-gpus.md", ROOT / "README.md"

@@ -12,10 +12,10 @@ import pytest
 
 from eval_tasks import KINDS as KIND_NAMES
 from eval_tasks import Files, Task
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.data.loading import SPLITS, Data, load_data
-from peft_bottleneck.bench.kinds import KINDS
-from peft_bottleneck.bench.metrics.of_task import check_references, metric_of
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.data.loading import SPLITS, Data, load_data
+from peft_bottleneck_bench.kinds import KINDS
+from peft_bottleneck_bench.metrics.of_task import check_references, metric_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)

@@ -15,7 +15,7 @@ from typing import Any
 import datasets
 import pytest
 
-from peft_bottleneck.bench import records
+from peft_bottleneck_bench import records
 
 RECORD: records.Record = {
     "schema_version": 1,
@@ -214,7 +214,7 @@ def test_a_killed_writer_leaves_whole_records_alone(tmp_path: Path) -> None:
         "import json, sys\n"
         "from itertools import count\n"
         "from pathlib import Path\n"
-        "from peft_bottleneck.bench import records\n"
+        "from peft_bottleneck_bench import records\n"
         "record = json.load(sys.stdin)\n"
         "for step in count():\n"
         "    record['loss_curve'] = [[step, 0.5]] * 5000\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.configuration.yaml_files import read_yaml
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.configuration.yaml_files import read_yaml
 
 FOLDER = Path(__file__).parents[2] / "benchmarks" / "scores"
 CONFIGURATIONS = sorted(FOLDER.glob("*.yaml"))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom, norm
 
-from peft_bottleneck.bench import metrics
-from peft_bottleneck.bench.statistics import LEVEL, Ranking, Sample, holm, mean_and_std, rank, resampled_scores
+from peft_bottleneck_bench import metrics
+from peft_bottleneck_bench.statistics import LEVEL, Ranking, Sample, holm, mean_and_std, rank, resampled_scores
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))
 
 from tiny_task import make_tokenizer, save_model, sentences, write_rows
 
-from peft_bottleneck.bench.cli import main
+from peft_bottleneck_bench.cli import main
 
 pytestmark = pytest.mark.filterwarnings("ignore:MatMul8bitLt. inputs will be cast:UserWarning")
 

@@ -11,9 +11,9 @@ from peft import AutoPeftModel
 from transformers import AutoModelForSequenceClassification
 
 from peft_bottleneck import HoulsbyConfig, load_adapterhub
-from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.commands.convert import convert
-from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.commands.convert import convert
+from peft_bottleneck_bench.errors import UserError
 
 BASE = FIXTURES / "bert" / "base"
 CHECKPOINT = FIXTURES / "bert" / "houlsby"

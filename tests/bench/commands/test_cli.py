@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from tiny_task import sentences, write_rows
 
-from peft_bottleneck.bench.cli import main
+from peft_bottleneck_bench.cli import main
 
 Configure = Callable[..., Path]
-COMMAND = [sys.executable, "-m", "peft_bottleneck.bench.cli"]
+COMMAND = [sys.executable, "-m", "peft_bottleneck_bench.cli"]
 
 
 def test_a_run_ends_with_a_ranked_table(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
@@ -149,7 +149,7 @@ def test_reading_the_arguments_imports_nothing_heavy() -> None:
         "package = types.ModuleType('peft_bottleneck')\n"
         "package.__path__ = list(spec.submodule_search_locations)\n"
         "sys.modules['peft_bottleneck'] = package\n"
-        "from peft_bottleneck.bench.cli import main\n"
+        "from peft_bottleneck_bench.cli import main\n"
         "try:\n"
         "    main(['--help'])\n"
         "finally:\n"

@@ -12,11 +12,11 @@ import pytest
 from rich.console import Console
 
 from eval_tasks import task_names
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.commands.listing import _method_table, _task_table, method_rows, task_rows
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.models.methods import METHODS
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.commands.listing import _method_table, _task_table, method_rows, task_rows
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.models.methods import METHODS
 
 Configure = Callable[..., Path]
 

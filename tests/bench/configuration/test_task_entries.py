@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from eval_tasks import Files, Hub, Task, load_task
-from peft_bottleneck.bench.configuration.findings import Findings
-from peft_bottleneck.bench.configuration.task_entries import read_task
+from peft_bottleneck_bench.configuration.findings import Findings
+from peft_bottleneck_bench.configuration.task_entries import read_task
 
 FILES = {"train": "a.csv", "validation": "b.csv", "test": "c.csv"}
 

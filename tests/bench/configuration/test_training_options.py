@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peft_bottleneck.bench.configuration.training_options import OWN, TRAINING_DEFAULTS, check_training, score_relevant
+from peft_bottleneck_bench.configuration.training_options import OWN, TRAINING_DEFAULTS, check_training, score_relevant
 
 
 def test_the_defaults_are_allowed() -> None:

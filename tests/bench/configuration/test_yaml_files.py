@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from peft_bottleneck.bench.configuration.yaml_files import override, read_yaml
-from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck_bench.configuration.yaml_files import override, read_yaml
+from peft_bottleneck_bench.errors import UserError
 
 
 @pytest.mark.parametrize(

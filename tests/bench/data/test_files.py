@@ -8,8 +8,8 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from peft_bottleneck.bench.data.files import read_rows
-from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck_bench.data.files import read_rows
+from peft_bottleneck_bench.errors import UserError
 
 ROWS = [{"text": "a, \"b\" and 'c'", "label": "x"}, {"text": "é\u2028d", "label": "y"}]
 

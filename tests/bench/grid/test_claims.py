@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.grid import claims
-from peft_bottleneck.bench.grid.claims import Holder, claim
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.grid import claims
+from peft_bottleneck_bench.grid.claims import Holder, claim
 
 # The module is loaded by itself: the package around it takes seconds to import.
 CLAIM = f"""\

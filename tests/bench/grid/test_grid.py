@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.grid.claims import claim
-from peft_bottleneck.bench.grid.plan import Run, plan
-from peft_bottleneck.bench.grid.running import run_grid
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.grid.claims import claim
+from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.running import run_grid
 
 Configure = Callable[..., Path]
 
@@ -103,7 +103,7 @@ def test_a_row_that_cannot_be_tokenised_fails_its_runs_alone(configure: Configur
 
 def test_a_failed_run_is_tried_again(configure: Configure) -> None:
     (run,) = runs_of(configure(methods=["head_only"]))
-    from peft_bottleneck.bench.training.run import failed
+    from peft_bottleneck_bench.training.run import failed
 
     failed(run, "MachineError: unplugged")
     assert run_grid([run]).failed == 0
@@ -130,7 +130,7 @@ def test_a_run_that_another_process_has_is_left_to_it(
 
 def start(path: Path, *overrides: str) -> subprocess.Popen[str]:
     """The command in a process of its own, on as many threads as this one."""
-    command = [sys.executable, "-m", "peft_bottleneck.bench.cli", "run", str(path), *overrides]
+    command = [sys.executable, "-m", "peft_bottleneck_bench.cli", "run", str(path), *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
@@ -174,7 +174,7 @@ def test_two_processes_give_the_same_scores_and_predictions(configure: Configure
 def test_a_killed_grid_loses_at_most_the_run_in_progress(configure: Configure, tmp_path: Path) -> None:
     path = configure(methods=["head_only"], seeds=list(range(40)))
     results = tmp_path / "results"
-    command = [sys.executable, "-m", "peft_bottleneck.bench.cli", "run", str(path)]
+    command = [sys.executable, "-m", "peft_bottleneck_bench.cli", "run", str(path)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"})
     deadline = time.monotonic() + 120
     while len(list(results.rglob("*.json"))) < 2 and time.monotonic() < deadline:

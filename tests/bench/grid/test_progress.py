@@ -12,10 +12,10 @@ import pytest
 from rich.console import Console
 from rich.progress import Progress
 
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.grid import progress
-from peft_bottleneck.bench.grid.claims import Holder
-from peft_bottleneck.bench.grid.plan import Run, plan
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.grid import progress
+from peft_bottleneck_bench.grid.claims import Holder
+from peft_bottleneck_bench.grid.plan import Run, plan
 
 RECORD: dict[str, Any] = {
     "status": "finished",

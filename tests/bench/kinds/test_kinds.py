@@ -12,10 +12,10 @@ import torch
 from tiny_task import save_model
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 
-from peft_bottleneck.bench.kinds import KINDS, Setting
-from peft_bottleneck.bench.kinds.ner import tags_of
-from peft_bottleneck.bench.kinds.relation_extraction import marked_text, marker_words
-from peft_bottleneck.bench.models.base_model import BaseModel
+from peft_bottleneck_bench.kinds import KINDS, Setting
+from peft_bottleneck_bench.kinds.ner import tags_of
+from peft_bottleneck_bench.kinds.relation_extraction import marked_text, marker_words
+from peft_bottleneck_bench.models.base_model import BaseModel
 
 RELATION = {
     "text": "the film was good and the meal was bad",

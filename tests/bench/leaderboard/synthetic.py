@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from peft_bottleneck.bench import metrics, records
+from peft_bottleneck_bench import metrics, records
 
 LABELS = ["anger", "joy", "neutral", "surprise"]
 WORDS = ["a", "dog", "runs", "over", "the", "green", "hill", "while", "two", "children", "watch", "old", "bridge"]

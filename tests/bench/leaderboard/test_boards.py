@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from synthetic import write_failed_run, write_grid, write_run
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.leaderboard import Board, boards
-from peft_bottleneck.bench.leaderboard.overview import overviews
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.leaderboard import Board, boards
+from peft_bottleneck_bench.leaderboard.overview import overviews
 
 
 def found(folder: Path) -> list[Board]:

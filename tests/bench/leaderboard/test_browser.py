@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from synthetic import write_grid, write_run
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.leaderboard import build
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.leaderboard import build
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 

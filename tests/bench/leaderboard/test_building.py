@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from synthetic import write_grid, write_run
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.leaderboard import build
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.leaderboard import build
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> \u2028 | `code` <!--"
 

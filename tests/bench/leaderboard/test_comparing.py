@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from synthetic import write_run
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.leaderboard.boards import boards
-from peft_bottleneck.bench.leaderboard.comparing import compare
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.leaderboard.boards import boards
+from peft_bottleneck_bench.leaderboard.comparing import compare
 
 
 def write(folder: Path, method: str, skill: float, seeds: tuple[int, ...] = (0, 1, 2), **fields: object) -> None:

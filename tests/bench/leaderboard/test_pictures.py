@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from synthetic import write_failed_run, write_run
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.leaderboard import boards, pictures
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.leaderboard import boards, pictures
 
 
 def test_front_leaves_out_what_another_matches_for_less() -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.console import Console
 from synthetic import write_failed_run, write_run
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.leaderboard import render_table
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.leaderboard import render_table
 
 
 def rendered(folder: Path, width: int = 80) -> str:

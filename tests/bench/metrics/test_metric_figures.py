@@ -16,8 +16,8 @@ from seqeval.metrics import recall_score as seqeval_recall
 from seqeval.scheme import IOB2
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, mean_squared_error
 
-from peft_bottleneck.bench import metrics
-from peft_bottleneck.bench.metrics.semeval2010_task8 import LABELS, RELATIONS
+from peft_bottleneck_bench import metrics
+from peft_bottleneck_bench.metrics.semeval2010_task8 import LABELS, RELATIONS
 
 random = np.random.default_rng(7)
 

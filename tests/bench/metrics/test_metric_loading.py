@@ -10,8 +10,8 @@ from typing import Any
 import evaluate
 import pytest
 
-from peft_bottleneck.bench import metrics
-from peft_bottleneck.bench.errors import UserError
+from peft_bottleneck_bench import metrics
+from peft_bottleneck_bench.errors import UserError
 
 SOUND: dict[str, Any] = {
     "classification": "yes",
@@ -135,7 +135,7 @@ def test_metrics_open_no_connection() -> None:
         "import socket\n"
         "def refuse(*_): raise AssertionError('a metric opened a connection')\n"
         "socket.socket.connect = refuse\n"
-        "from peft_bottleneck.bench import metrics\n"
+        "from peft_bottleneck_bench import metrics\n"
         "for name in metrics.METRICS: metrics.load(name).signature\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -13,16 +13,16 @@ from safetensors.torch import load_file
 from tiny_task import save_model, sentences, write_rows
 from versions import prefixes_work
 
-from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.grid.plan import Run, plan
-from peft_bottleneck.bench.models.initial import head_notes, load_initial
-from peft_bottleneck.bench.models.methods import make_trainable
-from peft_bottleneck.bench.models.saved import Saved
-from peft_bottleneck.bench.training.features import make_features
-from peft_bottleneck.bench.training.run import execute
-from peft_bottleneck.bench.training.training import trained_parameters
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.models.initial import head_notes, load_initial
+from peft_bottleneck_bench.models.methods import make_trainable
+from peft_bottleneck_bench.models.saved import Saved
+from peft_bottleneck_bench.training.features import make_features
+from peft_bottleneck_bench.training.run import execute
+from peft_bottleneck_bench.training.training import trained_parameters
 
 Configure = Callable[..., Path]
 

@@ -12,9 +12,9 @@ from tiny_models import tiny_model
 from tiny_task import save_model
 from transformers import PreTrainedTokenizerFast
 
-from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.kinds import KINDS
-from peft_bottleneck.bench.models.base_model import BaseModel
+from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.kinds import KINDS
+from peft_bottleneck_bench.models.base_model import BaseModel
 
 CLASSIFICATION = KINDS["classification"]
 

@@ -11,10 +11,10 @@ from tiny_task import save_model
 from transformers import AutoModelForSequenceClassification, PreTrainedTokenizerFast
 from versions import APART, prefixes_work
 
-from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.kinds import KINDS, Setting
-from peft_bottleneck.bench.models.base_model import BaseModel
-from peft_bottleneck.bench.models.methods import (
+from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.kinds import KINDS, Setting
+from peft_bottleneck_bench.models.base_model import BaseModel
+from peft_bottleneck_bench.models.methods import (
     METHODS,
     check_fit,
     check_method,

@@ -7,7 +7,7 @@ import re
 import pytest
 from seqeval.scheme import IOB2, Entities
 
-from peft_bottleneck.bench.prediction.plain_lines import entities, joined_words, line_of, with_entities, words_of
+from peft_bottleneck_bench.prediction.plain_lines import entities, joined_words, line_of, with_entities, words_of
 
 
 @pytest.mark.parametrize(

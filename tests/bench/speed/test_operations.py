@@ -11,8 +11,8 @@ from tiny_task import save_model
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedTokenizerFast
 
-from peft_bottleneck.bench.speed.candidates import Peft
-from peft_bottleneck.bench.speed.workbench.workload import Session, Setting
+from peft_bottleneck_bench.speed.candidates import Peft
+from peft_bottleneck_bench.speed.workbench.workload import Session, Setting
 
 
 class Operations(TorchDispatchMode):

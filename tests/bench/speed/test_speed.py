@@ -11,16 +11,16 @@ from unittest.mock import ANY
 import pytest
 import torch
 
-from peft_bottleneck.bench.cli import main
-from peft_bottleneck.bench.errors import UserError
-from peft_bottleneck.bench.models.base_model import BaseModel
-from peft_bottleneck.bench.speed.candidates import AS_WIDE, INFER, TRAIN, Peft, candidates
-from peft_bottleneck.bench.speed.hosts import Hosts, Worker
-from peft_bottleneck.bench.speed.measuring import TURNS_OF_A_BUILD, Measurement
-from peft_bottleneck.bench.speed.report import QUANTITIES, cells, columns, table, write
-from peft_bottleneck.bench.speed.rounds import alternate, paired_ratio, summary
-from peft_bottleneck.bench.speed.workbench.workload import Setting
 from peft_bottleneck.layer import BottleneckLayer
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.models.base_model import BaseModel
+from peft_bottleneck_bench.speed.candidates import AS_WIDE, INFER, TRAIN, Peft, candidates
+from peft_bottleneck_bench.speed.hosts import Hosts, Worker
+from peft_bottleneck_bench.speed.measuring import TURNS_OF_A_BUILD, Measurement
+from peft_bottleneck_bench.speed.report import QUANTITIES, cells, columns, table, write
+from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
+from peft_bottleneck_bench.speed.workbench.workload import Setting
 
 REPEATS = 2
 

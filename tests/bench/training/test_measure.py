@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from peft_bottleneck.bench.training import measure
+from peft_bottleneck_bench.training import measure
 
 MIB = 2**20
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.grid.plan import plan
-from peft_bottleneck.bench.grid.running import run_grid
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.grid.running import run_grid
 
 QUICKSTART = Path(__file__).parents[3] / "configs" / "quickstart.yaml"
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.grid.plan import Run, plan
-from peft_bottleneck.bench.training import checkpoints
-from peft_bottleneck.bench.training.features import make_features
-from peft_bottleneck.bench.training.run import execute, make_trainer
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.training import checkpoints
+from peft_bottleneck_bench.training.features import make_features
+from peft_bottleneck_bench.training.run import execute, make_trainer
 
 Configure = Callable[..., Path]
 

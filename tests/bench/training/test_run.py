@@ -11,11 +11,11 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from tiny_task import sentences, write_rows
 
-from peft_bottleneck.bench import records
-from peft_bottleneck.bench.configuration.reading import load_configuration
-from peft_bottleneck.bench.grid.plan import Run, plan
-from peft_bottleneck.bench.training.features import make_features
-from peft_bottleneck.bench.training.run import execute, failed
+from peft_bottleneck_bench import records
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.training.features import make_features
+from peft_bottleneck_bench.training.run import execute, failed
 
 Configure = Callable[..., Path]
 

@@ -14,7 +14,7 @@ from ..errors import UserError
 from .workbench.workload import Session, Setting
 
 HERE = Path(__file__).parent
-OURS = "peft_bottleneck.bench.speed.candidates:Peft"
+OURS = "peft_bottleneck_bench.speed.candidates:Peft"
 ADAPTERHUB = "workbench.adapterhub:AdapterHub"
 
 
@@ -79,7 +79,7 @@ class Worker:
     @classmethod
     def ours(cls, setting: Setting) -> Worker:
         """A fresh process with our library."""
-        return cls([sys.executable, "-m", "peft_bottleneck.bench.speed.workbench.worker"], OURS, setting)
+        return cls([sys.executable, "-m", "peft_bottleneck_bench.speed.workbench.worker"], OURS, setting)
 
     @classmethod
     def peer(cls, python: Path, setting: Setting) -> Worker:

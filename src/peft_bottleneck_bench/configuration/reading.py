@@ -37,8 +37,8 @@ from pathlib import Path
 from typing import Any
 
 from eval_tasks import Task
+from peft_bottleneck.quantization import QUANTIZATIONS
 
-from ...quantization import QUANTIZATIONS
 from ..data.loading import SPLITS
 from ..errors import UserError
 from ..grid.search_space import Budget, Space

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from packaging.version import Version
 
-from ...convolution import CACHE_NAMES, cache_name
+from peft_bottleneck.convolution import CACHE_NAMES, cache_name
+
 from ..errors import UserError, suggest
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from ...convolution import cache_name
+from peft_bottleneck.convolution import cache_name
 
 
 class MarkedModel(nn.Module):

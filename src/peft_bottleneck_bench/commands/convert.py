@@ -61,7 +61,7 @@ def convert(source: Path, target: Path, model: str | None = None, model_class: s
     import transformers
     from peft import PeftModel
 
-    from ...adapterhub import load_adapterhub, save_adapterhub
+    from peft_bottleneck.adapterhub import load_adapterhub, save_adapterhub
 
     if not hasattr(transformers, class_name):
         raise UserError(f"transformers has no class {class_name!r}")

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ...quantization import keep_differentiable, quantization_config
+from peft_bottleneck.quantization import keep_differentiable, quantization_config
+
 from ..errors import UserError
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
