@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
-from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.hardware import hardware
 from peft_bottleneck_bench.models.base_model import BaseModel
 from peft_bottleneck_bench.quiet import quiet, quiet_bars
+from peft_bottleneck_bench.run import Run
 from peft_bottleneck_bench.speed.candidates import Candidate
 from peft_bottleneck_bench.speed.command import DEFAULT_MODEL
 from peft_bottleneck_bench.speed.measuring import Measurement
-from peft_bottleneck_bench.speed.workbench.worker import versions
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.measure import hardware
+from peft_bottleneck_bench.workbench.worker import versions
 
 HERE = Path(__file__).parent
 

@@ -17,7 +17,7 @@ from typing import Any
 from course import the_run, write
 from transformers import TrainerCallback
 
-from peft_bottleneck_bench.training.run import make_trainer
+from peft_bottleneck_bench.training.execute import make_trainer
 from peft_bottleneck_bench.training.training import train
 
 

@@ -12,7 +12,7 @@ from course import few, write
 
 from peft_bottleneck_bench.speed.candidates import AS_WIDE, INFER, Peft
 from peft_bottleneck_bench.speed.hosts import Hosts
-from peft_bottleneck_bench.speed.workbench.workload import Session
+from peft_bottleneck_bench.workbench.workload import Session
 
 FEW = ("base", "parallel_adapter, folded", AS_WIDE, "houlsby", "houlsby, bare calls in PEFT", "lora")
 

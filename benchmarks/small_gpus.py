@@ -27,8 +27,8 @@ from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 from peft_bottleneck.quantization import quantization_config
 from peft_bottleneck_bench.quiet import quiet, quiet_bars
 from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
-from peft_bottleneck_bench.speed.workbench.peak import AddedMemory
-from peft_bottleneck_bench.speed.workbench.workload import STEPS_FOR_MEMORY
+from peft_bottleneck_bench.workbench.memory import PeakMemory
+from peft_bottleneck_bench.workbench.workload import STEPS_FOR_MEMORY
 
 SHAPE = LlamaConfig(
     vocab_size=128256,
@@ -81,10 +81,10 @@ def _entries(folder: str, base: str | None, checkpointing: bool, batch: tuple[in
         model = _model(folder, base, checkpointing, method)
         held = torch.cuda.memory_allocated() - before
         turns[method] = step = _Step(model, batch)
-        with AddedMemory() as peak:
+        with PeakMemory() as peak:
             for _ in range(STEPS_FOR_MEMORY):
                 step()
-        memory[method] = {"held_bytes": held, "added_bytes": peak.bytes}
+        memory[method] = {"held_bytes": held, "added_bytes": peak.added}
     seconds = alternate(turns, steps)
     return [
         {

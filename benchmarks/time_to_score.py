@@ -23,7 +23,7 @@ from course import the_run, write
 from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, TrainerCallback, get_scheduler
 
-from peft_bottleneck_bench.training.run import make_trainer
+from peft_bottleneck_bench.training.execute import make_trainer
 from peft_bottleneck_bench.training.training import PREFIX, train
 
 HARNESS_BATCH = 32

@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from peft_bottleneck.layer import BottleneckLayer
 from peft_bottleneck_bench.speed.candidates import MANY, TRAIN, Candidate, Peft
-from peft_bottleneck_bench.speed.workbench.workload import Session
+from peft_bottleneck_bench.workbench.workload import Session
 
 FLOOR = "floor of houlsby"
 PEERS = ("houlsby (adapterhub)", "pfeiffer (adapterhub)", "parallel_adapter (adapterhub)")

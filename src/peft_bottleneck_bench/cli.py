@@ -12,7 +12,7 @@ from pathlib import Path
 from . import speed
 from .commands import board, compare, convert, listing, predict
 from .errors import UserError
-from .training.processes import check_launch, speaks
+from .processes import check_launch, speaks
 
 EXAMPLES = """\
 examples:
@@ -131,13 +131,14 @@ def _run(parsed: argparse.Namespace) -> int:
 
     quiet()
     from .configuration.reading import load_configuration
+    from .grid.plan import head_notes
     from .grid.plan_table import plan_table
-    from .grid.progress import print_wide
     from .grid.running import known_records, run_grid
     from .grid.search import plan_grid
     from .leaderboard import render_table
-    from .models.initial import KEY, head_notes
-    from .training.processes import is_main, on_main
+    from .processes import is_main, on_main
+    from .saved.initial import KEY
+    from .terminal import print_wide
 
     quiet_bars()
     check_launch()

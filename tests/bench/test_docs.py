@@ -14,8 +14,8 @@ from eval_tasks import KINDS as KIND_NAMES
 from eval_tasks import Files, Task
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.data.loading import SPLITS, Data, load_data
+from peft_bottleneck_bench.grid.plan import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
-from peft_bottleneck_bench.metrics.of_task import check_references, metric_of
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)

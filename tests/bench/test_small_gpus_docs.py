@@ -15,8 +15,8 @@ from tiny_task import make_tokenizer, save_model
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.run import execute
 
 TEXT = (Path(__file__).parents[2] / "docs" / "small-gpus.md").read_text(encoding="utf-8")
 NAME = "google-bert/bert-base-uncased"

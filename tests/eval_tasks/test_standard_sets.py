@@ -14,8 +14,8 @@ from eval_tasks import Files, Hub, Task, load_task, task_names
 from eval_tasks.semeval2010_task8 import TASK as SEMEVAL
 from peft_bottleneck_bench.data.loading import load_data
 from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.grid.plan import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
-from peft_bottleneck_bench.metrics.of_task import check_references, metric_of
 from peft_bottleneck_bench.metrics.semeval2010_task8 import LABELS
 
 

@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.plan import check_fit, plan
 from peft_bottleneck_bench.grid.running import run_grid
-from peft_bottleneck_bench.models.methods import check_fit
+from peft_bottleneck_bench.run import Run
 
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart.yaml"
 

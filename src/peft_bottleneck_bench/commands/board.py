@@ -25,8 +25,8 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
 
     quiet()
     from .. import records
-    from ..grid.progress import print_wide
     from ..leaderboard import build, render_table
+    from ..terminal import print_wide
 
     if not parsed.results.is_dir():
         raise UserError(f"{parsed.results}: no such folder")

@@ -70,7 +70,7 @@ def _list(parsed: argparse.Namespace) -> int:
     if parsed.json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
-    from ..grid.progress import print_wide
+    from ..terminal import print_wide
 
     print_wide(parsed.table(rows))
     return 0

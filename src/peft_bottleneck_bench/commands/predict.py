@@ -64,11 +64,11 @@ def _predict(parsed: argparse.Namespace) -> int:
     from ..quiet import quiet
 
     quiet()
-    from ..models.saved import Saved
     from ..prediction.plain_lines import line_of
     from ..prediction.predictor import Predictor
     from ..prediction.rows import examples, from_arguments, from_file
     from ..quiet import quiet_bars
+    from ..saved.saved import Saved
 
     quiet_bars()
     if parsed.batch_size < 1:

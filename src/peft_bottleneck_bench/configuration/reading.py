@@ -41,12 +41,12 @@ from peft_bottleneck.quantization import QUANTIZATIONS
 
 from ..data.loading import SPLITS
 from ..errors import UserError
-from ..grid.search_space import Budget, Space
-from ..models.initial import read_initial
 from ..models.methods import check_method
-from ..models.saved import Saved
+from ..saved.initial import read_initial
+from ..saved.saved import Saved
 from .findings import Findings, as_list, slug
 from .search_entries import read_search, read_space
+from .search_space import Budget, Space
 from .task_entries import read_task
 from .training_options import TRAINING_DEFAULTS, check_training
 from .yaml_files import override, read_yaml

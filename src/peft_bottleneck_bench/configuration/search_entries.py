@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, suggest
-from ..grid.search_space import Budget, Dimension, Range, Space, draw, searchable
 from ..models.methods import METHODS, check_method, method_options
 from .findings import Findings
+from .search_space import Budget, Dimension, Range, Space, draw, searchable
 from .training_options import SCORE_NEUTRAL, check_training
 
 if TYPE_CHECKING:

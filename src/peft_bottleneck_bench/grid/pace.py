@@ -10,9 +10,9 @@ from pathlib import Path
 from statistics import fmean
 
 from .. import record_types, records
-from ..training.measure import hardware
-from ..training.processes import count
-from .plan import Run
+from ..hardware import hardware
+from ..processes import count
+from ..run import Run
 
 MACHINE = ("device", "processor", "cores")  # of a record's hardware: what must be the same for times to be so
 

@@ -2,119 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+import torch
 
 from eval_tasks import Task
 
-from ..configuration.reading import Configuration, MethodChoice
-from ..configuration.training_options import score_relevant
-from ..data.loading import SPLITS, Data, load_data
+from .. import metrics
+from ..configuration.reading import Configuration
+from ..data.loading import Data, load_data
 from ..errors import UserError
 from ..kinds import KINDS, Kind, Setting
 from ..kinds.relation_extraction import marker_words
-from ..metrics.of_task import check_references, metric_of
 from ..models.base_model import BaseModel
-from ..models.initial import check_initial, identity
-from ..models.methods import METHODS, check_fit
-from ..training import processes
-
-# Goes into every run's hash: raised when a change of this harness changes scores.
-PROTOCOL = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """One task × method × model × seed, fixed by its resolved configuration."""
-
-    task: Task
-    data: Data
-    metric: Any  # metrics.Metric or metrics.HubMetric
-    model: BaseModel
-    method: MethodChoice
-    seed: int
-    training: Mapping[str, Any]
-    limits: Mapping[str, int]
-    setting: Setting
-    trainable_parameters: int
-    total_parameters: int
-    results: Path
-    adapters: Path
-    trial: str = ""  # of a search: which one, for people; a final run and one without a search have none
-    search: Mapping[str, Any] | None = None  # of a final run: what was tried, and which trial gave the settings
-
-    @property
-    def kind(self) -> Kind:
-        return KINDS[self.task.kind]
-
-    @cached_property
-    def configuration(self) -> dict[str, Any]:
-        """Everything that was asked for, defaults filled in."""
-        return {
-            "protocol": PROTOCOL,
-            "task": self.task.name,
-            "kind": self.task.kind,
-            "data": dict(self.data.identity),
-            "columns": dict(self.task.columns),
-            "labels": list(self.data.labels),
-            "metric": {"name": self.metric.name, **self.metric.options},
-            "model": dict(self.model.identity),
-            "method": self.method.name,
-            "options": {**METHODS[self.method.name].defaults, **self.method.options},
-            "seed": self.seed,
-            "limits": dict(self.limits),
-            "max_length": self.setting.max_length,
-            "prompt": self.setting.prompt,
-            "markers": list(self.setting.markers),
-            "generation": dict(self.setting.generation),
-            "training": {key: self.training[key] for key in sorted(self.training)},
-            **(identity(self.method.initial) if self.method.initial else {}),
-            # Part of the run's identity: the same settings found by more trials are another result.
-            **({} if self.search is None else {"search": dict(self.search)}),
-            # They share the batches out: two of batch size 16 train as one of 32, but for their dropout.
-            **({} if processes.count() == 1 else {"processes": processes.count()}),
-        }
-
-    @cached_property
-    def hash(self) -> str:
-        """Of what decides the score, search included: runs that share it must give the same on the same machine."""
-        decisive = {**self.configuration, "training": score_relevant(self.training)}
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
-
-    @property
-    def place(self) -> Path:
-        """Where the run belongs below `results` and `adapters`."""
-        return Path(self.task.name, self.model.slug, self.method.label, f"seed{self.seed}-{self.hash}")
-
-    @property
-    def record_path(self) -> Path:
-        return (self.results / self.place).with_suffix(".json")
-
-    @property
-    def adapter_path(self) -> Path:
-        return self.adapters / self.place
-
-    @property
-    def data_record(self) -> dict[str, Any]:
-        """The data as the record describes them."""
-        identity = self.data.identity
-        hub = "hub" in identity
-        files = ", ".join(identity[split]["file"] for split in SPLITS if not hub)
-        return {
-            "source": identity["hub"] if hub else self.task.source or files,
-            "revision": identity["revision"] if hub else None,
-            "sha256": None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
-            "licence": self.task.licence or None,
-            "counts": self.data.counts,
-        }
-
-    def __str__(self) -> str:
-        return f"{self.task.name} · {self.method.label} · {self.model.slug} · {self.trial or f'seed {self.seed}'}"
+from ..models.methods import METHODS, count_parameters, make_trainable
+from ..run import Run
+from ..saved.initial import check_initial, keeps_head
 
 
 def plan(configuration: Configuration) -> list[Run]:
@@ -218,3 +122,62 @@ def make_setting(
         markers=markers,
         generation=generation,
     )
+
+
+def metric_of(task: Task) -> Any:
+    """The `metrics.Metric` or `metrics.HubMetric` that judges `task`.
+
+    Raises:
+        UserError: there is none of this name, or it has no such figure or option.
+    """
+    name = task.metric or KINDS[task.kind].metric
+    options = dict(task.metric_options)
+    if task.negative_label:
+        if name != KINDS["relation_extraction"].metric:
+            raise UserError(f"task '{task.name}': negative_label: metric '{name}' takes none, it has rules of its own")
+        options["negative_label"] = task.negative_label
+    if task.main_metric:
+        options["main"] = task.main_metric
+    try:
+        return metrics.load(name, **options)
+    except UserError as error:
+        raise UserError(*(f"task '{task.name}': {message}" for message in error.messages)) from error
+
+
+def check_references(task: Task, data: Data, metric: Any) -> None:
+    """Refuses a metric that cannot score the references of the task: SemEval's, say, knows its own relations alone.
+
+    Raises:
+        UserError: names the first that it does not take.
+    """
+    if not isinstance(metric, metrics.Metric):
+        return  # what a metric of the hub takes, only computing it tells
+    for split in ("validation", "test"):
+        for reference in KINDS[task.kind].references(data.splits[split]):
+            if problem := metric.problem(reference):
+                raise UserError(
+                    f"task '{task.name}': metric '{metric.name}' does not take {reference!r} of {split}: {problem}"
+                )
+
+
+def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
+    """Applies the method to the model's architecture without weights, and counts its parameters.
+
+    Raises:
+        UserError: the method cannot be applied to this architecture, with these options.
+    """
+    with torch.device("meta"):
+        skeleton = kind.skeleton(setting)
+        task_type = kind.task_type(setting.model.config)
+        return count_parameters(make_trainable(skeleton, name, options, task_type))
+
+
+def head_notes(runs: Iterable[Run]) -> list[str]:
+    """One line for each method of a task whose head cannot be kept."""
+    notes = [
+        f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.folder} has one for "
+        f"{run.method.initial.content['kind']} with other labels or markers"
+        for run in runs
+        if run.method.initial and not run.kind.generates and not keeps_head(run.method.initial, run.kind, run.setting)
+    ]
+    return list(dict.fromkeys(notes))

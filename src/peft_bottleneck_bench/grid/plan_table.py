@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import records
+from ..run import Run
+from ..terminal import duration
 from .pace import Pace, optimiser_steps
-from .plan import Run
-from .progress import duration
 from .search import Search, unsearched
 
 COLUMNS = ("task", "method", "model", "seeds", "finished", "steps each", "trained", "total", "time left")

@@ -7,15 +7,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from ..processes import is_main
 from ..records import Record
-from ..training.processes import is_main
+from ..run import Run
+from ..terminal import duration
 from .claims import Holder
-from .plan import Run
 
-LOG_WIDTH = 140  # columns of a table where there is no terminal to ask
 QUIET_SECONDS = 60.0  # in a log, a long run says where it stands no more often than this
 
 
@@ -166,11 +165,6 @@ def show_progress(total: int) -> Iterator[SilentProgress]:
         yield BarProgress(total, bars)
 
 
-def print_wide(content: RenderableType) -> None:
-    """Prints a table at the terminal's width; in a log, where there is none, as wide as it needs to be."""
-    Console(width=None if sys.stdout.isatty() else LOG_WIDTH, soft_wrap=False).print(content)
-
-
 def outcome(record: Record) -> str:
     """What came of a run, in half a line."""
     if record["status"] == "failed":
@@ -178,11 +172,3 @@ def outcome(record: Record) -> str:
     metric = record["main_metric"]
     test, validation = record["metrics"]["test"][metric], record["metrics"]["validation"][metric]
     return f"{metric} {test:.4f} (validation {validation:.4f}), trained {duration(record['train_seconds'])}"
-
-
-def duration(seconds: float) -> str:
-    """For people: `8.1 s`, `12 min`, `3 h 20 min`."""
-    if seconds < 100:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -13,11 +13,11 @@ import torch
 
 from .. import records
 from ..kinds import Setting
+from ..processes import is_main, on_main
+from ..run import Run
+from ..training.execute import execute, failed
 from ..training.features import Split, make_features
-from ..training.processes import is_main, on_main
-from ..training.run import execute, failed
 from .claims import Holder, claim
-from .plan import Run
 from .progress import SilentProgress, show_progress
 from .search import Search, unsearched
 

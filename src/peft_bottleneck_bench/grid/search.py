@@ -10,10 +10,11 @@ from typing import Any
 
 from .. import records
 from ..configuration.reading import Configuration, MethodChoice
+from ..configuration.search_space import Budget, Space, draw, written
 from ..errors import UserError
 from ..models.methods import check_method, method_options
-from .plan import Run, plan
-from .search_space import Budget, Space, draw, written
+from ..run import Run
+from .plan import plan
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ..terminal import duration
+
 NONE = "–"
 
 
@@ -44,12 +46,7 @@ def share(part: int | None, whole: int | None) -> str:
 
 def seconds(value: float | None) -> str:
     """`4.2 s`, `213 s`, `42 min`, `2 h 05 min`."""
-    if value is None:
-        return NONE
-    if value < 1000:
-        return f"{value:.1f} s" if value < 99.95 else f"{value:.0f} s"
-    minutes = round(value / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+    return NONE if value is None else duration(value)
 
 
 def size(value: int | None) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from packaging.version import Version
 
 from peft_bottleneck.convolution import CACHE_NAMES, cache_name
 
 from ..errors import UserError, suggest
-
-if TYPE_CHECKING:
-    from ..kinds import Kind, Setting
 
 # The first PEFT for the transformers that renamed the cache, by what that one asks for.
 KNOWS_NEW_NAME = Version("0.22")
@@ -189,20 +186,6 @@ def _check_prefix(model: Any, task_type: str) -> None:
     else:
         return
     raise UserError(f"method 'prefix_tuning' does not fit models of type '{model.config.model_type}' here: {reason}")
-
-
-def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
-    """Applies the method to the model's architecture without weights, and counts its parameters.
-
-    Raises:
-        UserError: the method cannot be applied to this architecture, with these options.
-    """
-    import torch
-
-    with torch.device("meta"):
-        skeleton = kind.skeleton(setting)
-        task_type = kind.task_type(setting.model.config)
-        return count_parameters(make_trainable(skeleton, name, options, task_type))
 
 
 def count_parameters(model: Any) -> tuple[int, int]:

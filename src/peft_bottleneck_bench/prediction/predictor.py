@@ -13,7 +13,7 @@ from transformers import set_seed
 from ..errors import UserError
 from ..kinds import Encoded, Kind, Setting
 from ..models.base_model import BaseModel
-from ..models.saved import Saved
+from ..saved.saved import Saved
 
 Example = dict[str, Any]
 

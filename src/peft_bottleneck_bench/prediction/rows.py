@@ -12,7 +12,7 @@ from ..data.files import READERS, read_rows
 from ..data.loading import quoted
 from ..errors import UserError
 from ..kinds import Setting
-from ..models.saved import Saved
+from ..saved.saved import Saved
 from .plain_lines import joined_words, row_of, with_entities, words_of
 
 Row = dict[str, Any]

@@ -74,8 +74,8 @@ def _speed(parsed: argparse.Namespace) -> int:
     quiet()
     if parsed.peer_python is not None and not parsed.peer_python.is_file():
         raise UserError(f"--peer-python {parsed.peer_python}: no such file")
-    from ..grid.progress import print_wide
     from ..models.base_model import BaseModel
+    from ..terminal import print_wide
     from .measuring import Measurement, import_seconds
     from .report import table, write
 

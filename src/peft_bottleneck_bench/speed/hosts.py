@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -11,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from .workbench.workload import Session, Setting
+from ..workbench.workload import Session, Setting
 
-HERE = Path(__file__).parent
+WORKBENCH = Path(__file__).parents[1] / "workbench"
 OURS = "peft_bottleneck_bench.speed.candidates:Peft"
 ADAPTERHUB = "workbench.adapterhub:AdapterHub"
+# Imports the package `workbench` alone: its folder's neighbours would hide modules of Python, `statistics` for one.
+PEER = """\
+import sys, types
+sys.modules["workbench"] = package = types.ModuleType("workbench")
+package.__path__ = [sys.argv.pop(1)]
+from workbench.worker import main
+main(*sys.argv[1:])
+"""
 
 
 class Hosts:
@@ -58,7 +65,6 @@ class Worker:
 
     def __init__(self, command: list[str], library: str, setting: Setting) -> None:
         self.name = command[0]
-        environment = {**os.environ, "PYTHONPATH": str(HERE)} if library == ADAPTERHUB else None
         try:
             self.process = subprocess.Popen(
                 [*command, library, json.dumps(vars(setting))],
@@ -66,7 +72,6 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
-                env=environment,
             )
         except OSError as error:
             raise UserError(f"{self.name}: cannot be started: {error.strerror}") from error
@@ -79,12 +84,12 @@ class Worker:
     @classmethod
     def ours(cls, setting: Setting) -> Worker:
         """A fresh process with our library."""
-        return cls([sys.executable, "-m", "peft_bottleneck_bench.speed.workbench.worker"], OURS, setting)
+        return cls([sys.executable, "-m", "peft_bottleneck_bench.workbench.worker"], OURS, setting)
 
     @classmethod
     def peer(cls, python: Path, setting: Setting) -> Worker:
         """A fresh process of another interpreter, with AdapterHub's library."""
-        return cls([str(python), "-m", "workbench.worker"], ADAPTERHUB, setting)
+        return cls([str(python), "-c", PEER, str(WORKBENCH)], ADAPTERHUB, setting)
 
     def prepare(self, candidate: str) -> None:
         self._ask("prepare", candidate)

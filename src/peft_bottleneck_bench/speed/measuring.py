@@ -18,13 +18,13 @@ from typing import Any
 
 import torch
 
+from ..hardware import hardware
 from ..models.base_model import BaseModel
-from ..training.measure import hardware
+from ..workbench.worker import versions
+from ..workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
 from .candidates import HANDLING, INFER, TRAIN, Candidate, Peft, candidates
 from .hosts import Hosts, Worker
 from .rounds import alternate, paired_ratio, summary
-from .workbench.worker import versions
-from .workbench.workload import NEW_TOKENS, SHORT, Session, Setting, device
 
 Record = dict[str, Any]
 IMPORTS = 5

@@ -9,8 +9,8 @@ from typing import Any
 from datasets import Dataset
 
 from ..data.loading import SPLITS
-from ..grid.plan import Run
 from ..kinds import Encoded
+from ..run import Run
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,13 @@ from safetensors.torch import save_file
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
-from ..grid.order import SeededOrder
-from . import checkpoints, processes
-from .measure import PeakMemory, Stopwatch
-from .training import KeepBest, restore, trained_parameters
+from .. import processes
+from ..saved.parameters import restore, trained_parameters
+from ..workbench.memory import PeakMemory
+from . import checkpoints
+from .sampler import SeededOrder
+from .stopwatch import Stopwatch
+from .training import KeepBest
 
 
 class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from transformers import Seq2SeqTrainingArguments, TrainerCallback
 
+from .. import processes
 from ..configuration.training_options import OWN
-from . import processes
+from ..saved.parameters import restore, trained_parameters
 
 if TYPE_CHECKING:
     from .trainer import RunTrainer
@@ -98,15 +99,6 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             raise RunError(f"the training loss is {loss} at step {state.global_step}: try a lower learning_rate")
 
 
-def trained_parameters(model: Any) -> dict[str, torch.Tensor]:
-    """Copies of the parameters that are open to training, by name, on the CPU."""
-    return {
-        name: parameter.detach().to("cpu", copy=True).contiguous()
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
-
-
 def training_arguments(training: Mapping[str, Any], *, seed: int, folder: Path) -> Seq2SeqTrainingArguments:
     """`training` as transformers takes it, with what the harness sets itself; checkpoints go below `folder`."""
     arguments = Seq2SeqTrainingArguments(
@@ -160,12 +152,3 @@ def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
         loss_curve=[[entry["step"], entry["loss"]] for entry in state.log_history if "loss" in entry],
         validation_curve=keep_best.curve,
     )
-
-
-def restore(model: Any, file: Path) -> None:
-    """Copies the parameters in `file` into the parameters of `model` that have their names."""
-    saved = load_file(file)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in saved:
-                parameter.copy_(saved[name])

@@ -18,8 +18,9 @@ from peft_bottleneck_bench import records
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.claims import claim
-from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.grid.running import run_grid
+from peft_bottleneck_bench.run import Run
 
 Configure = Callable[..., Path]
 
@@ -103,7 +104,7 @@ def test_a_row_that_cannot_be_tokenised_fails_its_runs_alone(configure: Configur
 
 def test_a_failed_run_is_tried_again(configure: Configure) -> None:
     (run,) = runs_of(configure(methods=["head_only"]))
-    from peft_bottleneck_bench.training.run import failed
+    from peft_bottleneck_bench.training.execute import failed
 
     failed(run, "MachineError: unplugged")
     assert run_grid([run]).failed == 0

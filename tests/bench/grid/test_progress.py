@@ -15,7 +15,8 @@ from rich.progress import Progress
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid import progress
 from peft_bottleneck_bench.grid.claims import Holder
-from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.run import Run
 
 RECORD: dict[str, Any] = {
     "status": "finished",
@@ -29,14 +30,6 @@ RECORD: dict[str, Any] = {
 def run(configure: Callable[..., Path]) -> Run:
     (run,) = plan(load_configuration(configure(methods=["head_only"])))
     return run
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.04, "0.0 s"), (99.9, "99.9 s"), (100, "2 min"), (5940, "99 min"), (12000, "3 h 20 min")],
-)
-def test_durations_are_for_people(seconds: float, words: str) -> None:
-    assert progress.duration(seconds) == words
 
 
 def test_a_log_gets_one_line_a_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

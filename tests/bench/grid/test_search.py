@@ -13,9 +13,9 @@ from peft_bottleneck_bench import records
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.plan import Run
 from peft_bottleneck_bench.grid.running import run_grid
 from peft_bottleneck_bench.grid.search import Search, plan_grid
+from peft_bottleneck_bench.run import Run
 
 Configure = Callable[..., Path]
 RATES = [1e-5, 0.01]
@@ -33,7 +33,7 @@ def searching(configure: Configure, **changes: Any) -> Path:
 
 def leave(trial: Run, validation: float, test: float = 0.0, **changes: Any) -> None:
     """A record of `trial` as if it had run."""
-    from peft_bottleneck_bench.training.run import failed
+    from peft_bottleneck_bench.training.execute import failed
 
     record = failed(trial, "none")
     scores = {split: {record["main_metric"]: score} for split, score in (("validation", validation), ("test", test))}

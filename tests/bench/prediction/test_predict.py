@@ -19,9 +19,10 @@ from eval_tasks import load_task
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
-from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.run import Run
+from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.run import execute
 
 Configure = Callable[..., Path]
 TASKS = ("tiny_sentiment", "tiny_similarity", "tiny_ner", "tiny_relations", "tiny_translation", "tiny_summaries")

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import PreTrainedTokenizerFast
 
 from peft_bottleneck_bench.speed.candidates import Peft
-from peft_bottleneck_bench.speed.workbench.workload import Session, Setting
+from peft_bottleneck_bench.workbench.workload import Session, Setting
 
 
 class Operations(TorchDispatchMode):

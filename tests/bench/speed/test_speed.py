@@ -20,7 +20,7 @@ from peft_bottleneck_bench.speed.hosts import Hosts, Worker
 from peft_bottleneck_bench.speed.measuring import TURNS_OF_A_BUILD, Measurement
 from peft_bottleneck_bench.speed.report import QUANTITIES, cells, columns, table, write
 from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
-from peft_bottleneck_bench.speed.workbench.workload import Setting
+from peft_bottleneck_bench.workbench.workload import Setting
 
 REPEATS = 2
 

@@ -13,8 +13,8 @@ import conftest  # noqa: F401  offline, one thread
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.run import execute
 
 
 def kill(step: int, steps: int) -> None:

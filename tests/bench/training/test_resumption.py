@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.configuration.reading import load_configuration
-from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.run import Run
 from peft_bottleneck_bench.training import checkpoints
+from peft_bottleneck_bench.training.execute import execute, make_trainer
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.run import execute, make_trainer
 
 Configure = Callable[..., Path]
 

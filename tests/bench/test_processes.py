@@ -24,7 +24,7 @@ from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.grid.running import run_grid
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file")
 TWO = str(ROOT / "configs" / "accelerate" / "two_cpu_processes.yaml")
 TOLERANCE = 1e-4

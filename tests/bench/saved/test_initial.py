@@ -16,12 +16,13 @@ from versions import prefixes_work
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.plan import Run, plan
-from peft_bottleneck_bench.models.initial import head_notes, load_initial
+from peft_bottleneck_bench.grid.plan import head_notes, plan
 from peft_bottleneck_bench.models.methods import make_trainable
-from peft_bottleneck_bench.models.saved import Saved
+from peft_bottleneck_bench.run import Run
+from peft_bottleneck_bench.saved.initial import load_initial
+from peft_bottleneck_bench.saved.saved import Saved
+from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.run import execute
 from peft_bottleneck_bench.training.training import trained_parameters
 
 Configure = Callable[..., Path]

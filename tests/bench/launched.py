@@ -8,16 +8,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import conftest  # noqa: F401  offline, one thread
 
+from peft_bottleneck_bench import processes
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
-from peft_bottleneck_bench.training import processes
+from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.run import execute
 
 
 def fail_alone(step: int, steps: int) -> None:

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from peft_bottleneck_bench.grid.search_space import Range, draw, written
+from peft_bottleneck_bench.configuration.search_space import Range, draw, written
 
 
 def test_as_many_trials_as_choices_try_each_once_and_in_order() -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from ..errors import UserError
 from ..kinds import Kind, Setting
-from .methods import head_modules, make_trainable
+from ..models.methods import head_modules, make_trainable
+from .parameters import copy_parameters
 from .saved import Saved
-
-if TYPE_CHECKING:
-    from ..grid.plan import Run
 
 KEY = "init_adapter"
 
@@ -86,21 +84,7 @@ def load_initial(model: Any, saved: Saved, kind: Kind, setting: Setting) -> None
 
         set_peft_model_state_dict(model, {**_trained(model, saved), **weights})  # which wants the head in any case
         return
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name in weights:
-                parameter.copy_(weights[name])
-
-
-def head_notes(runs: Iterable[Run]) -> list[str]:
-    """One line for each method of a task whose head cannot be kept."""
-    notes = [
-        f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.folder} has one for "
-        f"{run.method.initial.content['kind']} with other labels or markers"
-        for run in runs
-        if run.method.initial and not run.kind.generates and not keeps_head(run.method.initial, run.kind, run.setting)
-    ]
-    return list(dict.fromkeys(notes))
+    copy_parameters(model, weights)
 
 
 def _fitting(model: Any, saved: Saved, kind: Kind, setting: Setting) -> set[str]:

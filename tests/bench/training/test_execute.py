@@ -13,9 +13,10 @@ from tiny_task import sentences, write_rows
 
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.configuration.reading import load_configuration
-from peft_bottleneck_bench.grid.plan import Run, plan
+from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.run import Run
+from peft_bottleneck_bench.training.execute import execute, failed
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.run import execute, failed
 
 Configure = Callable[..., Path]
 

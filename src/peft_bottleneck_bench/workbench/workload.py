@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import torch
 
-from .peak import AddedMemory
+from .memory import PeakMemory
 
 SHORT = 16  # tokens of a short input, and of a prompt
 NEW_TOKENS = 16
@@ -128,10 +128,10 @@ class Session:
         self.prepare(candidate)
         model = self._in_mode(candidate, training=True)
         inputs = self.setting.inputs(model, self.setting.batch, length)
-        with AddedMemory() as peak:
+        with PeakMemory() as peak:
             for _ in range(STEPS_FOR_MEMORY):
                 self._step(candidate, model, inputs)
-        return peak.bytes
+        return peak.added
 
     def _train(self, candidate: str) -> float:
         model = self._in_mode(candidate, training=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import UserError
 from ..kinds import KINDS, Kind, Setting
-from .base_model import BaseModel
+from ..models.base_model import BaseModel
 from .saving import PARAMETERS_FILE, RUN_FILE
 
 NEEDED = (

@@ -11,15 +11,15 @@ from typing import Any
 
 from transformers import set_seed
 
-from .. import records
-from ..grid.plan import Run
+from .. import processes, records
+from ..hardware import hardware
 from ..models.base_model import WEIGHT_SUFFIXES
-from ..models.initial import load_initial
 from ..models.methods import count_parameters, make_trainable
-from ..models.saving import save_adapter
-from . import checkpoints, processes
+from ..run import Run
+from ..saved.initial import load_initial
+from ..saved.saving import save_adapter
+from . import checkpoints
 from .features import Split
-from .measure import file_bytes, hardware
 from .trainer import RunTrainer
 from .training import PREFIX, KeepBest, Watch, train, training_arguments
 
@@ -148,7 +148,7 @@ def _measure(
     folder = work / ADAPTER_FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of a start that ended here
     folder.mkdir()
-    save_adapter(trainer.model, run, folder)
+    save_adapter(trainer.model, run.description, folder)
     trainable, total = count_parameters(trainer.model)
     measured = {
         "metrics": {
@@ -161,7 +161,7 @@ def _measure(
         "train_seconds": trained.seconds,
         "train_examples_per_second": trained.examples_per_second,
         "peak_memory_bytes": trained.peak_memory_bytes,
-        "adapter_bytes": file_bytes(folder, WEIGHT_SUFFIXES),
+        "adapter_bytes": sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES),
         "loss_curve": trained.loss_curve,
         "validation_curve": trained.validation_curve,
         "best_step": trained.best_step,

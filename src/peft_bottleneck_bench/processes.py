@@ -15,7 +15,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, TypeVar
 
-from ..errors import UserError
+from .errors import UserError
 
 Result = TypeVar("Result")
 

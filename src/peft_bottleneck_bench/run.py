@@ -1,0 +1,126 @@
+"""A run: one task × method × model × seed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from eval_tasks import Task
+
+from . import processes
+from .configuration.reading import MethodChoice
+from .configuration.training_options import score_relevant
+from .data.loading import SPLITS, Data
+from .kinds import KINDS, Kind, Setting
+from .models.base_model import BaseModel
+from .models.methods import METHODS
+from .saved.initial import identity as initial_identity
+
+# Goes into every run's hash: raised when a change of this harness changes scores.
+PROTOCOL = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One task × method × model × seed, fixed by its resolved configuration."""
+
+    task: Task
+    data: Data
+    metric: Any  # metrics.Metric or metrics.HubMetric
+    model: BaseModel
+    method: MethodChoice
+    seed: int
+    training: Mapping[str, Any]
+    limits: Mapping[str, int]
+    setting: Setting
+    trainable_parameters: int
+    total_parameters: int
+    results: Path
+    adapters: Path
+    trial: str = ""  # of a search: which one, for people; a final run and one without a search have none
+    search: Mapping[str, Any] | None = None  # of a final run: what was tried, and which trial gave the settings
+
+    @property
+    def kind(self) -> Kind:
+        return KINDS[self.task.kind]
+
+    @cached_property
+    def configuration(self) -> dict[str, Any]:
+        """Everything that was asked for, defaults filled in."""
+        return {
+            "protocol": PROTOCOL,
+            "task": self.task.name,
+            "kind": self.task.kind,
+            "data": dict(self.data.identity),
+            "columns": dict(self.task.columns),
+            "labels": list(self.data.labels),
+            "metric": {"name": self.metric.name, **self.metric.options},
+            "model": dict(self.model.identity),
+            "method": self.method.name,
+            "options": {**METHODS[self.method.name].defaults, **self.method.options},
+            "seed": self.seed,
+            "limits": dict(self.limits),
+            "max_length": self.setting.max_length,
+            "prompt": self.setting.prompt,
+            "markers": list(self.setting.markers),
+            "generation": dict(self.setting.generation),
+            "training": {key: self.training[key] for key in sorted(self.training)},
+            **(initial_identity(self.method.initial) if self.method.initial else {}),
+            # Part of the run's identity: the same settings found by more trials are another result.
+            **({} if self.search is None else {"search": dict(self.search)}),
+            # They share the batches out: two of batch size 16 train as one of 32, but for their dropout.
+            **({} if processes.count() == 1 else {"processes": processes.count()}),
+        }
+
+    @cached_property
+    def hash(self) -> str:
+        """Of what decides the score, search included: runs that share it must give the same on the same machine."""
+        decisive = {**self.configuration, "training": score_relevant(self.training)}
+        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
+
+    @property
+    def place(self) -> Path:
+        """Where the run belongs below `results` and `adapters`."""
+        return Path(self.task.name, self.model.slug, self.method.label, f"seed{self.seed}-{self.hash}")
+
+    @property
+    def record_path(self) -> Path:
+        return (self.results / self.place).with_suffix(".json")
+
+    @property
+    def adapter_path(self) -> Path:
+        return self.adapters / self.place
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What `run.json` beside the saved weights holds: the configuration, the place of the base model, and the
+        columns that an example has beside the one that the model predicts.
+        """
+        known = (*self.kind.columns[:-1], *self.kind.optional_columns)
+        return {
+            **self.configuration,
+            "model_name": self.model.lasting_name,
+            "inputs": [column for column in known if column in self.data.splits["train"][0]],
+        }
+
+    @property
+    def data_record(self) -> dict[str, Any]:
+        """The data as the record describes them."""
+        identity = self.data.identity
+        hub = "hub" in identity
+        files = ", ".join(identity[split]["file"] for split in SPLITS if not hub)
+        return {
+            "source": identity["hub"] if hub else self.task.source or files,
+            "revision": identity["revision"] if hub else None,
+            "sha256": None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+            "licence": self.task.licence or None,
+            "counts": self.data.counts,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.task.name} · {self.method.label} · {self.model.slug} · {self.trial or f'seed {self.seed}'}"

@@ -1,0 +1,1 @@
+"""Trained weights in a folder: written, described, and read again."""

@@ -1,0 +1,29 @@
+"""Writes trained weights into a folder, with what is needed to use them again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from .parameters import trained_parameters
+
+RUN_FILE = "run.json"
+PARAMETERS_FILE = "trained_parameters.safetensors"
+
+
+def save_adapter(model: Any, description: Mapping[str, Any], folder: Path) -> None:
+    """Writes the trained weights: as PEFT does where PEFT made them, else as one file of the trained parameters.
+
+    Args:
+        description: the content of `run.json` beside them, which `Run.description` gives.
+    """
+    if hasattr(model, "peft_config"):
+        model.save_pretrained(folder, save_embedding_layers=False)
+    else:
+        save_file(trained_parameters(model), folder / PARAMETERS_FILE)
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    (folder / RUN_FILE).write_text(text, encoding="utf-8")
