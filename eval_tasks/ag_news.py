@@ -1,6 +1,6 @@
 """AG News. The source has no validation split."""
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="ag_news",

@@ -1,6 +1,6 @@
 """Banking77. The source has no validation split, and its rows are sorted by label."""
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="banking77",

@@ -6,8 +6,8 @@ The source has numbers for tags and no names; `TAGS` has them in the order of th
 from collections.abc import Iterable
 from typing import Any
 
-from eval_tasks import Hub, Task
-from eval_tasks.converters import iob2
+from peft_bottleneck_bench.converters import iob2
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TAGS = ("O", "B-Chemical", "B-Disease", "I-Disease", "I-Chemical")
 

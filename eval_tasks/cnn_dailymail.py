@@ -1,6 +1,6 @@
 """CNN/DailyMail, version 3.0.0: names as they stand in the articles."""
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="cnn_dailymail",

@@ -1,6 +1,6 @@
 """CoLA as GLUE distributes it. GLUE hides the labels of its test split, so its validation split is the test here."""
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="cola",

@@ -1,6 +1,6 @@
 """CoNLL-2003 in English. The source holds its tags in strict IOB2, where the shared task's own files have IOB1."""
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="conll2003",

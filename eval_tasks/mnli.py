@@ -1,6 +1,6 @@
 """MNLI as GLUE distributes it. GLUE hides the labels of its test splits, so the matched validation is the test."""
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="mnli",

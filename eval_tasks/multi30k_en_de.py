@@ -3,7 +3,7 @@
 The revision is the branch that the hub keeps in Parquet: the commit of the repository was not to be had.
 """
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="multi30k_en_de",

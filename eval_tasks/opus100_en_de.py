@@ -1,7 +1,7 @@
 """OPUS-100, English into German."""
 
-from eval_tasks import Hub, Task
-from eval_tasks.converters import filled
+from peft_bottleneck_bench.converters import filled
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="opus100_en_de",

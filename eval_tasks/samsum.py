@@ -1,7 +1,7 @@
 """SAMSum. The row without a dialogue is left out."""
 
-from eval_tasks import Hub, Task
-from eval_tasks.converters import filled
+from peft_bottleneck_bench.converters import filled
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="samsum",

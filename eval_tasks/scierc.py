@@ -6,8 +6,8 @@ The revision is the branch that the hub keeps in Parquet: the commit of the repo
 from collections.abc import Iterable
 from typing import Any
 
-from eval_tasks import Hub, Task
-from eval_tasks.converters import marked_entities
+from peft_bottleneck_bench.converters import marked_entities
+from peft_bottleneck_bench.tasks import Hub, Task
 
 
 def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:

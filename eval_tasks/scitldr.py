@@ -6,7 +6,7 @@ The repository itself is a script, so the revision is the branch that the hub ma
 from collections.abc import Iterable
 from typing import Any
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 
 def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:

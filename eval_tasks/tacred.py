@@ -7,8 +7,8 @@ They are looked for below the working directory; a configuration says where else
 from collections.abc import Iterable
 from typing import Any
 
-from eval_tasks import Files, Task
-from eval_tasks.converters import token_entities
+from peft_bottleneck_bench.converters import token_entities
+from peft_bottleneck_bench.tasks import Files, Task
 
 
 def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:

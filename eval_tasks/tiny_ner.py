@@ -1,6 +1,6 @@
 """Persons, organisations, places and products in English sentences; small enough to try everything on."""
 
-from eval_tasks import Task, shipped
+from peft_bottleneck_bench.tasks import Task, shipped
 
 TASK = Task(
     name="tiny_ner",

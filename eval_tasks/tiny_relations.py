@@ -1,6 +1,6 @@
 """The relation between two marked entities of an English sentence; small enough to try everything on."""
 
-from eval_tasks import Task, shipped
+from peft_bottleneck_bench.tasks import Task, shipped
 
 TASK = Task(
     name="tiny_relations",

@@ -1,6 +1,6 @@
 """How alike two short English sentences are in meaning; small enough to try everything on, with no network."""
 
-from eval_tasks import Task, shipped
+from peft_bottleneck_bench.tasks import Task, shipped
 
 TASK = Task(
     name="tiny_similarity",

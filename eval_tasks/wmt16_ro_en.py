@@ -1,7 +1,7 @@
 """WMT16, Romanian into English: newsdev2016 is validation, newstest2016 test."""
 
-from eval_tasks import Hub, Task
-from eval_tasks.converters import filled
+from peft_bottleneck_bench.converters import filled
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="wmt16_ro_en",

@@ -1,6 +1,6 @@
 """WNUT-17. The repository itself is a script, so the commit is one of the branch that the hub made of it."""
 
-from eval_tasks import Hub, Task
+from peft_bottleneck_bench.tasks import Hub, Task
 
 TASK = Task(
     name="wnut17",

@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from eval_tasks import Task
-
 from . import processes
 from .configuration.reading import MethodChoice
 from .configuration.training_options import score_relevant
@@ -20,6 +18,7 @@ from .kinds import KINDS, Kind, Setting
 from .models.base_model import BaseModel
 from .models.methods import METHODS
 from .saved.initial import identity as initial_identity
+from .tasks import Task
 
 # Goes into every run's hash: raised when a change of this harness changes scores.
 PROTOCOL = 1

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from eval_tasks import KINDS as KIND_NAMES
-from eval_tasks import Files, Task
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.data.loading import SPLITS, Data, load_data
 from peft_bottleneck_bench.grid.plan import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
+from peft_bottleneck_bench.tasks import KINDS as KIND_NAMES
+from peft_bottleneck_bench.tasks import Files, Task
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
@@ -107,3 +107,12 @@ def test_every_task_is_one(code: str) -> None:
         (example,) = (KINDS[task.kind].example(example) for example in task.convert(row))
         assert example["relation"] in task.labels
         assert not list(task.convert({**row, "label": "unsure"}))
+
+
+def test_the_task_of_a_folder_of_ones_own_is_found(tmp_path: Path) -> None:
+    text = text_of("add-a-task.md")
+    (tmp_path / "my_tasks").mkdir()
+    (tmp_path / "my_tasks" / "emotions.py").write_text(blocks(text, "python")[0], encoding="utf-8")
+    (snippet,) = blocks(text, "yaml")
+    (task,) = configured(snippet, tmp_path)
+    assert task.labels == ("anger", "joy", "sadness")

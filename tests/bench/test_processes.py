@@ -18,11 +18,11 @@ import pytest
 from tiny_task import make_tokenizer, save_model, sentences, write_rows
 from transformers import PreTrainedTokenizerFast
 
-from eval_tasks import load_task
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.grid.running import run_grid
+from peft_bottleneck_bench.tasks import load_task
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0", "--config_file")

@@ -6,8 +6,8 @@ import doctest
 
 import pytest
 
-from eval_tasks import converters
-from eval_tasks.converters import filled, iob2, marked_entities
+from peft_bottleneck_bench import converters
+from peft_bottleneck_bench.converters import filled, iob2, marked_entities
 
 
 def test_the_examples_in_the_documentation_hold() -> None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-import eval_tasks
+from peft_bottleneck_bench.tasks import SHIPPED
 
 Row = dict[str, Any]
 
-FOLDER = Path(eval_tasks.__file__).parent / "data"
+FOLDER = SHIPPED / "data"
 NAMES = sorted(path.parent.name for path in FOLDER.glob("*/dataset.json"))
 SPLITS = ("train", "validation", "test")
 # the fields of a row, and those of them that hold what a model reads

@@ -10,13 +10,14 @@ import pytest
 from datasets import Dataset, Features
 from hub_rows import HUB_SETS, HubSet
 
-from eval_tasks import Files, Hub, Task, load_task, task_names
-from eval_tasks.semeval2010_task8 import TASK as SEMEVAL
 from peft_bottleneck_bench.data.loading import load_data
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.plan import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
 from peft_bottleneck_bench.metrics.semeval2010_task8 import LABELS
+from peft_bottleneck_bench.tasks import Files, Hub, Task, load_task, task_names
+
+SEMEVAL = load_task("semeval2010_task8")
 
 
 def test_every_task_of_the_hub_has_rows_here() -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import eval_tasks
-from eval_tasks import KINDS, Hub, load_task, task_names
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.tasks import KINDS, SHIPPED, Hub, load_task, task_names
 
 NAMES = task_names()
 
 
 def test_every_file_is_a_task() -> None:
-    folder = Path(eval_tasks.__file__).parent
-    assert sorted(file.stem for file in folder.glob("*.py") if file.stem != "__init__") == NAMES
+    assert sorted(file.stem for file in SHIPPED.glob("*.py")) == NAMES
     assert "tiny_sentiment" in NAMES
 
 
@@ -44,10 +44,83 @@ def test_an_unknown_task_is_a_key_error() -> None:
         load_task("nothing")
 
 
+OWN = """
+from peft_bottleneck_bench.tasks import Files, Task
+from ._shared import LABELS
+
+DATA = Files(train="a.csv", validation="b.csv", test="c.csv")
+TASK = Task(name="mine", kind="classification", data=DATA, labels=LABELS)
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A folder with one task file and what it shares with others."""
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "_shared.py").write_text("LABELS = ('bad', 'good')\n")
+    return tmp_path
+
+
+def test_users_keep_tasks_in_folders_of_their_own(own: Path) -> None:
+    assert task_names([own]) == sorted([*NAMES, "mine"])
+    assert load_task("mine", [own]).labels == ("bad", "good")
+    assert load_task("sst2", [own]) == load_task("sst2")
+    assert "mine" not in task_names()
+
+
+def test_two_folders_may_have_files_of_one_name_that_no_configuration_uses_together(own: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.py").write_text(OWN.replace("LABELS", "NO").replace("labels=NO", "labels=('no', 'yes')"))
+    (other / "_shared.py").write_text("NO = ()\n")
+    assert load_task("mine", [own]).labels == ("bad", "good")
+    assert load_task("mine", [other]).labels == ("no", "yes")
+    with pytest.raises(UserError, match=r"task 'mine' has two files, .*mine\.py and .*other/mine\.py: rename one"):
+        task_names([own, other])
+
+
+def test_a_task_of_the_project_is_not_replaced_in_silence(own: Path) -> None:
+    (own / "sst2.py").write_text(OWN)
+    with pytest.raises(UserError, match="task 'sst2' has two files"):
+        load_task("sst2", [own])
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"tasks_from: .*/nowhere: no such folder"):
+        task_names([tmp_path / "nowhere"])
+
+
+BROKEN = {
+    "TASK = (": r"mine\.py, line 1: SyntaxError: ",
+    "import nothing_of_the_kind": r"mine\.py, line 1: ModuleNotFoundError: No module named 'nothing_of_the_kind'",
+    "\nTASK = 1 / 0": r"mine\.py, line 2: ZeroDivisionError: division by zero",
+    "TASK = Task(": r"mine\.py, line 1: SyntaxError: ",
+    "from peft_bottleneck_bench.tasks import Task\nTASK = Task(nam='x')": r"mine\.py, line 2: TypeError: .*'nam'",
+    "": r"mine\.py: expected TASK = Task\(…\), found None",
+    "TASK = {'name': 'mine'}": r"mine\.py: expected TASK = Task\(…\), found \{'name': 'mine'\}",
+    OWN.replace('"mine"', '"other"'): r"mine\.py: the task's name is 'other': give it the name of its file, 'mine'",
+    OWN.replace("classification", "clasification"): r"unknown kind 'clasification': did you mean 'classification'\?",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN)
+def test_a_broken_task_file_breaks_nothing_else(own: Path, content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (own / "mine.py").write_text(content)
+    with pytest.raises(UserError, match=BROKEN[content]):
+        load_task("mine", [own])
+    assert load_task("sst2", [own]).name == "sst2"
+    assert main(["tasks", "--tasks-from", str(own)]) == 0
+    out, err = capsys.readouterr()
+    assert all(name in out for name in NAMES)
+    (line,) = err.splitlines()
+    assert re.search(rf"left out: .*{BROKEN[content]}", line)
+
+
 def test_importing_every_task_imports_no_framework() -> None:
     code = (
-        "import sys, eval_tasks\n"
-        "[eval_tasks.load_task(name) for name in eval_tasks.task_names()]\n"
+        "import sys\n"
+        "from peft_bottleneck_bench.tasks import load_task, task_names\n"
+        "[load_task(name) for name in task_names()]\n"
         "heavy = {'torch', 'transformers', 'datasets', 'evaluate', 'numpy', 'peft', 'peft_bottleneck'}\n"
         "assert not heavy & sys.modules.keys()"
     )

@@ -1,31 +1,50 @@
-"""The commands `tasks` and `methods`: what there is to name in a configuration."""
+"""The commands `tasks` and `methods`: the names that a configuration may use."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
-from eval_tasks import Hub, is_shipped, load_task, task_names
+from ..errors import UserError
+from ..tasks import Hub, is_shipped, load_task, task_files
+
+Row = dict[str, Any]
 
 
 def add_to(commands: Any) -> None:
     """Adds both commands to those of a parser."""
-    for name, words, rows, table in (
-        ("tasks", "list the registered tasks", task_rows, _task_table),
-        ("methods", "list the methods and their options", method_rows, _method_table),
-    ):
-        parser = commands.add_parser(name, help=words, description=f"{words.capitalize()}.")
+    words = "list the registered tasks"
+    tasks = commands.add_parser("tasks", help=words, description=f"{words.capitalize()}.")
+    tasks.add_argument(
+        "--tasks-from",
+        metavar="DIR",
+        type=Path,
+        action="append",
+        default=[],
+        help="a folder with task files of your own; may be given several times",
+    )
+    tasks.set_defaults(command=_tasks)
+    words = "list the methods, or the options of one"
+    methods = commands.add_parser("methods", help=words, description=f"{words.capitalize()}.")
+    methods.add_argument("method", metavar="METHOD", nargs="?", help="show the options of this method")
+    methods.set_defaults(command=_methods)
+    for parser in (tasks, methods):
         parser.add_argument("--json", action="store_true", help="print JSON, with everything that is known")
-        parser.set_defaults(command=_list, rows=rows, table=table)
 
 
-def task_rows() -> list[dict[str, Any]]:
-    """Every registered task, by name."""
-    rows = []
-    for name in task_names():
-        task = load_task(name)
+def task_rows(folders: Iterable[Path] = ()) -> tuple[list[Row], list[str]]:
+    """Every registered task, by name, and why a task file could not be read."""
+    rows, left_out = [], []
+    for name in task_files(folders := tuple(folders)):
+        try:
+            task = load_task(name, folders)
+        except UserError as error:
+            left_out += error.messages
+            continue
         hub = task.data if isinstance(task.data, Hub) else None
         rows.append(
             {
@@ -39,11 +58,11 @@ def task_rows() -> list[dict[str, Any]]:
                 "description": task.description,
             }
         )
-    return rows
+    return rows, left_out
 
 
-def method_rows() -> list[dict[str, Any]]:
-    """Every method, in the order of the table, with its options and their defaults."""
+def method_rows(*, options: bool) -> list[Row]:
+    """Every method, in the order of the table; with its `options` and their defaults, which only PEFT knows."""
     from ..models.methods import METHODS, method_options
 
     return [
@@ -51,9 +70,25 @@ def method_rows() -> list[dict[str, Any]]:
             "method": name,
             "learning rate": method.learning_rate if method.head else None,
             "description": method.summary,
-            "options": {option: _plain(value) for option, value in method_options(name).items()},
+            **({"options": {key: _plain(value) for key, value in method_options(name).items()}} if options else {}),
         }
         for name, method in METHODS.items()
+    ]
+
+
+def option_rows(name: str) -> list[Row]:
+    """The options of the method `name`.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    from ..models.methods import check_method, method_options, option_help
+
+    check_method(name, {})
+    words = option_help(name)
+    return [
+        {"option": option, "default": _plain(value), "description": words[option]}
+        for option, value in method_options(name).items()
     ]
 
 
@@ -62,21 +97,35 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, float, bool, list, dict)) else None
 
 
-def _list(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet
-
-    quiet()
-    rows: Sequence[dict[str, Any]] = parsed.rows()
-    if parsed.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False))
-        return 0
-    from ..terminal import print_wide
-
-    print_wide(parsed.table(rows))
+def _tasks(parsed: argparse.Namespace) -> int:
+    rows, left_out = task_rows(parsed.tasks_from)
+    _print(rows, parsed.json, _task_table)
+    for reason in left_out:
+        print(f"left out: {reason}", file=sys.stderr)
     return 0
 
 
-def _task_table(rows: Sequence[dict[str, Any]]) -> Any:
+def _methods(parsed: argparse.Namespace) -> int:
+    from ..quiet import quiet
+
+    quiet()
+    if parsed.method:
+        _print(option_rows(parsed.method), parsed.json, _option_table)
+    else:
+        _print(method_rows(options=parsed.json), parsed.json, _method_table)
+    return 0
+
+
+def _print(rows: Sequence[Row], as_json: bool, table: Callable[[Sequence[Row]], Any]) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from ..terminal import print_wide
+
+    print_wide(table(rows))
+
+
+def _task_table(rows: Sequence[Row]) -> Any:
     """By kind, because names, kinds and descriptions in one line each would not fit a terminal."""
     from rich.text import Text
 
@@ -89,11 +138,18 @@ def _task_table(rows: Sequence[dict[str, Any]]) -> Any:
     return table
 
 
-def _method_table(rows: Sequence[dict[str, Any]]) -> Any:
+def _method_table(rows: Sequence[Row]) -> Any:
     table = _table("method", "learning rate", "description")
     for row in rows:
         rate = row["learning rate"]
         table.add_row(row["method"], "" if rate is None else str(rate), row["description"])
+    return table
+
+
+def _option_table(rows: Sequence[Row]) -> Any:
+    table = _table("option", "default", "description")
+    for row in rows:
+        table.add_row(row["option"], "" if row["default"] is None else str(row["default"]), row["description"])
     return table
 
 

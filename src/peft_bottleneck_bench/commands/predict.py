@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -57,7 +56,7 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--quantization", choices=("8bit", "4bit", "none"), help="of the base; left out, as it was in training"
     )
-    parser.set_defaults(command=_predict)
+    parser.set_defaults(command=_predict, rest="texts")
 
 
 def _predict(parsed: argparse.Namespace) -> int:
@@ -85,14 +84,11 @@ def _predict(parsed: argparse.Namespace) -> int:
     if first is None:
         raise UserError(f"--file {parsed.file}: there is nothing to predict in it")
     predictor = Predictor(saved, model)
-    try:
-        for batch in chain([first], batches):
-            for example, answer in zip(batch, predictor(batch, parsed.batch_size), strict=True):
-                row = _answered(example, answer)
-                print(json.dumps(row, ensure_ascii=False) if parsed.json else line_of(row))
-            sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for batch in chain([first], batches):
+        for example, answer in zip(batch, predictor(batch, parsed.batch_size), strict=True):
+            row = _answered(example, answer)
+            print(json.dumps(row, ensure_ascii=False) if parsed.json else line_of(row))
+        sys.stdout.flush()
     if predictor.cut:
         limit = predictor.setting.max_length
         print(f"note: {predictor.cut} examples are longer than {limit} tokens and were cut", file=sys.stderr)

@@ -36,7 +36,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from eval_tasks import Task
 from peft_bottleneck.quantization import QUANTIZATIONS
 
 from ..data.loading import SPLITS
@@ -44,14 +43,16 @@ from ..errors import UserError
 from ..models.methods import check_method
 from ..saved.initial import read_initial
 from ..saved.saved import Saved
+from ..tasks import Task, task_files
 from .findings import Findings, as_list, slug
 from .search_entries import read_search, read_space
 from .search_space import Budget, Space
-from .task_entries import read_task
+from .task_entries import found, read_task
 from .training_options import TRAINING_DEFAULTS, check_training
 from .yaml_files import override, read_yaml
 
 DEFAULTS: dict[str, Any] = {
+    "tasks_from": [],  # folders with task files beside those of the project
     "seeds": [0],
     "limits": {},  # split -> number of examples; a split that is not named is used whole
     "max_length": None,  # tokens; None: what the model takes, at most 512
@@ -119,7 +120,12 @@ class _Reader(Findings):
                 self.wrong(f"'{key}' is missing")
         content = {**DEFAULTS, **{key: value for key, value in content.items() if value is not None}}
         models = [m for m in as_list(content.get("model")) if self.typed("model", m, str, "a name or a path")]
-        tasks = [task for entry in as_list(content.get("tasks")) if (task := read_task(entry, self, self.folder))]
+        tasks_from = self.tasks_from(content["tasks_from"])
+        tasks = [
+            task
+            for entry in as_list(content.get("tasks"))
+            if (task := read_task(entry, self, self.folder, tasks_from))
+        ]
         methods = [method for entry in as_list(content.get("methods")) if (method := self.method(entry))]
         seeds = [s for s in as_list(content["seeds"]) if self.typed("seeds", s, int, "whole numbers")]
         limits = self.limits(content["limits"])
@@ -161,6 +167,18 @@ class _Reader(Findings):
         for value in dict.fromkeys(v for v in values if values.count(v) > 1):
             hint = "; give each a `label:` of its own" if key == "methods" else ""
             self.wrong(f"{key}: '{value}' stands there twice{hint}")
+
+    def tasks_from(self, content: Any) -> list[Path]:
+        """The folders with the user's own task files; none of them where one cannot be used."""
+        names = [name for name in as_list(content) if self.typed("tasks_from", name, str, "a folder")]
+        folders = [Path(found(name, self.folder)) for name in names]
+        try:
+            task_files(folders)
+        except UserError as error:
+            for message in error.messages:
+                self.wrong(message)
+            return []
+        return folders
 
     def limits(self, content: Any) -> dict[str, int]:
         if not self.typed("limits", content, dict, "splits and numbers"):

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from eval_tasks import MARKERS, Files, Hub, Task, load_task, task_names
-
 from ..data.files import FORMATS
 from ..data.loading import SPLITS
-from ..errors import suggest
+from ..errors import UserError, suggest
 from ..kinds import KINDS
+from ..tasks import MARKERS, Files, Hub, Task, load_task, task_names
 from .findings import Findings, as_list, slug
 
 TASK_KEYS = tuple(field.name for field in fields(Task) if field.name != "convert")
@@ -21,10 +20,11 @@ FILE_KEYS = (*SPLITS, "format")
 HUB_KEYS = ("hub", "revision", "config", "folder", *SPLITS)
 
 
-def read_task(entry: Any, findings: Findings, folder: Path) -> Task | None:
+def read_task(entry: Any, findings: Findings, folder: Path, tasks_from: Sequence[Path] = ()) -> Task | None:
     """The task that `entry` asks for; None where `findings` then tell why not.
 
-    Paths are relative to the working directory; files are also looked for in `folder`.
+    Paths are relative to the working directory; files are also looked for in `folder`. `tasks_from` are the folders
+    of the user's own task files.
     """
     if isinstance(entry, str):
         entry = {"name": entry}
@@ -47,12 +47,12 @@ def read_task(entry: Any, findings: Findings, folder: Path) -> Task | None:
         findings.wrong(
             f"task '{name}': unknown markers '{given['markers']}': {suggest(str(given['markers']), MARKERS)}"
         )
-    own = "kind" in entry or ("data" in entry and name not in task_names())
+    own = "kind" in entry or ("data" in entry and name not in task_names(tasks_from))
     if own:
         _check_own(name, entry, findings)
     if "data" in entry:
         given["data"] = _data(name, entry["data"], findings, folder)
-    task = _own_task(name, given) if own else _registered(name, given, findings)
+    task = _own_task(name, given) if own else _registered(name, given, findings, tasks_from)
     if task is None or len(findings.errors) > before:
         return None
     if task.negative_label and task.kind != "relation_extraction":
@@ -63,12 +63,14 @@ def read_task(entry: Any, findings: Findings, folder: Path) -> Task | None:
     return task
 
 
-def _registered(name: str, changes: Mapping[str, Any], findings: Findings) -> Task | None:
+def _registered(name: str, changes: Mapping[str, Any], findings: Findings, tasks_from: Sequence[Path]) -> Task | None:
     try:
-        return replace(load_task(name), **changes)
+        return replace(load_task(name, tasks_from), **changes)
     except KeyError:
-        findings.wrong(f"unknown task '{name}': {suggest(name, task_names())}")
-        return None
+        findings.wrong(f"unknown task '{name}': {suggest(name, task_names(tasks_from))}")
+    except UserError as error:
+        findings.errors.append(error)
+    return None
 
 
 def _check_own(name: str, entry: Mapping[str, Any], findings: Findings) -> None:
@@ -107,7 +109,7 @@ def _data(name: str, content: Any, findings: Findings, folder: Path) -> Files | 
         return None
     if hub:
         return Hub(id=content["hub"], **{key: value for key, value in content.items() if key != "hub"})
-    return Files(**{key: _found(value, folder) if key in SPLITS else value for key, value in content.items()})
+    return Files(**{key: found(value, folder) if key in SPLITS else value for key, value in content.items()})
 
 
 def _check_hub(key: str, value: Any, findings: Findings) -> None:
@@ -132,10 +134,10 @@ def _is_count(key: str, value: Any, findings: Findings) -> bool:
     return True
 
 
-def _found(value: Any, folder: Path) -> Any:
+def found(value: Any, folder: Path) -> Any:
     """A path as it stands from the working directory, or in `folder` where it is only there; numbers as they are."""
     if isinstance(value, list):
-        return tuple(_found(path, folder) for path in value)
+        return tuple(found(path, folder) for path in value)
     if not isinstance(value, str):
         return value
     here, beside = Path(value).expanduser(), folder / value

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from eval_tasks import Task
-
 from ..errors import UserError, suggest
+from ..tasks import Task
 from .file_rows import Row
 from .sources import SPLITS, Source, identity, open_sources, shuffled, sorted_labels
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from eval_tasks import Files, Hub, Task
-
 from ..errors import UserError
+from ..tasks import Files, Hub, Task
 from .file_rows import Row
 from .files import read_pairs, read_rows
 

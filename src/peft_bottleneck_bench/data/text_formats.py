@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from eval_tasks.converters import marked_entities
-
+from ..converters import marked_entities
 from ..errors import UserError
 from .file_rows import FileRows, Row, lines_of
 

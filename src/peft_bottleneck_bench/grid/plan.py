@@ -7,8 +7,6 @@ from typing import Any
 
 import torch
 
-from eval_tasks import Task
-
 from .. import metrics
 from ..configuration.reading import Configuration
 from ..data.loading import Data, load_data
@@ -19,6 +17,7 @@ from ..models.base_model import BaseModel
 from ..models.methods import METHODS, count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import check_initial, keeps_head
+from ..tasks import Task
 
 
 def plan(configuration: Configuration) -> list[Run]:

@@ -8,8 +8,6 @@ from typing import Any
 
 from packaging.version import Version
 
-from peft_bottleneck.convolution import CACHE_NAMES, cache_name
-
 from ..errors import UserError, suggest
 
 # The first PEFT for the transformers that renamed the cache, by what that one asks for.
@@ -90,6 +88,13 @@ def method_options(name: str) -> dict[str, Any]:
         return {}
     own = {f.name: f.default for f in fields(config_class) if f.name not in FILLED_IN}
     return {**own, **METHODS[name].defaults}
+
+
+def option_help(name: str) -> dict[str, str]:
+    """What PEFT says of each option of a method, in one line each; empty where it says nothing."""
+    config_class = _config_class(METHODS[name])
+    words = {f.name: str(f.metadata.get("help", "")) for f in fields(config_class)} if config_class else {}
+    return {option: " ".join(words[option].split()) for option in method_options(name)}
 
 
 def check_method(name: str, options: Mapping[str, Any]) -> None:
@@ -174,6 +179,8 @@ def _check_prefix(model: Any, task_type: str) -> None:
     """PEFT hands a prefix over as cached keys and values, and finds only in training that nothing takes them."""
     import peft
     import transformers
+
+    from peft_bottleneck.convolution import CACHE_NAMES, cache_name
 
     name = cache_name(type(model.base_model))
     if name is None or (model.config.is_encoder_decoder and task_type != "SEQ_2_SEQ_LM"):

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from tiny_task import sentences, write_rows
 
 from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.commands.run import configuration_file
 
 Configure = Callable[..., Path]
 COMMAND = [sys.executable, "-m", "peft_bottleneck_bench.cli"]
@@ -140,24 +142,131 @@ def test_an_interrupted_run_says_so_in_one_line(configure: Configure, tmp_path: 
     assert not list(tmp_path.rglob("*.claim"))
 
 
-def test_reading_the_arguments_imports_nothing_heavy() -> None:
-    """The module is loaded by itself: the package around it registers with PEFT and so imports it."""
+LIGHT = [
+    ["--help"],
+    ["--version"],
+    ["tasks"],
+    ["tasks", "--json"],
+    ["methods"],
+    ["run", "--help"],
+    ["predict", "--help"],
+]
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_what_only_reads_names_is_quick(arguments: list[str]) -> None:
+    """Without the libraries that train, so that it costs no more than 0.3 s of CPU time."""
     code = (
-        "import sys, types\n"
-        "from importlib.machinery import PathFinder\n"
-        "spec = PathFinder.find_spec('peft_bottleneck', sys.path)\n"
-        "package = types.ModuleType('peft_bottleneck')\n"
-        "package.__path__ = list(spec.submodule_search_locations)\n"
-        "sys.modules['peft_bottleneck'] = package\n"
+        "import sys, time\n"
         "from peft_bottleneck_bench.cli import main\n"
         "try:\n"
-        "    main(['--help'])\n"
-        "finally:\n"
-        "    assert not {'torch', 'transformers', 'datasets', 'numpy'} & sys.modules.keys()\n"
+        f"    main({arguments})\n"
+        "except SystemExit as end:\n"
+        "    assert not end.code\n"
+        "heavy = {'torch', 'transformers', 'peft', 'datasets', 'evaluate', 'pandas', 'numpy', 'sklearn'}\n"
+        "assert not heavy & sys.modules.keys()\n"
+        "print(time.process_time(), file=sys.stderr)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "peft-bottleneck run configs/quickstart.yaml" in done.stdout
+    seconds = []
+    for _ in range(3):  # the first one may write bytecode
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        seconds.append(float(done.stderr))
+    assert min(seconds) < 0.3
+
+
+def test_the_help_names_commands_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert exit_.value.code == 0
+    assert "peft-bottleneck run quickstart" in out
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"peft-bottleneck {version('peft-bottleneck')}\n"
+
+
+def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "yaml", None)  # imports of it fail as if it were not installed
+    monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.configuration.reading", raising=False)
+    monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.configuration.yaml_files", raising=False)
+    assert main(["run", "quickstart"]) == 2
+    assert capsys.readouterr().err == (
+        "error: the Python package 'yaml' is not installed: try `pip install \"peft-bottleneck[bench]\"`\n"
+    )
+
+
+def test_a_fault_of_the_program_is_one_line_and_a_file(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def burst(*_: object) -> None:
+        raise RuntimeError("burst\nat the seams")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr("peft_bottleneck_bench.commands.listing.task_rows", burst)
+    assert main(["tasks"]) == 3
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    (file,) = tmp_path.iterdir()
+    assert out == ""
+    assert line.startswith("error: RuntimeError: burst (a fault of peft-bottleneck: please report it ")
+    assert str(file) in line
+    assert "in burst" in file.read_text()
+    assert file.read_text().endswith("RuntimeError: burst\nat the seams\n")
+
+
+def test_who_reads_may_stop_reading() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {' '.join(COMMAND)} tasks --json | head -n 1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[\n", "")
+
+
+def test_a_shipped_configuration_is_run_by_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    results = f"results={tmp_path / 'results'}"
+    assert main(["run", "quickstart", "--dry-run", "methods=[head_only]", results]) == 0
+    assert "tiny_sentiment" in capsys.readouterr().out
+    assert main(["run", "quikstart"]) == 2
+    assert capsys.readouterr().err == (
+        "error: quikstart: no such file, and no configuration of this name is shipped: did you mean 'quickstart'?\n"
+    )
+
+
+def test_a_file_is_preferred_to_the_shipped_configuration_of_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert configuration_file(Path("quickstart")).is_absolute()
+    Path("quickstart").touch()
+    assert configuration_file(Path("quickstart")) == Path("quickstart")
+
+
+@pytest.mark.parametrize("by_option", [True, False])
+def test_tasks_come_from_a_folder_of_the_users_own(
+    configure: Configure,
+    files: dict[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    by_option: bool,
+) -> None:
+    folder = tmp_path / "my tasks"
+    folder.mkdir()
+    (folder / "mine.py").write_text(
+        "from peft_bottleneck_bench.tasks import Files, Task\n"
+        f"TASK = Task(name='mine', kind='classification', data=Files(**{files}), main_metric='macro_f1')\n"
+    )
+    given = {"tasks": ["mine"], "methods": ["head_only"]}
+    if by_option:
+        arguments = ["run", str(configure(**given)), "--tasks-from", str(folder)]
+    else:  # beside the configuration
+        arguments = ["run", str(configure(**given, tasks_from="my tasks"))]
+    assert main(arguments) == 0
+    assert "mine · head_only · tiny_bert · seed 0: macro_f1" in capsys.readouterr().out
+    assert main(["run", str(configure(**given))]) == 2
+    assert "unknown task 'mine'" in capsys.readouterr().err
 
 
 def test_overrides_may_stand_before_and_after_options(

@@ -11,12 +11,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from eval_tasks import task_names
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.cli import main
-from peft_bottleneck_bench.commands.listing import _method_table, _task_table, method_rows, task_rows
+from peft_bottleneck_bench.commands.listing import (
+    _method_table,
+    _option_table,
+    _task_table,
+    method_rows,
+    option_rows,
+    task_rows,
+)
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.models.methods import METHODS
+from peft_bottleneck_bench.tasks import task_names
 
 Configure = Callable[..., Path]
 
@@ -45,6 +52,16 @@ def test_methods_are_listed_with_their_options(capsys: pytest.CaptureFixture[str
     assert rows["lora"]["options"]["r"] == 8
     assert rows["prefix_tuning"]["options"]["num_virtual_tokens"] == 20
     assert rows["head_only"]["options"] == {}
+
+
+def test_the_options_of_a_method_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = {row["option"]: row for row in json.loads(printed(capsys, "methods", "houlsby", "--json"))}
+    assert rows["init_weights"]["default"] is True
+    assert rows["non_linearity"]["description"]
+    assert "reduction_factor" in printed(capsys, "methods", "houlsby")
+    assert printed(capsys, "methods", "full").splitlines() == ["option  default  description"]
+    assert main(["methods", "lara"]) == 2
+    assert capsys.readouterr().err == "error: unknown method 'lara': did you mean 'lora'?\n"
 
 
 def test_a_dry_run_plans_and_trains_nothing(
@@ -124,7 +141,11 @@ def test_a_folder_without_records_is_refused(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_the_tables_fit_a_terminal_and_cut_no_name() -> None:
-    for table, rows, name in ((_task_table, task_rows(), "task"), (_method_table, method_rows(), "method")):
+    for table, rows, name in (
+        (_task_table, task_rows()[0], "task"),
+        (_method_table, method_rows(options=False), "method"),
+        (_option_table, option_rows("lora"), "option"),
+    ):
         console = Console(width=80, record=True, file=io.StringIO())
         console.print(table(rows))
         lines = console.export_text().splitlines()

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from eval_tasks import Files, Hub
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.configuration.search_space import Range
 from peft_bottleneck_bench.configuration.training_options import TRAINING_DEFAULTS
 from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.tasks import Files, Hub
 
 EXAMPLES = Path(__file__).parents[3] / "configs"
 Configure = Callable[..., Path]

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from eval_tasks import Files, Hub, Task, load_task
 from peft_bottleneck_bench.configuration.findings import Findings
 from peft_bottleneck_bench.configuration.task_entries import read_task
+from peft_bottleneck_bench.tasks import Files, Hub, Task, load_task
 
 FILES = {"train": "a.csv", "validation": "b.csv", "test": "c.csv"}
 

@@ -9,11 +9,11 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Value
 from tiny_task import sentences, write_rows
 
-from eval_tasks import Files, Hub, Task
 from peft_bottleneck_bench.data.loading import Data, load_data
 from peft_bottleneck_bench.data.sources import HubRows, identity
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.kinds import KINDS
+from peft_bottleneck_bench.tasks import Files, Hub, Task
 
 
 def load(data: Files | Hub, limits: dict[str, int] | None = None, **fields: Any) -> Data:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from eval_tasks import Files, Task
 from peft_bottleneck_bench.data.loading import Data, load_data
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.kinds import KINDS
+from peft_bottleneck_bench.tasks import Files, Task
 
 CONLL = """-DOCSTART- -X- -X- O
 

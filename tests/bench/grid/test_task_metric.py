@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from tiny_task import write_rows
 
-from eval_tasks import Files, Task
 from peft_bottleneck_bench.data.loading import load_data
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.plan import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
 from peft_bottleneck_bench.metrics.semeval2010_task8 import LABELS
+from peft_bottleneck_bench.tasks import Files, Task
 
 ENTITIES = {"head": {"start": 0, "end": 1}, "tail": {"start": 2, "end": 3}}
 

@@ -15,12 +15,12 @@ from tiny_task import make_tokenizer, save_model, write_rows
 from transformers import PreTrainedTokenizerFast
 from versions import prefixes_work
 
-from eval_tasks import load_task
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.run import Run
+from peft_bottleneck_bench.tasks import load_task
 from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
 

@@ -1,21 +1,28 @@
-"""One file per task: what is measured, on which data, under which licence.
+"""What a task file says: what is measured, on which data, under which licence.
 
-A file `eval_tasks/<name>.py` holds one constant `TASK = Task(...)` and is found by its place alone; folders hold what
-tasks share. Nothing here imports torch, so listing the tasks is instant; `peft_bottleneck_bench` turns a task into
-tensors.
+A file `eval_tasks/<name>.py` holds one constant `TASK = Task(...)`. It is found by its place: no list names it. Users
+keep their own task files in a folder of their own (`tasks_from: DIR`). Nothing here imports torch, so that listing the
+tasks is instant.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from traceback import walk_tb
+from types import ModuleType
 from typing import Any
+
+from .errors import UserError, suggest
+from .shipped import shipped_folder
 
 KINDS = ("classification", "regression", "ner", "relation_extraction", "translation", "summarization")
 MARKERS = ("untyped", "typed")
+SHIPPED = shipped_folder("eval_tasks")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,28 +105,80 @@ class Task:
 
 
 def shipped(name: str, suffix: str = "jsonl") -> Files:
-    """The three files of a small set that lies in `eval_tasks/data/<name>`."""
-    folder = Path(__file__).parent / "data" / name
+    """The three files of the small set `eval_tasks/data/<name>`."""
+    folder = SHIPPED / "data" / name
     return Files(**{split: str(folder / f"{split}.{suffix}") for split in ("train", "validation", "test")})
 
 
 def is_shipped(data: Files | Hub) -> bool:
-    """Whether the files lie in `eval_tasks/data`; a set under licence has files that only its licensees have."""
-    return isinstance(data, Files) and str(data.train).startswith(str(Path(__file__).parent))
+    """Whether the files are in `eval_tasks/data`; a set under licence has files that only its licensees have."""
+    return isinstance(data, Files) and str(data.train).startswith(str(SHIPPED))
 
 
-def task_names() -> list[str]:
-    """The names of all registered tasks, sorted, without importing one."""
-    return sorted(module.name for module in iter_modules(__path__) if not module.ispkg)
+def task_files(folders: Iterable[Path] = ()) -> dict[str, Path]:
+    """The file of every registered task, by name, sorted: those of the project, and those in `folders`.
+
+    Files whose names begin with `_` are no tasks: tasks import what they share from them (`from ._shared import …`).
+
+    Raises:
+        UserError: a folder does not exist, or two folders have a task of the same name.
+    """
+    files: dict[str, Path] = {}
+    errors = []
+    for folder in (SHIPPED, *folders):
+        if not folder.is_dir():
+            errors.append(UserError(f"tasks_from: {folder}: no such folder"))
+        for file in sorted(folder.glob("*.py")):
+            known = files.get(file.stem)
+            if known and known.resolve() != file.resolve():
+                errors.append(UserError(f"task '{file.stem}' has two files, {known} and {file}: rename one"))
+            elif not file.name.startswith("_"):
+                files[file.stem] = file
+    if errors:
+        raise UserError.collect(errors)
+    return dict(sorted(files.items()))
 
 
-def load_task(name: str) -> Task:
-    """The task that `eval_tasks/<name>.py` defines.
+def task_names(folders: Iterable[Path] = ()) -> list[str]:
+    """The names of all registered tasks, sorted; no task file is executed."""
+    return list(task_files(folders))
+
+
+def load_task(name: str, folders: Iterable[Path] = ()) -> Task:
+    """The task that the file `<name>.py` defines.
 
     Raises:
         KeyError: there is no such file.
+        UserError: the file cannot be executed, or defines no `TASK` of its name.
     """
-    if name not in task_names():
-        raise KeyError(name)
-    task: Task = import_module(f"{__name__}.{name}").TASK
+    file = task_files(folders)[name]
+    try:
+        task = getattr(import_module(f"{_package_of(file.parent)}.{name}"), "TASK", None)
+    except Exception as error:  # a task file may raise anything
+        raise UserError(f"{file}{_line_in(file, error)}: {type(error).__name__}: {error}") from error
+    if not isinstance(task, Task):
+        raise UserError(f"{file}: expected TASK = Task(…), found {task!r}")
+    if task.name != name:
+        raise UserError(f"{file}: the task's name is '{task.name}': give it the name of its file, '{name}'")
+    if task.kind not in KINDS:
+        raise UserError(f"{file}: unknown kind '{task.kind}': {suggest(task.kind, KINDS)}")
     return task
+
+
+def _package_of(folder: Path) -> str:
+    """The name of a package of all modules in `folder`, which needs no `__init__.py` and no place on `sys.path`."""
+    place = str(folder.resolve())
+    name = f"peft_bottleneck_tasks_{sha256(place.encode()).hexdigest()[:8]}"
+    if name not in sys.modules:
+        package = ModuleType(name)
+        package.__path__ = [place]
+        sys.modules[name] = package
+    return name
+
+
+def _line_in(file: Path, error: Exception) -> str:
+    """The line of `file` that raised `error`, in words."""
+    if isinstance(error, SyntaxError):
+        return f", line {error.lineno}"
+    lines = [line for frame, line in walk_tb(error.__traceback__) if Path(frame.f_code.co_filename).name == file.name]
+    return f", line {lines[-1]}" if lines else ""

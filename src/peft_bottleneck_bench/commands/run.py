@@ -1,0 +1,158 @@
+"""The command `run`: train and evaluate every method on every task, and rank them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, suggest
+from ..shipped import shipped_folder
+
+DESCRIPTION = """\
+Trains tasks × methods × models × seeds as FILE says, and ends with a table of all there is. The keys of FILE:
+
+  model, tasks, methods   what is combined; one thing or a list
+  tasks_from              a folder with task files of your own, or a list of them
+  seeds                   one run for each; default 0
+  limits                  {train: 1000}: no more examples of a split than that
+  training                fields of transformers' TrainingArguments
+  search                  {trials: 8, space: {learning_rate: [1e-4, 1e-3], weight_decay: {low: 0, high: 0.1}}}:
+                          every method tries as many settings, {method: lora, search: {r: [4, 8]}} adds to its space;
+                          the best on validation is run with all seeds. Trials are kept below RESULTS-search
+  max_length, quantization, results, adapters
+
+A second start does what is missing: finished runs are skipped, failed ones tried again (failed trials are not).
+Several processes or machines may share one results folder at any time. Each run is done by the first that claims it;
+the others leave it out and say so. The claim of a process that died is free at once on its own machine, and after two
+minutes on others: start the command again to take over what it left.
+
+exit code: 0 done, or left to other processes; 1 a run failed; 2 FILE or the data are wrong; 130 interrupted
+"""
+EXAMPLES = """\
+examples:
+  peft-bottleneck run quickstart
+  peft-bottleneck run my.yaml training.learning_rate=3e-4 'seeds=[0]' results=/tmp/try
+  peft-bottleneck run my.yaml --tasks-from my_tasks --dry-run
+  peft-bottleneck run search --shard 1/4
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to those of a parser."""
+    parser = commands.add_parser(
+        "run",
+        help="train and evaluate every method on every task, and rank them",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        type=Path,
+        help=f"a run configuration in YAML, or the name of one that is shipped: {', '.join(sorted(_shipped()))}",
+    )
+    parser.add_argument(
+        "overrides",
+        metavar="KEY=VALUE",
+        nargs="*",
+        help="replaces a key of FILE; dots reach inside: training.learning_rate=3e-4",
+    )
+    parser.add_argument(
+        "--init-adapter",
+        metavar="DIR",
+        help="go on training what an earlier run saved in DIR, in place of the methods of FILE",
+    )
+    parser.add_argument(
+        "--tasks-from",
+        metavar="DIR",
+        action="append",
+        help="a folder with task files of your own, in place of the `tasks_from` of FILE; may be given several times",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="check everything, and print the plan: parameters, steps, what is finished, and the time that is left, "
+        "reckoned from finished runs; trains and writes nothing",
+    )
+    parser.add_argument(
+        "--shard",
+        metavar="I/N",
+        type=_shard,
+        default=(1, 1),
+        help="do the I-th of N parts of the plan, the same at every start; all trials and final runs of one method on "
+        "one task and model are in one part. The table still shows the records of all parts",
+    )
+    parser.set_defaults(command=_run, rest="overrides")
+
+
+def _shard(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    part, parts = (int(number) for number in match.groups()) if match else (0, 0)
+    if not 1 <= part <= parts:
+        raise argparse.ArgumentTypeError(f"expected I/N with I from 1 to N, such as 1/4, found '{text}'")
+    return part, parts
+
+
+def _shipped() -> dict[str, Path]:
+    """The run configurations that the project ships, by name."""
+    return {file.stem: file for file in shipped_folder("configs").glob("*.yaml")}
+
+
+def configuration_file(file: Path) -> Path:
+    """`file`, or the shipped configuration of that name where there is no such file.
+
+    Raises:
+        UserError: there is neither.
+    """
+    if file.exists() or len(file.parts) > 1 or file.suffix:
+        return file
+    shipped = _shipped()
+    if str(file) not in shipped:
+        hint = suggest(str(file), shipped)
+        raise UserError(f"{file}: no such file, and no configuration of this name is shipped: {hint}")
+    return shipped[str(file)]
+
+
+def _run(parsed: argparse.Namespace) -> int:
+    from ..quiet import quiet, quiet_bars
+
+    quiet()
+    from ..configuration.reading import load_configuration
+    from ..grid.plan import head_notes
+    from ..grid.plan_table import plan_table
+    from ..grid.running import known_records, run_grid
+    from ..grid.search import plan_grid
+    from ..leaderboard import render_table
+    from ..processes import check_launch, is_main, on_main
+    from ..saved.initial import KEY
+    from ..terminal import print_wide
+
+    quiet_bars()
+    check_launch()
+    overrides = list(parsed.overrides)
+    if parsed.init_adapter is not None:
+        overrides.append(f"methods={json.dumps([{KEY: parsed.init_adapter}])}")
+    if parsed.tasks_from is not None:
+        overrides.append(f"tasks_from={json.dumps(parsed.tasks_from)}")
+    configuration = load_configuration(configuration_file(parsed.file), overrides)
+    runs, searches = plan_grid(configuration)
+    trials = [trial for search in searches for trial in search.trials]
+    for note in head_notes([*runs, *trials]) if is_main() else ():
+        print(f"note: {note}")
+    part, parts = parsed.shard
+    own_runs, own_searches = runs[part - 1 :: parts], searches[part - 1 :: parts]
+    if parsed.dry_run:
+        if is_main():
+            print_wide(plan_table(own_runs, own_searches))
+        return 0
+    outcome = run_grid(own_runs, own_searches)
+    found = on_main(lambda: known_records(runs, searches))
+    if is_main():
+        print()
+        print_wide(render_table(found))
+        print(f"\n{len(found)} records below {configuration.results}, adapters below {configuration.adapters}")
+    return 1 if outcome.failed else 0
