@@ -12,7 +12,7 @@ import pytest
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.data.loading import SPLITS, Data, load_data
-from peft_bottleneck_bench.grid.plan import check_references, metric_of
+from peft_bottleneck_bench.grid.task_setup import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
 from peft_bottleneck_bench.tasks import KINDS as KIND_NAMES
 from peft_bottleneck_bench.tasks import Files, Task

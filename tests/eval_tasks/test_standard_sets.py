@@ -12,7 +12,7 @@ from hub_rows import HUB_SETS, HubSet
 
 from peft_bottleneck_bench.data.loading import load_data
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.plan import check_references, metric_of
+from peft_bottleneck_bench.grid.task_setup import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
 from peft_bottleneck_bench.metrics.semeval2010_task8 import LABELS
 from peft_bottleneck_bench.tasks import Files, Hub, Task, load_task, task_names

@@ -7,17 +7,16 @@ from typing import Any
 
 import torch
 
-from .. import metrics
 from ..configuration.reading import Configuration
 from ..data.loading import Data, load_data
 from ..errors import UserError
 from ..kinds import KINDS, Kind, Setting
-from ..kinds.relation_extraction import marker_words
 from ..models.base_model import BaseModel
 from ..models.methods import METHODS, count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import check_initial, keeps_head
 from ..tasks import Task
+from .task_setup import check_references, make_setting, metric_of
 
 
 def plan(configuration: Configuration) -> list[Run]:
@@ -47,6 +46,9 @@ def plan(configuration: Configuration) -> list[Run]:
         data = attempt(load_data, task, KINDS[task.kind], configuration.limits)
         if metric is None or data is None:
             continue
+        kind = KINDS[task.kind]
+        references = [text for split in ("validation", "test") for text in kind.references(data.splits[split])]
+        metric = metric_of(task, references)
         attempt(check_references, task, data, metric)
         for model in models:
             runs += attempt(_runs_of, configuration, task, data, metric, model) or ()
@@ -93,70 +95,6 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, 
             for seed in configuration.seeds
         ]
     return runs
-
-
-def make_setting(
-    task: Task, data: Data, model: BaseModel, max_length: int | None, training: Mapping[str, Any]
-) -> Setting:
-    """What the kind must know of the runs of `task` on `model`."""
-    kind = KINDS[task.kind]
-    prompt = ""
-    markers: tuple[str, ...] = ()
-    generation: dict[str, Any] = {}
-    if kind.generates:
-        source = f"{{{kind.columns[0]}}}"
-        prompt = task.source_prefix + source if model.config.is_encoder_decoder else task.prompt or f"{source}\n\n"
-        generation = {
-            "max_new_tokens": training["generation_max_length"],
-            "num_beams": training["generation_num_beams"],
-            "do_sample": False,
-        }
-    if task.kind == "relation_extraction":
-        markers = marker_words(data.splits["train"], typed=task.markers == "typed")
-    return Setting(
-        model=model,
-        labels=data.labels,
-        max_length=model.input_length(max_length, generation.get("max_new_tokens", 0)),
-        prompt=prompt,
-        markers=markers,
-        generation=generation,
-    )
-
-
-def metric_of(task: Task) -> Any:
-    """The `metrics.Metric` or `metrics.HubMetric` that judges `task`.
-
-    Raises:
-        UserError: there is none of this name, or it has no such figure or option.
-    """
-    name = task.metric or KINDS[task.kind].metric
-    options = dict(task.metric_options)
-    if task.negative_label:
-        if name != KINDS["relation_extraction"].metric:
-            raise UserError(f"task '{task.name}': negative_label: metric '{name}' takes none, it has rules of its own")
-        options["negative_label"] = task.negative_label
-    if task.main_metric:
-        options["main"] = task.main_metric
-    try:
-        return metrics.load(name, **options)
-    except UserError as error:
-        raise UserError(*(f"task '{task.name}': {message}" for message in error.messages)) from error
-
-
-def check_references(task: Task, data: Data, metric: Any) -> None:
-    """Refuses a metric that cannot score the references of the task: SemEval's, say, knows its own relations alone.
-
-    Raises:
-        UserError: names the first that it does not take.
-    """
-    if not isinstance(metric, metrics.Metric):
-        return  # what a metric of the hub takes, only computing it tells
-    for split in ("validation", "test"):
-        for reference in KINDS[task.kind].references(data.splits[split]):
-            if problem := metric.problem(reference):
-                raise UserError(
-                    f"task '{task.name}': metric '{metric.name}' does not take {reference!r} of {split}: {problem}"
-                )
 
 
 def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:

@@ -62,8 +62,8 @@ class Kind(ABC):
     columns: ClassVar[tuple[str, ...]]
     """What an example has; the last one is what is predicted."""
     optional_columns: ClassVar[tuple[str, ...]] = ()
-    metric: ClassVar[str]
-    """The name of its metric in `bench.metrics`."""
+    metrics: ClassVar[tuple[str, ...]]
+    """The package's metrics that score it, the usual one first."""
     label_column: ClassVar[str] = ""
     """The column that names labels, in kinds that have a fixed set of them."""
     fewest_labels: ClassVar[int] = 2

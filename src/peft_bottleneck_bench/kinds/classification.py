@@ -32,7 +32,7 @@ class Classification(SequenceKind):
 
     name = "classification"
     columns = ("text", "label")
-    metric = "classification"
+    metrics = ("classification",)
     label_column = "label"
 
     def example(self, row: Example) -> Example:

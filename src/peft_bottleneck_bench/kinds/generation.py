@@ -80,7 +80,7 @@ class Translation(Generation):
 
     name = "translation"
     columns = ("source", "target")
-    metric = "translation"
+    metrics = ("translation", "summarization", "answer", "number", "choice")
 
 
 class Summarization(Generation):
@@ -88,7 +88,7 @@ class Summarization(Generation):
 
     name = "summarization"
     columns = ("document", "summary")
-    metric = "summarization"
+    metrics = ("summarization", "translation", "answer", "number", "choice")
 
 
 def _prompt_ids(text: str, column: str, setting: Setting) -> tuple[list[int], bool]:

@@ -24,7 +24,7 @@ class Ner(Kind):
 
     name = "ner"
     columns = ("tokens", "tags")
-    metric = "seqeval"
+    metrics = ("seqeval",)
     label_column = "tags"
     fewest_labels = 1
 

@@ -15,7 +15,7 @@ class Regression(SequenceKind):
 
     name = "regression"
     columns = ("text", "score")
-    metric = "regression"
+    metrics = ("regression",)
 
     def example(self, row: Example) -> Example:
         texts_of(row)

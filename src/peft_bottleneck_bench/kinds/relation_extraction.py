@@ -26,7 +26,7 @@ class RelationExtraction(Kind):
 
     name = "relation_extraction"
     columns = ("text", "head", "tail", "relation")
-    metric = "relation_extraction"
+    metrics = ("relation_extraction", "semeval2010_task8")
     label_column = "relation"
 
     def example(self, row: Example) -> Example:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
-from ..metrics import METRICS, Figure
+from ..metrics import METRICS, Score
 from ..records import Record
 from ..statistics import Ranking, Sample, Standing, mean_and_std, rank
 from .samples import NotComparable, samples
@@ -75,11 +75,11 @@ class Board:
         return bool(self.record["metric"]["greater_is_better"])
 
     @property
-    def figure(self) -> Figure | None:
+    def score(self) -> Score | None:
         """What is known of the main metric; None for one of the hub."""
         metric = METRICS.get(self.record["metric"]["name"])
-        figures = metric.figures if metric is not None else ()
-        return next((figure for figure in figures if figure.name == self.main_metric), None)
+        scores = metric.scores if metric is not None else ()
+        return next((score for score in scores if score.name == self.main_metric), None)
 
 
 def boards(runs: Runs) -> list[Board]:
@@ -165,7 +165,7 @@ def _rank(board: Board) -> None:
 
 def rank_on(board: Board, drawn: Mapping[str, Sample]) -> Ranking:
     """The ranking of samples by a board's metric."""
-    limits = board.figure.limits if board.figure else (-math.inf, math.inf)
+    limits = board.score.limits if board.score else (-math.inf, math.inf)
     return rank(drawn, greater_is_better=board.greater_is_better, limits=limits)
 
 

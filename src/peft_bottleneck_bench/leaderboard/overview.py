@@ -72,4 +72,4 @@ def _line(method: str, boards: list[Board], scales: list[float | None]) -> Line:
 
 def _best(board: Board) -> float | None:
     """The value of a perfect score; None for an error, or for a metric that does not say."""
-    return board.figure.best if board.figure and board.figure.best > 0 else None
+    return board.score.best if board.score and board.score.best > 0 else None

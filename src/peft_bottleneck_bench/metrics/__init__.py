@@ -1,6 +1,6 @@
 """Metrics as `evaluate.Metric` modules inside the package: no network, no remote code.
 
-Each gives the figures of its field's official scorer, names the main one, and counts what each example contributes to
+Each gives the scores of its field's official scorer, names the main one, and counts what each example contributes to
 it, so that resampling the examples is one matrix product:
 
     metric = load("classification")
@@ -9,7 +9,8 @@ it, so that resampling the examples is one matrix product:
     metric.score(weights @ counts)  # [resamples], for weights [resamples, examples]
 """
 
-from .base import Figure, FloatArray, Metric
+from .base import FloatArray, Metric, Score
+from .hub import HubMetric
 from .loading import METRICS, load
 
-__all__ = ["METRICS", "Figure", "FloatArray", "Metric", "load"]
+__all__ = ["METRICS", "FloatArray", "HubMetric", "Metric", "Score", "load"]

@@ -17,15 +17,16 @@ from ..errors import UserError, suggest
 
 FloatArray = npt.NDArray[np.float64]
 ReportRow = dict[str, Any]
+MetricTypes = tuple[tuple[Any, Any], ...]
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number that a metric gives.
+class Score:
+    """A score that a metric gives: its name and its range.
 
     Args:
         best: the value of a perfect prediction; smaller is better where it is 0. Published tables need it to bring
-            figures in [0, 1] and figures in [0, 100] to one scale.
+            scores in [0, 1] and scores in [0, 100] to one scale.
         worst: the value at the other end; the interval of a mean ends there.
     """
 
@@ -47,49 +48,54 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
     """A metric over references and predictions, one of each per example.
 
     Args:
-        main: the figure that the task is judged by; the first of `figures` if not given.
+        main: the score that the task is judged by; the first of `scores` if not given.
 
     Raises:
-        UserError: the metric has no such figure.
+        UserError: the metric has no such score.
     """
 
-    #: What the metric gives, its usual main figure first.
-    figures: ClassVar[tuple[Figure, ...]]
-    #: Column types of references and predictions, as `datasets` features; several where the metric takes several.
-    types: ClassVar[tuple[Any, ...]] = (datasets.Value("string"),)
+    #: What the metric gives, its usual main score first.
+    scores: ClassVar[tuple[Score, ...]]
+    #: The types of a reference and a prediction, as `datasets` features; several pairs where the metric takes several.
+    types: ClassVar[MetricTypes]
     citation_key: ClassVar[str]
 
     def __init__(self, *, main: str | None = None) -> None:
         # In memory: no shared cache file that parallel runs would have to lock.
         super().__init__(keep_in_memory=True)
-        by_name = {figure.name: figure for figure in self.figures}
+        by_name = {score.name: score for score in self.scores}
         if main is not None and main not in by_name:
-            raise UserError(f"metric '{self.name}' has no figure '{main}': {suggest(main, by_name)}")
-        self.main_figure = by_name[main] if main else self.figures[0]
+            raise UserError(f"metric '{self.name}' has no score '{main}': {suggest(str(main), by_name)}")
+        self.main_score = by_name[main] if main else self.scores[0]
 
     @property
     def main(self) -> str:
-        """The name of the main figure."""
-        return self.main_figure.name
+        """The name of the main score."""
+        return self.main_score.name
 
     @property
     def greater_is_better(self) -> bool:
-        """Whether a greater main figure is better."""
-        return self.main_figure.greater_is_better
+        """Whether a greater main score is better."""
+        return self.main_score.greater_is_better
 
     @property
     def options(self) -> dict[str, Any]:
         """What `load` needs beside the name to make this metric again."""
         return {"main": self.main}
 
+    @classmethod
+    def defaults(cls, references: Sequence[Any]) -> dict[str, Any]:
+        """The options that `references` call for where a task names none."""
+        return {}
+
     @property
     @abstractmethod
     def signature(self) -> str:
-        """How the figures are computed, down to the scorer's version: to be stated with any score."""
+        """How the scores are computed, down to the scorer's version: stated with any score."""
 
     @abstractmethod
     def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
-        """What each example contributes to the main figure: [examples, k]. Sums over examples are all it depends on.
+        """What each example contributes to the main score: [examples, k]. Sums over examples are all it depends on.
 
         Raises:
             ValueError: the input is not what the metric takes; names what and where.
@@ -97,21 +103,21 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
 
     @abstractmethod
     def score(self, sums: FloatArray) -> FloatArray:
-        """The main figure of every (weighted) sum of `statistics` over examples: [..., k] to [...]."""
+        """The main score of every (weighted) sum of `statistics` over examples: [..., k] to [...]."""
 
     def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
         """Rows of `label`, `precision`, `recall`, `f1`, `support` per class; none where there are no classes."""
         return []
 
     def compute(self, *, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
-        """All figures by name.
+        """All scores by name.
 
         Raises:
             ValueError: the input is not what the metric takes; names what and where.
         """
         self.check(references, predictions)
-        figures = evaluate.Metric.compute(self, references=list(references), predictions=list(predictions))
-        return {name: float(figure) for name, figure in figures.items()}
+        scores = evaluate.Metric.compute(self, references=list(references), predictions=list(predictions))
+        return {name: float(score) for name, score in scores.items()}
 
     def check(self, references: Sequence[Any], predictions: Sequence[Any]) -> None:
         """Raises ValueError, naming what and where, unless the metric takes the input."""
@@ -121,19 +127,22 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
             raise ValueError(f"{self.name}: there are no examples to score")
         for side, values in (("reference", references), ("prediction", predictions)):
             for index, value in enumerate(values):
-                if problem := self.problem(value):
+                if problem := self.problem(value, reference=side == "reference"):
                     raise ValueError(f"{self.name}: {side} {index} is {value!r}: {problem}")
 
-    def problem(self, value: Any) -> str | None:
-        """What is wrong with one reference or prediction; None if nothing."""
-        return None if isinstance(value, str) else "expected text"
+    @abstractmethod
+    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+        """What is wrong with one prediction, or with one `reference`; None if nothing."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=type(self).__doc__ or "",
             citation=self.citation_key,
             inputs_description="",
-            features=[datasets.Features({"references": type_, "predictions": type_}) for type_ in self.types],
+            features=[
+                datasets.Features({"references": of_reference, "predictions": of_prediction})
+                for of_reference, of_prediction in self.types
+            ],
         )
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""Accuracy, macro-F1 and Matthews correlation, by scikit-learn."""
+"""Accuracy, precision, recall, F1 and Matthews correlation, by scikit-learn."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ import numpy as np
 import sklearn
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
-from .base import Figure, FloatArray, Metric, ReportRow, safe_divide
-from .counts import distinct, f1, label_counts, mean_over, split_counts
+from ..errors import UserError
+from .base import FloatArray, Metric, ReportRow, Score, safe_divide
+from .counts import RATIOS, averaged, distinct, label_counts, split_counts
+
+AVERAGES = ("micro", "macro", "weighted")
 
 
 class Classification(Metric):
@@ -20,21 +23,48 @@ class Classification(Metric):
     - accuracy: share of examples with the right label.
     - macro_f1: mean F1 over the labels that occur in references or predictions.
     - matthews_correlation: Gorodkin's R_K, in [-1, 1], 0 for any constant prediction.
+    - micro_…, macro_… and weighted_… of precision, recall and f1: over all decisions, as the mean over the labels that
+      occur, and as their mean by support. The first is the accuracy.
+    - precision, recall and f1 of the label `positive` alone.
+
+    The first three are given always, the others where they are the main score or `positive` is given.
+
+    Args:
+        positive: the label that the last three are about.
     """
 
-    figures = (Figure("accuracy"), Figure("macro_f1"), Figure("matthews_correlation", worst=-1.0))
-    types = (datasets.Value("string"), datasets.Value("int64"))
+    scores = (
+        Score("accuracy"),
+        Score("macro_f1"),
+        Score("matthews_correlation", worst=-1.0),
+        *(Score(f"{average}_{name}") for average in AVERAGES for name in RATIOS if (average, name) != ("macro", "f1")),
+        *(Score(name) for name in RATIOS),
+    )
+    types = tuple((datasets.Value(name), datasets.Value(name)) for name in ("string", "int64"))
     citation_key = "pedregosa2011scikit; gorodkin2004comparing"
+
+    def __init__(self, *, main: str | None = None, positive: str | int | None = None) -> None:
+        super().__init__(main=main)
+        self.positive = positive
+        if self.main in RATIOS and positive is None:
+            raise UserError(
+                f"metric '{self.name}': {self.main} is of one label: name it by metric_options: {{positive: yes}}; "
+                f"of all labels there are {', '.join(f'{average}_{self.main}' for average in AVERAGES)}"
+            )
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return super().options if self.positive is None else {**super().options, "positive": self.positive}
 
     @property
     def signature(self) -> str:
-        return f"scikit-learn:{sklearn.__version__}"
+        return f"scikit-learn:{sklearn.__version__}" + ("" if self.positive is None else f"|positive:{self.positive}")
 
-    def problem(self, value: Any) -> str | None:
+    def problem(self, value: Any, *, reference: bool = False) -> str | None:
         return label_problem(value)
 
     def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
-        return {
+        scores = {
             "accuracy": accuracy_score(references, predictions),
             "macro_f1": f1_score(references, predictions, average="macro", zero_division=0),
             # One label everywhere is perfect agreement without information: scikit-learn warns and gives 0.
@@ -42,20 +72,30 @@ class Classification(Metric):
                 matthews_corrcoef(references, predictions) if len(distinct(references, predictions)) > 1 else 0.0
             ),
         }
+        wanted = [*(RATIOS if self.positive is not None else ()), *({self.main} - {*scores, *RATIOS})]
+        for name in wanted:
+            average, _, ratio = name.rpartition("_")
+            labels = None if average else [self.positive]
+            column = precision_recall_fscore_support(
+                references, predictions, labels=labels, average=average or "micro", zero_division=0
+            )
+            scores[name] = column[RATIOS.index(ratio)]
+        return scores
 
     def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
         return label_report(references, predictions)
 
     def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
         self.check(references, predictions)
-        return label_counts(references, predictions, distinct(references, predictions))
+        labels = [self.positive] if self.main in RATIOS else distinct(references, predictions)
+        return label_counts(references, predictions, labels)
 
     def score(self, sums: FloatArray) -> FloatArray:
         correct, predicted, gold = split_counts(sums)
         if self.main == "accuracy":
             return safe_divide(correct.sum(-1), gold.sum(-1))
-        if self.main == "macro_f1":
-            return mean_over(f1(correct, predicted, gold), predicted + gold > 0)
+        if self.main != "matthews_correlation":
+            return averaged(self.main, correct, predicted, gold)
         # R_K = (c·s - Σ p_k t_k) / sqrt((s² - Σ p_k²)(s² - Σ t_k²)), with c correct of s examples.
         total = gold.sum(-1)
         covariance = correct.sum(-1) * total - (predicted * gold).sum(-1)

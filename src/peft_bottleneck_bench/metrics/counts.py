@@ -1,4 +1,4 @@
-"""Counts per label, from which accuracy, F1 and Matthews correlation follow."""
+"""Counts per label, from which accuracy, precision, recall, F1 and Matthews correlation follow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from .base import FloatArray, safe_divide
+
+RATIOS = ("precision", "recall", "f1")
 
 
 def label_counts(references: Sequence[Any], predictions: Sequence[Any], labels: Sequence[Any]) -> FloatArray:
@@ -32,6 +34,24 @@ def split_counts(sums: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
 def f1(correct: FloatArray, predicted: FloatArray, gold: FloatArray) -> FloatArray:
     """`2·correct / (predicted + gold)`, the harmonic mean of precision and recall; 0 where there is neither."""
     return safe_divide(2 * correct, predicted + gold)
+
+
+def averaged(name: str, correct: FloatArray, predicted: FloatArray, gold: FloatArray) -> FloatArray:
+    """`micro_f1`, `macro_recall`, `weighted_precision` and so on of counts per label [..., labels].
+
+    `precision` alone is that of the sum over the labels, as `micro_precision` is.
+    """
+    average, _, ratio = name.rpartition("_")
+    if average in ("", "micro"):
+        correct, predicted, gold = (counts.sum(-1, keepdims=True) for counts in (correct, predicted, gold))
+    values = {
+        "precision": safe_divide(correct, predicted),
+        "recall": safe_divide(correct, gold),
+        "f1": f1(correct, predicted, gold),
+    }[ratio]
+    if average == "weighted":
+        return safe_divide((values * gold).sum(-1), gold.sum(-1))
+    return mean_over(values, predicted + gold > 0)
 
 
 def mean_over(values: FloatArray, present: Any) -> FloatArray:

@@ -11,14 +11,14 @@ from ..errors import UserError, suggest
 
 
 class HubMetric:
-    """A metric that `evaluate.load` fetches. Its figures are the plain numbers that it returns.
+    """A metric that `evaluate.load` fetches. Its scores are the plain numbers that it returns.
 
     It cannot be resampled by example, so a leaderboard shows its spread over seeds alone.
 
     Args:
         name: of the metric on the Hub.
-        main: the figure that the task is judged by; needed, since the Hub names none.
-        greater_is_better: whether a greater main figure is better.
+        main: the score that the task is judged by; needed, since the Hub names none.
+        greater_is_better: whether a greater main score is better.
         revision: of the metric's code; the newest if not given.
 
     Raises:
@@ -31,7 +31,7 @@ class HubMetric:
     ) -> None:
         self.module = evaluate.load(name, revision=revision, keep_in_memory=True)
         if not main:
-            raise UserError(f"metric '{name}': say which of its figures is the main one, as in main: score")
+            raise UserError(f"metric '{name}': say which of its scores is the main one, as in main: score")
         self.name, self.main, self.greater_is_better, self.revision = name, main, greater_is_better, revision
 
     @property
@@ -43,16 +43,16 @@ class HubMetric:
         return f"{self.name}|revision:{self.revision or 'newest'}|evaluate:{evaluate.__version__}"
 
     def compute(self, *, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
-        """All figures by name.
+        """All scores by name.
 
         Raises:
-            UserError: the main figure is not among them.
+            UserError: the main score is not among them.
         """
         result = self.module.compute(references=references, predictions=predictions)
-        figures = {name: float(value) for name, value in result.items() if isinstance(value, (int, float))}
-        if self.main not in figures:
-            raise UserError(f"metric '{self.name}' gave no figure '{self.main}': {suggest(self.main, figures)}")
-        return figures
+        scores = {name: float(value) for name, value in result.items() if isinstance(value, (int, float))}
+        if self.main not in scores:
+            raise UserError(f"metric '{self.name}' gave no score '{self.main}': {suggest(self.main, scores)}")
+        return scores
 
     def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[dict[str, Any]]:
         """No rows: the Hub's metrics have no common report."""

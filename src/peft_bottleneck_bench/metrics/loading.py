@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any, ClassVar
 
 from ..errors import UserError, suggest
 from .base import Metric
-from .classification import Classification
 from .hub import HubMetric
-from .regression import Regression
-from .relation_extraction import RelationExtraction
-from .semeval2010_task8 import Semeval2010Task8
-from .seqeval import Seqeval
-from .summarization import Summarization
-from .translation import Translation
 
-METRICS: dict[str, type[Metric]] = {
-    "classification": Classification,
-    "regression": Regression,
-    "seqeval": Seqeval,
-    "relation_extraction": RelationExtraction,
-    "semeval2010_task8": Semeval2010Task8,
-    "translation": Translation,
-    "summarization": Summarization,
-}
+
+class _Metrics(Mapping[str, type[Metric]]):
+    """The package's metrics by name. Each is imported with its scorer when it is asked for."""
+
+    _classes: ClassVar[dict[str, str]] = {
+        "classification": "classification.Classification",
+        "regression": "regression.Regression",
+        "seqeval": "seqeval.Seqeval",
+        "relation_extraction": "relation_extraction.RelationExtraction",
+        "semeval2010_task8": "semeval2010_task8.Semeval2010Task8",
+        "translation": "translation.Translation",
+        "summarization": "summarization.Summarization",
+        "answer": "answers.Answer",
+        "number": "answers.Number",
+        "choice": "answers.Choice",
+    }
+
+    def __getitem__(self, name: str) -> type[Metric]:
+        module, _, class_name = self._classes[name].partition(".")
+        try:
+            metric: type[Metric] = getattr(import_module(f".{module}", __package__), class_name)
+        except ImportError as error:
+            raise UserError(
+                f"metric '{name}' needs the package '{error.name}', which is not installed: "
+                '`pip install "peft-bottleneck[bench]"`'
+            ) from error
+        return metric
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._classes
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._classes)
+
+    def __len__(self) -> int:
+        return len(self._classes)
+
+
+METRICS = _Metrics()
 
 
 def load(name: str, **options: Any) -> Metric | HubMetric:
@@ -36,16 +61,18 @@ def load(name: str, **options: Any) -> Metric | HubMetric:
     Raises:
         UserError: there is no such metric, or it cannot be loaded; names the choices.
     """
-    metric = METRICS.get(name)
-    if metric is None:
+    if name not in METRICS:
         try:
             return HubMetric(name, **options)
-        except (OSError, ImportError) as error:
+        except UserError:
+            raise
+        except Exception as error:  # code of the Hub, and the network, raise what they like
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"metric '{name}' is not one of the package's ({suggest(name, METRICS)}) "
-                f"and the Hub gave none: {str(error).splitlines()[0]}"
+                f"and the Hub gave none: {reason}"
             ) from error
     try:
-        return metric(**options)
+        return METRICS[name](**options)
     except TypeError as error:
-        raise UserError(f"metric '{name}': {str(error).partition('() ')[2]}") from error
+        raise UserError(f"metric '{name}': {str(error).partition('() ')[2] or error}") from error

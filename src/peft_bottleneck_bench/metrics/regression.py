@@ -12,26 +12,26 @@ import scipy
 from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import mean_squared_error
 
-from .base import Figure, FloatArray, Metric, is_number, safe_divide
+from .base import FloatArray, Metric, Score, is_number, safe_divide
 
 
 class Regression(Metric):
     """One number per example.
 
-    - pearson, spearman: correlation in [-1, 1]. Where either side is constant it is undefined; the figure is then 0,
+    - pearson, spearman: correlation in [-1, 1]. Where either side is constant it is undefined; the score is then 0,
       because such a prediction tells nothing of the order.
     - mse: mean squared error, smaller is better.
     """
 
-    figures = (Figure("pearson", worst=-1.0), Figure("spearman", worst=-1.0), Figure("mse", best=0.0, worst=math.inf))
-    types = (datasets.Value("float64"),)
+    scores = (Score("pearson", worst=-1.0), Score("spearman", worst=-1.0), Score("mse", best=0.0, worst=math.inf))
+    types = ((datasets.Value("float64"), datasets.Value("float64")),)
     citation_key = "virtanen2020scipy; pedregosa2011scikit"
 
     @property
     def signature(self) -> str:
         return f"scipy:{scipy.__version__}"
 
-    def problem(self, value: Any) -> str | None:
+    def problem(self, value: Any, *, reference: bool = False) -> str | None:
         return None if is_number(value) else "expected a finite number"
 
     def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
@@ -46,13 +46,13 @@ class Regression(Metric):
         """The moments 1, x, y, x², y², xy of each example.
 
         For Spearman, x and y are ranks among all examples. A resample's own ranks would differ slightly from these;
-        keeping them leaves the figure of the whole sample exact and is the usual large-sample approximation.
+        keeping them leaves the score of the whole sample exact and is the usual large-sample approximation.
         """
         self.check(references, predictions)
         x, y = np.asarray(references, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
         if self.main == "spearman":
             x, y = rankdata(x), rankdata(y)
-        # A common shift changes neither figure, and keeps the differences of moments well-conditioned.
+        # A common shift changes neither score, and keeps the differences of moments well-conditioned.
         shift = x.mean()
         x, y = x - shift, y - shift
         return np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=1)

@@ -9,7 +9,7 @@ import datasets
 import sklearn
 from sklearn.metrics import accuracy_score, f1_score
 
-from .base import Figure, FloatArray, Metric, ReportRow, safe_divide
+from .base import FloatArray, Metric, ReportRow, Score, safe_divide
 from .classification import label_problem, label_report
 from .counts import distinct, f1, label_counts, mean_over, split_counts
 
@@ -26,8 +26,8 @@ class RelationExtraction(Metric):
     - accuracy: share of examples with the right label, the negative one included.
     """
 
-    figures = (Figure("micro_f1"), Figure("macro_f1"), Figure("accuracy"))
-    types = (datasets.Value("string"), datasets.Value("int64"))
+    scores = (Score("micro_f1"), Score("macro_f1"), Score("accuracy"))
+    types = tuple((datasets.Value(name), datasets.Value(name)) for name in ("string", "int64"))
     citation_key = "zhang2017tacred; pedregosa2011scikit"
 
     def __init__(self, *, main: str | None = None, negative_label: str | int | None = None) -> None:
@@ -42,7 +42,7 @@ class RelationExtraction(Metric):
     def signature(self) -> str:
         return f"scikit-learn:{sklearn.__version__}|negative_label:{self.negative_label}"
 
-    def problem(self, value: Any) -> str | None:
+    def problem(self, value: Any, *, reference: bool = False) -> str | None:
         return label_problem(value)
 
     def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import datasets
 import numpy as np
 
-from .base import Figure, FloatArray, Metric, ReportRow, safe_divide
+from .base import FloatArray, Metric, ReportRow, Score, safe_divide
 from .classification import label_report
 from .counts import f1, mean_over, split_counts
 
@@ -38,14 +39,15 @@ class Semeval2010Task8(Metric):
     Both in [0, 1], where the organisers' scorer prints per cent.
     """
 
-    figures = (Figure("macro_f1"), Figure("accuracy"))
+    scores = (Score("macro_f1"), Score("accuracy"))
+    types = ((datasets.Value("string"), datasets.Value("string")),)
     citation_key = "hendrickx2010semeval"
 
     @property
     def signature(self) -> str:
         return "semeval2010_task8_scorer:1.2|(9+1)-way|directed"
 
-    def problem(self, value: Any) -> str | None:
+    def problem(self, value: Any, *, reference: bool = False) -> str | None:
         return None if value in LABELS else f"unknown relation: choose from {', '.join(LABELS)}"
 
     def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:

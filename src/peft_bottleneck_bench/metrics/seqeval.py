@@ -12,7 +12,7 @@ import numpy as np
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2, Entities
 
-from .base import Figure, FloatArray, Metric, ReportRow, safe_divide
+from .base import FloatArray, Metric, ReportRow, Score, safe_divide
 from .counts import f1
 
 _TAG = re.compile(r"O|[BI]-.+")
@@ -25,15 +25,15 @@ class Seqeval(Metric):
     - f1, precision, recall: over all entities of all types (micro).
     """
 
-    figures = (Figure("f1"), Figure("precision"), Figure("recall"))
-    types = (datasets.List(datasets.Value("string")),)
+    scores = (Score("f1"), Score("precision"), Score("recall"))
+    types = ((datasets.List(datasets.Value("string")), datasets.List(datasets.Value("string"))),)
     citation_key = "nakayama2018seqeval; ramshaw1995text"
 
     @property
     def signature(self) -> str:
         return f"seqeval:{version('seqeval')}|mode:strict|scheme:IOB2"
 
-    def problem(self, value: Any) -> str | None:
+    def problem(self, value: Any, *, reference: bool = False) -> str | None:
         if isinstance(value, str) or not isinstance(value, Sequence):
             return "expected a list of tags"
         for position, tag in enumerate(value):

@@ -1,33 +1,43 @@
-"""BLEU and chrF, by sacreBLEU."""
+"""BLEU, chrF and TER, by sacreBLEU."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sacrebleu.metrics import BLEU, CHRF
+from sacrebleu.metrics import BLEU, CHRF, TER
 
 from ..errors import UserError, suggest
-from .base import Figure, FloatArray, Metric, safe_divide
+from .base import FloatArray, Score, safe_divide
+from .texts import TextMetric, all_of, streams
+from .words import script_of
 
 _ORDERS = 4  # of BLEU's n-grams
+# What a tokenizer needs beside sacreBLEU.
+_EXTRAS = {"ja-mecab": '"sacrebleu[ja]"', "ko-mecab": '"sacrebleu[ko]"'}
+_OF_SCRIPT = {"chinese": "zh", "japanese": "char", "unspaced": "char"}
 
 
-class Translation(Metric):
+class Translation(TextMetric):
     """One text per example, detokenised.
 
     Args:
-        tokenize: sacreBLEU's tokenizer for BLEU: `13a` for most languages, `zh`, `ja-mecab`, `ko-mecab`, `char`, …
+        tokenize: sacreBLEU's tokenizer for BLEU. A task without it gets what its references call for: `zh` for
+            Chinese, `char` for Japanese, Thai and others without spaces (published scores of Japanese have
+            `ja-mecab`), else `13a`.
 
     - bleu: corpus BLEU with exponential smoothing (Post 2018).
-    - chrf: corpus chrF2 over character 6-grams (Popović 2015).
+    - chrf: corpus chrF2 over character 6-grams (Popović 2015); it needs no words.
+    - ter: edits per hundred words of the reference (Snover et al. 2006); for `zh`, `char` and `ja-mecab` with
+      sacreBLEU's support of Asian scripts.
 
-    Both in [0, 100].
+    BLEU and chrF in [0, 100].
     """
 
-    figures = (Figure("bleu", best=100.0), Figure("chrf", best=100.0))
-    citation_key = "post2018call; popovic2015chrf"
+    scores = (Score("bleu", best=100.0), Score("chrf", best=100.0), Score("ter", best=0.0, worst=math.inf))
+    citation_key = "post2018call; popovic2015chrf; snover2006study"
 
     def __init__(self, *, main: str | None = None, tokenize: str = BLEU.TOKENIZER_DEFAULT) -> None:
         super().__init__(main=main)
@@ -36,6 +46,20 @@ class Translation(Metric):
                 f"metric '{self.name}': unknown tokenizer '{tokenize}': {suggest(tokenize, BLEU.TOKENIZERS)}"
             )
         self.tokenize = tokenize
+        try:
+            self._bleu()
+        except (Exception, SystemExit) as error:  # sacreBLEU leaves Python where a download fails
+            extra = _EXTRAS.get(tokenize)
+            way = f"`pip install {extra}`" if extra else "it needs sentencepiece, and a model that it downloads"
+            raise UserError(
+                f"metric '{self.name}': tokenizer '{tokenize}' does not work here: {way}"
+                + ("" if extra else f" ({_first_line(error)})")
+            ) from error
+
+    @classmethod
+    def defaults(cls, references: Sequence[Any]) -> dict[str, Any]:
+        tokenize = _OF_SCRIPT.get(script_of([text for reference in references for text in all_of(reference)]))
+        return {"tokenize": tokenize} if tokenize else {}
 
     @property
     def options(self) -> dict[str, Any]:
@@ -43,34 +67,41 @@ class Translation(Metric):
 
     @property
     def signature(self) -> str:
-        scorers = self._bleu(), CHRF()
-        for scorer in scorers:
-            scorer.corpus_score(
-                ["one"], [["one"]]
-            )  # a signature states the number of references, so it wants to see one
-        return ", ".join(
-            f"{name}|{scorer.get_signature()}" for name, scorer in zip(("BLEU", "chrF2"), scorers, strict=True)
-        )
+        scorers = {"BLEU": self._bleu(), "chrF2": CHRF(), "TER": self._ter()}
+        for scorer in scorers.values():
+            # A signature states the number of references, so it wants to see one.
+            scorer.corpus_score(["one"], [["one"]])
+        return ", ".join(f"{name}|{scorer.get_signature()}" for name, scorer in scorers.items())
 
     def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
-        return {
-            "bleu": self._bleu().corpus_score(predictions, [references]).score,
-            "chrf": CHRF().corpus_score(predictions, [references]).score,
-        }
+        scorers = {"bleu": self._bleu(), "chrf": CHRF(), "ter": self._ter()}
+        columns = streams(references)
+        return {name: scorer.corpus_score(predictions, columns).score for name, scorer in scorers.items()}
 
     def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
-        """sacreBLEU's own counts: lengths and n-gram matches of BLEU, or triples per order of chrF."""
+        """sacreBLEU's own counts: lengths and n-gram matches of BLEU, triples per order of chrF, or edits and
+        reference length of TER.
+        """
         self.check(references, predictions)
-        scorer = self._bleu() if self.main == "bleu" else CHRF()
+        scorer = {"bleu": self._bleu, "chrf": CHRF, "ter": self._ter}[self.main]()
         # Not public, but what sacreBLEU's own resampling uses, since 2.0.
-        counts = scorer._extract_corpus_statistics(list(predictions), [list(references)])
+        counts = scorer._extract_corpus_statistics(list(predictions), streams(references))
         return np.array(counts, dtype=np.float64)
 
     def score(self, sums: FloatArray) -> FloatArray:
-        return _bleu(sums) if self.main == "bleu" else _chrf(sums)
+        return {"bleu": _bleu, "chrf": _chrf, "ter": _ter}[self.main](sums)
 
     def _bleu(self) -> Any:
         return BLEU(tokenize=self.tokenize)
+
+    def _ter(self) -> Any:
+        asian = self.tokenize in ("zh", "char", "ja-mecab")
+        return TER(normalized=asian, asian_support=asian)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _bleu(sums: FloatArray) -> FloatArray:
@@ -95,3 +126,9 @@ def _chrf(sums: FloatArray, beta: int = CHRF.BETA) -> FloatArray:
     precision = safe_divide(np.where(counted, safe_divide(match, hypothesis), 0.0).sum(-1), orders)
     recall = safe_divide(np.where(counted, safe_divide(match, reference), 0.0).sum(-1), orders)
     return 100.0 * safe_divide((1 + beta**2) * precision * recall, beta**2 * precision + recall)
+
+
+def _ter(sums: FloatArray) -> FloatArray:
+    """TER of counts [..., edits, reference length]; against empty references any edit is one too many."""
+    edits, length = sums[..., 0], sums[..., 1]
+    return 100.0 * np.where(length > 0, safe_divide(edits, length), np.sign(edits))

@@ -10,7 +10,7 @@ from tiny_task import write_rows
 
 from peft_bottleneck_bench.data.loading import load_data
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.plan import check_references, metric_of
+from peft_bottleneck_bench.grid.task_setup import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
 from peft_bottleneck_bench.metrics.semeval2010_task8 import LABELS
 from peft_bottleneck_bench.tasks import Files, Task
@@ -61,7 +61,7 @@ def test_the_metric_of_semeval_knows_its_own_relations_alone(tmp_path: Path) -> 
     [
         (
             {"metric": "semeval2010_task8", "main_metric": "micro_f1"},
-            "metric 'semeval2010_task8' has no figure 'micro_f1': did you mean 'macro_f1'?",
+            "metric 'semeval2010_task8' has no score 'micro_f1': did you mean 'macro_f1'?",
         ),
         (
             {"metric": "semeval2010_task8", "negative_label": "Other"},

@@ -21,6 +21,9 @@ SOUND: dict[str, Any] = {
     "semeval2010_task8": "Other",
     "translation": "ein Haus",
     "summarization": "a house",
+    "answer": "a house",
+    "number": "so 5",
+    "choice": "a",
 }
 WRONG: dict[str, tuple[Any, str]] = {
     "classification": (None, "expected a label"),
@@ -30,7 +33,11 @@ WRONG: dict[str, tuple[Any, str]] = {
     "semeval2010_task8": ("Cause-Effect", "unknown relation: choose from Cause-Effect(e1,e2), "),
     "translation": (7, "expected text"),
     "summarization": (None, "expected text"),
+    "answer": (None, "expected text"),
+    "number": (5, "expected text"),
+    "choice": (None, "expected text"),
 }
+OPTIONS: dict[str, Any] = {"choice": {"pattern": "[a-d]"}, "classification": {"positive": "yes"}}
 
 
 def test_every_metric_is_covered_here() -> None:
@@ -39,7 +46,7 @@ def test_every_metric_is_covered_here() -> None:
 
 @pytest.mark.parametrize("name", SOUND)
 def test_metric_is_an_evaluate_metric_that_its_name_and_options_make_again(name: str) -> None:
-    metric = metrics.load(name)
+    metric = metrics.load(name, **OPTIONS.get(name, {}))
     assert isinstance(metric, evaluate.Metric)
     assert metric.name == name
     again = metrics.load(name, **metric.options)
@@ -50,7 +57,7 @@ def test_metric_is_an_evaluate_metric_that_its_name_and_options_make_again(name:
 @pytest.mark.parametrize("name", SOUND)
 @pytest.mark.parametrize("call", ["compute", "statistics"])
 def test_ill_formed_input_is_named(name: str, call: str) -> None:
-    metric, sound, (wrong, problem) = metrics.load(name), SOUND[name], WRONG[name]
+    metric, sound, (wrong, problem) = metrics.load(name, **OPTIONS.get(name, {})), SOUND[name], WRONG[name]
 
     def use(references: list[Any], predictions: list[Any]) -> None:
         getattr(metric, call)(references=references, predictions=predictions)
@@ -71,11 +78,11 @@ def test_tags_of_unequal_length_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "figure", "value"), [("classification", "matthews_correlation", "yes"), ("regression", "pearson", 2.0)]
+    ("name", "score", "value"), [("classification", "matthews_correlation", "yes"), ("regression", "pearson", 2.0)]
 )
-def test_input_without_information_scores_zero(name: str, figure: str, value: Any) -> None:
-    metric = metrics.load(name, main=figure)
-    assert metric.compute(references=[value] * 3, predictions=[value] * 3)[figure] == 0.0
+def test_input_without_information_scores_zero(name: str, score: str, value: Any) -> None:
+    metric = metrics.load(name, main=score)
+    assert metric.compute(references=[value] * 3, predictions=[value] * 3)[score] == 0.0
     assert metric.score(metric.statistics([value] * 3, [value] * 3).sum(0)) == 0.0
 
 
@@ -87,19 +94,30 @@ def test_relations_without_any_positive_score_zero() -> None:
 
 def test_smaller_is_better_for_errors_alone() -> None:
     directions = {
-        (name, figure.name): metrics.load(name, main=figure.name).greater_is_better
+        (name, score.name): metrics.load(name, main=score.name, **OPTIONS.get(name, {})).greater_is_better
         for name, metric in metrics.METRICS.items()
-        for figure in metric.figures
+        for score in metric.scores
     }
-    assert [key for key, greater in directions.items() if not greater] == [("regression", "mse")]
+    assert [key for key, greater in directions.items() if not greater] == [
+        ("regression", "mse"),
+        ("translation", "ter"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"name": "clasification", "main": "x"}, "'clasification' is not one of the package's .*'classification'"),
-        ({"name": "classification", "main": "acuracy"}, "no figure 'acuracy': did you mean 'accuracy'"),
+        ({"name": "classification", "main": "acuracy"}, "no score 'acuracy': did you mean 'accuracy'"),
         ({"name": "translation", "tokenize": "14a"}, "unknown tokenizer '14a': did you mean '13a'"),
+        ({"name": "summarization", "tokenizer": "unicde"}, "unknown tokenizer 'unicde': did you mean 'unicode'"),
+        (
+            {"name": "translation", "tokenize": "ja-mecab"},
+            r"tokenizer 'ja-mecab' does not work here: .*sacrebleu\[ja\]",
+        ),
+        ({"name": "classification", "main": "recall"}, "recall is of one label: name it.*macro_recall"),
+        ({"name": "choice"}, "it needs a pattern"),
+        ({"name": "choice", "pattern": "[a-"}, "pattern '\\[a-': unterminated"),
         ({"name": "summarization", "stemmer": False}, "'summarization': got an unexpected keyword argument 'stemmer'"),
     ],
 )
@@ -119,14 +137,14 @@ def test_a_hub_metric_works_like_the_packages_own(tmp_path: Any) -> None:
         "        return evaluate.MetricInfo(description='', citation='', inputs_description='',\n"
         "            features=datasets.Features({'references': text, 'predictions': text}))\n"
         "    def _compute(self, references, predictions):\n"
-        "        return {'share': predictions.count('a') / len(predictions), 'note': 'text is no figure'}\n"
+        "        return {'share': predictions.count('a') / len(predictions), 'note': 'text is no score'}\n"
     )
     metric = metrics.load(str(module.parent), main="share", greater_is_better=False)
     assert metric.compute(references=["a", "b"], predictions=["a", "b"]) == {"share": 0.5}
     assert not metric.greater_is_better
-    with pytest.raises(UserError, match="say which of its figures is the main one"):
+    with pytest.raises(UserError, match="say which of its scores is the main one"):
         metrics.load(str(module.parent))
-    with pytest.raises(UserError, match="gave no figure 'shares': did you mean 'share'"):
+    with pytest.raises(UserError, match="gave no score 'shares': did you mean 'share'"):
         metrics.load(str(module.parent), main="shares").compute(references=["a"], predictions=["a"])
 
 
@@ -136,6 +154,6 @@ def test_metrics_open_no_connection() -> None:
         "def refuse(*_): raise AssertionError('a metric opened a connection')\n"
         "socket.socket.connect = refuse\n"
         "from peft_bottleneck_bench import metrics\n"
-        "for name in metrics.METRICS: metrics.load(name).signature\n"
+        "for name in metrics.METRICS: metrics.load(name, **{'choice': {'pattern': 'a'}}.get(name, {})).signature\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

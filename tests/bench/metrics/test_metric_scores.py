@@ -1,20 +1,29 @@
-"""Every figure against the library or the scorer that defines it, and every score from counts against the figure."""
+"""Every score against the library or the scorer that defines it, and every resample against its examples' score."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu import corpus_bleu, corpus_chrf
+from sacrebleu import corpus_bleu, corpus_chrf, corpus_ter
 from scipy.stats import pearsonr, spearmanr
 from seqeval.metrics import f1_score as seqeval_f1
 from seqeval.metrics import precision_score as seqeval_precision
 from seqeval.metrics import recall_score as seqeval_recall
 from seqeval.scheme import IOB2
-from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, mean_squared_error
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    matthews_corrcoef,
+    mean_squared_error,
+    precision_score,
+    recall_score,
+)
 
 from peft_bottleneck_bench import metrics
 from peft_bottleneck_bench.metrics.semeval2010_task8 import LABELS, RELATIONS
@@ -71,6 +80,10 @@ RELATED = labels(["founded", "born_in", "no_relation", "works_for"])
 SEMEVAL = labels(LABELS, n=900)
 
 
+def ratio(function: Any, average: str, **options: Any) -> Any:
+    return lambda r, p: function(r, p, average=average, zero_division=0, **options)
+
+
 def rouge(figure: str, references: list[str], predictions: list[str]) -> float:
     scorer = RougeScorer([figure], use_stemmer=True)
     return float(np.mean([scorer.score(r, p)[figure].fmeasure for r, p in zip(references, predictions, strict=True)]))
@@ -110,6 +123,21 @@ def seqeval_strict(score: Any) -> Any:
     return lambda r, p: score(r, p, mode="strict", scheme=IOB2)
 
 
+def squad_f1(references: list[str], predictions: list[str]) -> float:
+    """The rules of SQuAD's official script, on texts in which only punctuation and articles are to be dropped."""
+    values = []
+    for pair in zip(references, predictions, strict=True):
+        gold, said = ([w for w in re.sub(r"[.,]", "", text).split() if w != "the"] for text in pair)
+        common = sum((Counter(gold) & Counter(said)).values())
+        both = len(gold) + len(said)
+        values.append(2 * common / both if gold and said else float(gold == said))
+    return float(np.mean(values))
+
+
+ANSWERS = labels(["a red house", "two", "no"])
+COUNTED = tuple([f"it is {number}" for number in side] for side in labels(list(range(10))))
+CHOSEN = (labels(list("abcde"))[0], [f"I say {letter}" for letter in labels(list("abcde"))[0]])
+RATIOS = {"precision": precision_score, "recall": recall_score, "f1": f1_score}
 NEGATIVE = {"negative_label": "no_relation"}
 CASES: list[tuple[str, str, dict[str, Any], Any, tuple[list[Any], list[Any]]]] = [
     ("classification", "accuracy", {}, accuracy_score, LABELLED),
@@ -118,6 +146,15 @@ CASES: list[tuple[str, str, dict[str, Any], Any, tuple[list[Any], list[Any]]]] =
     ("classification", "macro_f1", {}, macro_f1, NUMBERED),
     ("classification", "matthews_correlation", {}, matthews_corrcoef, LABELLED),
     ("classification", "matthews_correlation", {}, matthews_corrcoef, labels(["no", "yes"])),
+    *(
+        ("classification", f"{average}_{name}", {}, ratio(function, average), LABELLED)
+        for average in ("micro", "macro", "weighted")
+        for name, function in RATIOS.items()
+    ),
+    *(
+        ("classification", name, {"positive": "eel"}, ratio(function, "micro", labels=["eel"]), LABELLED)
+        for name, function in RATIOS.items()
+    ),
     ("regression", "pearson", {}, lambda r, p: pearsonr(r, p).statistic, NUMBERS),
     ("regression", "spearman", {}, lambda r, p: spearmanr(r, p).statistic, NUMBERS),
     ("regression", "mse", {}, mean_squared_error, NUMBERS),
@@ -133,6 +170,19 @@ CASES: list[tuple[str, str, dict[str, Any], Any, tuple[list[Any], list[Any]]]] =
     ("translation", "bleu", {}, lambda r, p: corpus_bleu(p, [r]).score, TEXTS),
     ("translation", "bleu", {"tokenize": "char"}, lambda r, p: corpus_bleu(p, [r], tokenize="char").score, TEXTS),
     ("translation", "chrf", {}, lambda r, p: corpus_chrf(p, [r]).score, TEXTS),
+    ("translation", "ter", {}, lambda r, p: corpus_ter(p, [r]).score, TEXTS),
+    ("summarization", "rougeLsum", {}, lambda r, p: rouge("rougeLsum", r, p), TEXTS),
+    ("summarization", "rouge1", {"tokenizer": "rouge_score"}, lambda r, p: rouge("rouge1", r, p), TEXTS),
+    ("answer", "f1", {}, squad_f1, TEXTS),
+    ("answer", "exact_match", {}, lambda r, p: np.mean([a == b for a, b in zip(r, p, strict=True)]), ANSWERS),
+    ("number", "number", {}, lambda r, p: np.mean([a[-1] == b[-1] for a, b in zip(r, p, strict=True)]), COUNTED),
+    (
+        "choice",
+        "choice",
+        {"pattern": "[a-e]$"},
+        lambda r, p: np.mean([a == b[-1] for a, b in zip(r, p, strict=True)]),
+        CHOSEN,
+    ),
     ("summarization", "rouge1", {}, lambda r, p: rouge("rouge1", r, p), TEXTS),
     ("summarization", "rouge2", {}, lambda r, p: rouge("rouge2", r, p), TEXTS),
     ("summarization", "rougeL", {}, lambda r, p: rouge("rougeL", r, p), TEXTS),
@@ -147,9 +197,9 @@ def test_figure_is_the_librarys(
     references, predictions = data
     metric = metrics.load(name, main=figure, **options)
     expected = library(references, predictions)
-    assert 0.01 * metric.main_figure.best < expected  # the input is no trivial one
+    assert 0.01 * metric.main_score.best < expected  # the input is no trivial one
     assert metric.compute(references=references, predictions=predictions)[figure] == pytest.approx(expected, abs=1e-9)
-    low, high = metric.main_figure.limits
+    low, high = metric.main_score.limits
     assert low <= expected <= high
 
 
@@ -166,10 +216,10 @@ def test_score_of_a_resample_is_the_figure_of_its_examples(
     weights = np.stack([np.bincount(indices, minlength=n) for indices in drawn]).astype(float)
     scores = metric.score(weights @ metric.statistics(references, predictions))
     for indices, score in zip(drawn, scores, strict=True):
-        figures = metric.compute(
+        scores = metric.compute(
             references=[references[i] for i in indices], predictions=[predictions[i] for i in indices]
         )
-        assert score == pytest.approx(figures[figure], abs=1e-6)
+        assert score == pytest.approx(scores[figure], abs=1e-6)
 
 
 def test_spearman_of_a_resample_is_near_the_figure_of_its_examples() -> None:
@@ -184,13 +234,13 @@ def test_spearman_of_a_resample_is_near_the_figure_of_its_examples() -> None:
 def test_semeval_counts_a_wrong_direction_and_leaves_out_relations_without_gold() -> None:
     references = ["Cause-Effect(e1,e2)", "Cause-Effect(e1,e2)", "Other", "Other"]
     predictions = ["Cause-Effect(e1,e2)", "Cause-Effect(e2,e1)", "Message-Topic(e1,e2)", "Other"]
-    figures = metrics.load("semeval2010_task8").compute(references=references, predictions=predictions)
-    assert figures == {"macro_f1": 0.5, "accuracy": 0.5}  # precision 1/2, recall 1/2; Message-Topic has no gold
+    scores = metrics.load("semeval2010_task8").compute(references=references, predictions=predictions)
+    assert scores == {"macro_f1": 0.5, "accuracy": 0.5}  # precision 1/2, recall 1/2; Message-Topic has no gold
 
 
 def test_strict_iob2_takes_no_entity_that_nothing_opens() -> None:
-    figures = metrics.load("seqeval").compute(references=[["B-PER", "I-PER"]], predictions=[["I-PER", "I-PER"]])
-    assert figures["f1"] == 0.0
+    scores = metrics.load("seqeval").compute(references=[["B-PER", "I-PER"]], predictions=[["I-PER", "I-PER"]])
+    assert scores["f1"] == 0.0
 
 
 @pytest.mark.parametrize(

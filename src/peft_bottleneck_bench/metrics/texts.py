@@ -1,0 +1,51 @@
+"""What metrics of texts have in common: one reference per example, or several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import datasets
+
+from .base import Metric, MetricTypes
+
+
+class TextMetric(Metric):
+    """One predicted text per example, and one reference or a list of them."""
+
+    types: MetricTypes = (
+        (datasets.Value("string"), datasets.Value("string")),
+        (datasets.List(datasets.Value("string")), datasets.Value("string")),
+    )
+
+    def compute(self, *, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+        """All scores by name.
+
+        Raises:
+            ValueError: the input is not what the metric takes; names what and where.
+        """
+        self.check(references, predictions)
+        if any(not isinstance(reference, str) for reference in references):
+            references = [all_of(reference) for reference in references]
+        return super().compute(references=references, predictions=predictions)
+
+    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+        if isinstance(value, str):
+            return None
+        if not reference:
+            return "expected text"
+        sound = isinstance(value, (list, tuple)) and value and all(isinstance(text, str) for text in value)
+        return None if sound else "expected text, or a list of texts"
+
+
+def all_of(reference: str | Sequence[str]) -> list[str]:
+    """The references of one example."""
+    return [reference] if isinstance(reference, str) else list(reference)
+
+
+def streams(references: Sequence[str | Sequence[str]]) -> list[list[str | None]]:
+    """As many lists as an example has references at most, with None where an example has fewer: sacreBLEU's form."""
+    listed = [all_of(reference) for reference in references]
+    return [
+        [texts[number] if number < len(texts) else None for texts in listed] for number in range(max(map(len, listed)))
+    ]
