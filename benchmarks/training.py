@@ -52,7 +52,7 @@ class WithParts(Session):
         if candidate not in PARTS:
             return super().seconds(candidate, quantity)
         sites = [module for module in self.models["houlsby"].modules() if isinstance(module, BottleneckLayer)]
-        maps = [layer.bottlenecks["first"].maps for layer in sites]
+        maps = [layer.maps("first") for layer in sites]
         weights = [(site["down"].weight, site["down"].bias, site["up"].weight, site["up"].bias) for site in maps]
         x = torch.randn(self.setting.batch, self.setting.length, sites[0].in_features)
         return products(weights, x) if candidate == PARTS[0] else bottlenecks(weights, x)

@@ -29,7 +29,7 @@ def adapted(model_type: str, method: str = "houlsby", auto_class: Any = None, **
 def test_equation() -> None:
     model = adapted("bert", bottleneck_size=5, kernel_size=3)
     layer = layers(model)[0]
-    maps, kernels = layer.bottlenecks["default"].maps, layer._part("conv")["default"].weight[:, 0]
+    maps, kernels = layer.maps("default"), layer._part("conv")["default"].weight[:, 0]
     inputs = {"input_ids": torch.arange(3, 11)[None]}
     seen: list[torch.Tensor] = []
     layer.base_layer.register_forward_hook(lambda module, args, y: seen.append(y))
@@ -50,7 +50,7 @@ def test_it_starts_as_the_plain_bottleneck() -> None:
             config = HoulsbyConfig(bottleneck=form, init_weights=False)
             model = get_peft_model(tiny_model(model_type), config).eval()
             for layer in layers(model):
-                for linear in layer.bottlenecks["default"].maps.values():
+                for linear in layer.maps("default").values():
                     nn.init.constant_(linear.weight, 0.05)
             outputs.append(output(model, inputs)[inputs["attention_mask"].bool()])
         torch.testing.assert_close(*outputs)

@@ -217,7 +217,7 @@ def test_foldable_without_an_ffn_is_refused() -> None:
 
 def test_safe_merge_finds_nan() -> None:
     model = foldable("bert")
-    layers(model)[-1].bottlenecks["default"].maps["up"].weight.data[0, 0] = torch.nan
+    layers(model)[-1].maps("default")["up"].weight.data[0, 0] = torch.nan
     with pytest.raises(ValueError, match="NaNs detected"):
         model.merge_and_unload(safe_merge=True)
 

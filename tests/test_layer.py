@@ -187,7 +187,7 @@ def test_a_second_adapter_may_not_be_composed_otherwise() -> None:
     """GPT-2's row puts Pfeiffer adapters on the block's output, kept by `mlp.c_proj`; here on that module's own."""
     model = get_peft_model(tiny_model("gpt2"), PfeifferConfig())
     with pytest.raises(
-        ValueError, match=r"'other' is to be composed with h\.0\.mlp\.c_proj otherwise .* 'after', not 'in_block'"
+        ValueError, match=r"'other' would be composed with h\.0\.mlp\.c_proj otherwise .* 'after', not 'in_block'"
     ):
         model.add_adapter("other", PfeifferConfig(target_modules=r".*mlp\.c_proj"))
 

@@ -1,4 +1,4 @@
-"""The bottleneck `B(x) = s·(W_up φ(W_down x + b_down) + b_up)`: its maps, how they are drawn, how it is computed.
+"""The bottleneck `B(x) = s·(W_up φ(W_down x + b_down) + b_up)`: its maps, their initialisation, its computation.
 
 Shapes: `x` is `[…, d_in]`, `W_down` `[r, d_in]`, `W_up` `[d_out, r]`, `B(x)` `[…, d_out]`; no residual inside.
 Order as in AdapterHub's library: down, φ, up, × s, dropout.
@@ -41,31 +41,31 @@ def activation(name: str) -> Activation:
     return own() if own is not None else ACT2FN[name]
 
 
-def _draw_kaiming(weight: Tensor) -> None:
+def _kaiming(weight: Tensor) -> None:
     nn.init.kaiming_uniform_(weight, a=math.sqrt(5))
 
 
-def _draw_bert(weight: Tensor) -> None:
+def _bert(weight: Tensor) -> None:
     nn.init.normal_(weight, std=0.02)
 
 
-def _draw_houlsby(weight: Tensor) -> None:
+def _houlsby(weight: Tensor) -> None:
     nn.init.trunc_normal_(weight, std=0.01, a=-0.02, b=0.02)
 
 
-_DRAW: Mapping[str, Callable[[Tensor], None]] = MappingProxyType(
-    {"kaiming": _draw_kaiming, "bert": _draw_bert, "houlsby": _draw_houlsby}
+_INIT: Mapping[str, Callable[[Tensor], None]] = MappingProxyType(
+    {"kaiming": _kaiming, "bert": _bert, "houlsby": _houlsby}
 )
-INIT_METHODS: tuple[str, ...] = tuple(_DRAW)
+INIT_METHODS: tuple[str, ...] = tuple(_INIT)
 
-# What lies between the two maps, and the maps that each form has: all are `nn.Linear`, `up` from r, the others to r.
+# The forms of a bottleneck, and the maps of each: all are `nn.Linear`, `up` from r, the others to r.
 FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"plain": ("down", "up"), "gated": ("down", "gate", "up"), "conv": ("down", "up")}
 )
 
 
 def build_maps(form: str, in_features: int, size: int, out_features: int, *, bias: bool) -> dict[str, nn.Linear]:
-    """The linear maps of a bottleneck of this form, not yet drawn."""
+    """The linear maps of a bottleneck of this form, not yet initialised."""
     return {
         name: nn.Linear(*((size, out_features) if name == "up" else (in_features, size)), bias=bias)
         for name in FORMS[form]
@@ -73,35 +73,32 @@ def build_maps(form: str, in_features: int, size: int, out_features: int, *, bia
 
 
 @torch.no_grad()
-def draw_maps(maps: Mapping[str, nn.Linear], *, method: str, no_op: bool) -> None:
-    """Draws every weight by `method`; `no_op` makes `W_up` zero instead. Biases are zero."""
+def reset_parameters(maps: Mapping[str, nn.Linear], *, method: str, no_op: bool) -> None:
+    """Initialises every weight by `method`; `no_op` makes `W_up` zero instead. Biases are zero."""
     for name, linear in maps.items():
         if name == "up" and no_op:
             nn.init.zeros_(linear.weight)
         else:
-            _DRAW[method](linear.weight)
+            _INIT[method](linear.weight)
         if linear.bias is not None:
             nn.init.zeros_(linear.bias)
 
 
 @dataclass
 class Bottleneck:
-    """One adapter's bottleneck at one place.
+    """How one adapter's bottleneck computes at one place; its parts are registered in the layer.
 
     Attributes:
-        adapter: the adapter's name.
-        prefix: what the names of its parts begin with in the layer.
-        maps: its linear maps by name.
+        form: one of `FORMS`.
         phi: the activation function.
         scale: the number `s`; None: a trained parameter.
         dropout: probability of zeroing an element of `B(x)` in training.
         context: what the convolution inside has to know of the batch; None: there is no convolution.
-        read: name of the tapped module whose input is `x`; None: the wrapped module's own.
+        read: name of the tapped module whose input is `x`; None: what the placement reads.
+        part_names: the names of the modules that it computes with.
     """
 
-    adapter: str
-    prefix: str
-    maps: Mapping[str, nn.Linear]
+    form: str
     phi: Activation
     scale: float | None
     dropout: float = 0.0
@@ -109,38 +106,30 @@ class Bottleneck:
     read: str | None = None
 
     def __post_init__(self) -> None:
-        self.gated = "gate" in self.maps
-        self.down, self.up = self.prefix + "down", self.prefix + "up"
-        self.plain = not (self.gated or self.context is not None or self.scale is None or self.dropout)
+        self.part_names = FORMS[self.form] if self.context is None else (*FORMS[self.form], "conv")
 
-    def add_to(self, y: Tensor, x: Tensor, layer: nn.Module) -> Tensor:
+    def add_to(
+        self, y: Tensor, x: Tensor, parts: Mapping[str, Any], scale: Tensor | float, *, training: bool
+    ) -> Tensor:
         """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`.
 
-        The parts are taken from where `layer` registers them at this moment: whoever shards or replicates a model puts
-        others in their place. `_modules` is the dictionary behind attribute access, which costs ten times as much, and
-        a small model's step is short.
+        `parts` are the modules of `part_names`, `scale` is `s`, trained or not.
         """
-        parts: Any = layer._modules
-        adapter = self.adapter
-        down, up = parts[self.down]._modules[adapter], parts[self.up]._modules[adapter]
-        # torch multiplies a strided input in an order that depends on whether the weight is to be trained; a saved and
-        # loaded adapter is to give the same bits.
+        # torch multiplies a strided input in an order that depends on whether the weight is trained; a saved and
+        # loaded adapter gives the same bits.
         x = x.contiguous()
-        dtype = down.weight.dtype
+        dtype = parts["down"].weight.dtype
         # Autocast converts to its own type what its operations read; here it would be a copy on the way there.
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             x = x.to(dtype)
-        hidden = down(x)
+        hidden = parts["down"](x)
         if self.context is not None:
-            hidden = parts[self.prefix + "conv"]._modules[adapter](hidden, self.context, key=id(self))
-        if self.gated:
-            hidden = self.phi(parts[self.prefix + "gate"]._modules[adapter](x)) * hidden
-        else:
-            hidden = self.phi(hidden)
-        delta = up(hidden)
-        if self.scale is None:
-            delta = delta * parts[self.prefix + "scaling"][adapter]
-        if self.dropout and layer.training:
+            hidden = parts["conv"](hidden, self.context, key=id(self))
+        hidden = self.phi(parts["gate"](x)) * hidden if self.form == "gated" else self.phi(hidden)
+        delta = parts["up"](hidden)
+        if isinstance(scale, Tensor):
+            delta, scale = delta * scale, 1.0
+        if self.dropout and training:
             delta = F.dropout(delta, self.dropout)
         delta = delta if delta.dtype == y.dtype else delta.to(y.dtype)
-        return y + delta if self.scale is None or self.scale == 1.0 else torch.add(y, delta, alpha=self.scale)
+        return y + delta if scale == 1.0 else torch.add(y, delta, alpha=scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -28,14 +29,14 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         scaling: `s`: a number, `"learned"` (one trained number, starting at 1) or `"channel"` (one trained number per
             output channel, starting at 1).
         use_bias: whether the maps have biases.
-        bottleneck: what lies between the two maps: `"plain"` is the equation above, `"gated"` is
+        bottleneck: what is between the two maps: `"plain"` is the equation above, `"gated"` is
             `s·(W_up (φ(W_gate x + b_gate) ⊙ (W_down x + b_down)) + b_up)` (GLU variants, Shazeer 2020), `"conv"` is
             `s·(W_up φ(c ⊛ (W_down x + b_down)) + b_up)`, a depth-wise convolution over tokens (ST-Adapter, Pan et al.
             2022), causal in causal models.
         kernel_size: taps of each kernel of `"conv"`; odd.
-        init_weights: True starts as an exact no-op (`W_up` and the biases are zero); False starts visibly not as one
-            (`W_up` is drawn as `W_down` is).
-        init_method: how weights are drawn: `"kaiming"` (uniform, a=√5; He et al. 2021), `"bert"` (N(0, 0.02²);
+        init_weights: True starts as an exact no-op (`W_up` and the biases are zero); False initialises `W_up` as it
+            does `W_down`.
+        init_method: how weights are initialised: `"kaiming"` (uniform, a=√5; He et al. 2021), `"bert"` (N(0, 0.02²);
             AdapterHub's default together with `init_weights=False`) or `"houlsby"` (N(0, 0.01²) truncated at two
             standard deviations; Houlsby et al. 2019).
         target_modules: the modules to adapt. A string is a regular expression of the whole module name, a list holds
@@ -85,7 +86,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if isinstance(value, (list, tuple, set)):
                 setattr(self, name, set(value))
-        problems = [problem for problem in self._problems() if problem]
+        problems = list(self._problems())
         if problems:
             raise ValueError(f"{type(self).__name__}: " + "; ".join(problems))
 
@@ -96,65 +97,47 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
                 return size
         if self.bottleneck_size is not None:
             return self.bottleneck_size
-        assert self.reduction_factor is not None  # __post_init__ sees to it
+        assert self.reduction_factor is not None  # by `__post_init__`
         return max(1, int(features // self.reduction_factor))
 
-    def _problems(self) -> list[str | None]:
-        sizes = {"bottleneck_size": self.bottleneck_size} | {
-            f"bottleneck_size_pattern[{pattern!r}]": size for pattern, size in self.bottleneck_size_pattern.items()
-        }
+    def _problems(self) -> Iterator[str]:
+        """What is wrong with the values, one sentence for each problem."""
+        if self.reduction_factor is not None and self.bottleneck_size is not None:
+            yield (
+                "reduction_factor and bottleneck_size exclude each other, got "
+                f"{self.reduction_factor!r} and {self.bottleneck_size!r}"
+            )
+        if self.reduction_factor is not None and not (_is_number(self.reduction_factor) and self.reduction_factor > 0):
+            yield wrong("reduction_factor", self.reduction_factor, "a number above 0")
+        if self.bottleneck_size is not None and not _is_size(self.bottleneck_size):
+            yield wrong("bottleneck_size", self.bottleneck_size, "an integer above 0")
+        for pattern, size in self.bottleneck_size_pattern.items():
+            if not _is_size(size):
+                yield wrong(f"bottleneck_size_pattern[{pattern!r}]", size, "an integer above 0")
+            yield from _expression_problems("bottleneck_size_pattern key", pattern)
+        if self.non_linearity not in ACTIVATIONS:
+            yield wrong_choice("non_linearity", self.non_linearity, ACTIVATIONS)
+        if not (_is_number(self.dropout) and 0 <= self.dropout < 1):
+            yield wrong("dropout", self.dropout, "a number in [0, 1)")
+        if not (_is_number(self.scaling) or self.scaling in ("learned", "channel")):
+            yield wrong("scaling", self.scaling, "a number, 'learned' or 'channel'")
+        for name in ("use_bias", "init_weights"):
+            if not isinstance(getattr(self, name), bool):
+                yield wrong(name, getattr(self, name), "True or False")
+        if self.bottleneck not in FORMS:
+            yield wrong_choice("bottleneck", self.bottleneck, FORMS)
+        if not (_is_size(self.kernel_size) and self.kernel_size % 2 == 1):
+            yield wrong("kernel_size", self.kernel_size, "an odd number of tokens above 0")
+        if self.init_method not in INIT_METHODS:
+            yield wrong_choice("init_method", self.init_method, INIT_METHODS)
+        for name in ("target_modules", "exclude_modules"):
+            if isinstance(getattr(self, name), str):
+                yield from _expression_problems(name, getattr(self, name))
         indices = self.layers_to_transform
-        return [
-            "reduction_factor and bottleneck_size exclude each other, got "
-            f"{self.reduction_factor!r} and {self.bottleneck_size!r}"
-            if self.reduction_factor is not None and self.bottleneck_size is not None
-            else None,
-            _unless(
-                self.reduction_factor is None or (_is_number(self.reduction_factor) and self.reduction_factor > 0),
-                "reduction_factor",
-                self.reduction_factor,
-                "a number above 0",
-            ),
-            *(
-                _unless(size is None or (_is_integer(size) and size > 0), name, size, "an integer above 0")
-                for name, size in sizes.items()
-            ),
-            *(_bad_expression("bottleneck_size_pattern key", pattern) for pattern in self.bottleneck_size_pattern),
-            choice("non_linearity", self.non_linearity, ACTIVATIONS),
-            _unless(_is_number(self.dropout) and 0 <= self.dropout < 1, "dropout", self.dropout, "a number in [0, 1)"),
-            _unless(
-                _is_number(self.scaling) or self.scaling in ("learned", "channel"),
-                "scaling",
-                self.scaling,
-                "a number, 'learned' or 'channel'",
-            ),
-            *(
-                _unless(isinstance(getattr(self, name), bool), name, getattr(self, name), "True or False")
-                for name in ("use_bias", "init_weights")
-            ),
-            choice("bottleneck", self.bottleneck, FORMS),
-            _unless(
-                _is_integer(self.kernel_size) and self.kernel_size > 0 and self.kernel_size % 2 == 1,
-                "kernel_size",
-                self.kernel_size,
-                "an odd number of tokens above 0",
-            ),
-            choice("init_method", self.init_method, INIT_METHODS),
-            *(
-                _bad_expression(name, getattr(self, name))
-                for name in ("target_modules", "exclude_modules")
-                if isinstance(getattr(self, name), str)
-            ),
-            _unless(
-                indices is None or all(_is_integer(index) and index >= 0 for index in as_list(indices)),
-                "layers_to_transform",
-                indices,
-                "a block index from 0 on, or a list of them",
-            ),
-            "When `layers_pattern` is specified, `layers_to_transform` must also be specified."
-            if self.layers_pattern and indices is None
-            else None,
-        ]
+        if indices is not None and not all(_is_integer(index) and index >= 0 for index in as_list(indices)):
+            yield wrong("layers_to_transform", indices, "a block index from 0 on, or a list of them")
+        if self.layers_pattern and indices is None:
+            yield "When `layers_pattern` is specified, `layers_to_transform` must also be specified."
 
 
 def as_list(value: Any) -> list[Any]:
@@ -170,18 +153,22 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _unless(holds: bool, name: str, value: Any, wanted: str) -> str | None:
-    return None if holds else f"{name} must be {wanted}, got {value!r}"
+def _is_size(value: Any) -> bool:
+    return _is_integer(value) and value > 0
 
 
-def choice(name: str, value: Any, choices: Any) -> str | None:
-    """The complaint about a value that is none of the choices, or None."""
-    return _unless(value in choices, name, value, "one of " + ", ".join(map(repr, choices)))
+def wrong(name: str, value: Any, wanted: str) -> str:
+    """The sentence about a value that is not what its field takes."""
+    return f"{name} must be {wanted}, got {value!r}"
 
 
-def _bad_expression(name: str, expression: str) -> str | None:
+def wrong_choice(name: str, value: Any, choices: Iterable[Any]) -> str:
+    """The sentence about a value that is none of the choices."""
+    return wrong(name, value, "one of " + ", ".join(map(repr, choices)))
+
+
+def _expression_problems(name: str, expression: str) -> Iterator[str]:
     try:
         re.compile(expression)
     except re.error as error:
-        return f"{name} is not a regular expression ({error}), got {expression!r}"
-    return None
+        yield f"{name} is not a regular expression ({error}), got {expression!r}"

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
 
-from .placement import remove_hooks
+from .hooks import remove_hooks
 
 # Their attention modules do not say that they are causal.
 _CAUSAL_STACKS = ("BloomModel", "CLIPTextModel", "CLIPTextTransformer")

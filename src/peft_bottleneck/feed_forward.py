@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from .bottleneck import ACTIVATIONS, activation
+from .modules import base_modules
 from .sites import Family
-from .structure import base_modules
 
 # Names to prefer where several compute the same.
 _COMMON_ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "quick_gelu", "tanh", "relu2")

@@ -34,7 +34,7 @@ class FoldableLayer(BottleneckLayer):
         for name in check_adapters_to_merge(self, adapter_names):
             if name not in self.bottlenecks:
                 continue
-            maps = self.bottlenecks[name].maps
+            maps = self.maps(name)
             finite = all(
                 bool(torch.isfinite(weight).all()) for linear in maps.values() for weight in linear.parameters()
             )
@@ -141,7 +141,7 @@ def _obstacle(
         return f"{key} is not the FFN of a transformer block; leave target_modules=None"
     if layer.bottlenecks[name].read not in (None, ffn.input_name):
         return f"it reads {layer.bottlenecks[name].read}, not the FFN's input; set parallel_input='ffn'"
-    return ffn.obstacle(config.bottleneck, config.non_linearity, layer.bottlenecks[name].maps)
+    return ffn.obstacle(config.bottleneck, config.non_linearity, layer.maps(name))
 
 
 def _check_size(model: nn.Module, family: Family, ffn: FeedForward) -> None:

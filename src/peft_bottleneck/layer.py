@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from .bottleneck import Bottleneck, activation, build_maps, draw_maps
+from .bottleneck import Bottleneck, activation, build_maps, reset_parameters
 from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
-from .placement import InputTap, Placement, adapt_output, remove_hooks
-from .recomputation import forget, has_recomputed, recompute_with
+from .hooks import BlockOutput, InputTap
 from .registration import BaseTunerLayer
-from .shortcut import Shortcut
 
 PARTS = ("down", "gate", "conv", "up")
 BASE = "__base__"  # PEFT's name for "no adapter" in `adapter_names`
 
-Turn = str | Sequence[str]  # one adapter for the whole batch, or one for each of its rows
+Placement = Callable[..., Any]  # how bottlenecks are composed with the wrapped module: one function of `placement`
 
 
 class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
@@ -44,16 +42,11 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.bottlenecks: dict[str, Bottleneck] = {}
         self.taps: dict[str, InputTap] = {}
         self.row_adapters: Sequence[str] | None = None  # set while a call with `adapter_names` runs
-        self.shortcut: Shortcut | None = None
         for name in PARTS:
             setattr(self, self.prefix + name, nn.ModuleDict())
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
         self.merged_adapters: list[str] = []
-        # Not as an attribute that nn.Module would register: the block contains this layer.
-        self.block = (block,)
-        if block is not None:
-            block.register_forward_pre_hook(self._enter_block)
-            block.register_forward_hook(self._adapt_block, prepend=True)
+        self.block_output = None if block is None else BlockOutput(block, self)
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -61,6 +54,11 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             return  # not yet a method's
         cls.adapter_layer_names = tuple(cls.prefix + name for name in (*PARTS, "scaling"))
         cls.other_param_names = ("bottlenecks",)
+
+    @property
+    def block(self) -> nn.Module | None:
+        """The block whose output is adapted."""
+        return None if self.block_output is None else self.block_output.block
 
     def update_layer(
         self,
@@ -75,7 +73,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         `tap` is a read point with its name, `context` what a convolution listens to.
         """
         maps = build_maps(config.bottleneck, self.in_features, size, self.out_features, bias=config.use_bias)
-        draw_maps(maps, method=config.init_method, no_op=config.init_weights)
+        reset_parameters(maps, method=config.init_method, no_op=config.init_weights)
         parts: dict[str, nn.Module] = dict(maps)
         if context is not None:
             parts["conv"] = Convolution(size, config.kernel_size, causal=context.causal)
@@ -90,9 +88,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if tap is not None and tap[0] not in self.taps:
             self.taps[tap[0]] = InputTap(*tap)
         self.bottlenecks[adapter_name] = Bottleneck(
-            adapter=adapter_name,
-            prefix=self.prefix,
-            maps=maps,
+            form=config.bottleneck,
             phi=activation(config.non_linearity),
             scale=None if isinstance(config.scaling, str) else float(config.scaling),
             dropout=config.dropout,
@@ -103,7 +99,6 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def delete_adapter(self, adapter_name: str) -> None:
         super().delete_adapter(adapter_name)
-        self.shortcut = None
         read = {bottleneck.read for bottleneck in self.bottlenecks.values()}
         for name in [name for name in self.taps if name not in read]:
             self.taps.pop(name).remove()
@@ -115,11 +110,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         for bottleneck in self.bottlenecks.values():
             if bottleneck.context is not None:
                 bottleneck.context.remove()
-        block = self.block[0]
-        if block is not None:
-            remove_hooks(block._forward_pre_hooks, self)
-            remove_hooks(block._forward_hooks, self)
-            forget(block)
+        if self.block_output is not None:
+            self.block_output.remove()
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
         """Only parallel adapters can be folded into the base model.
@@ -149,75 +141,76 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
                 for parameter, *terms in zip(own, *others, strict=True):
                     parameter.copy_(sum(terms))
 
-    def turns(self) -> Sequence[Turn]:
-        """The adapters in force, in their order."""
-        if self._disable_adapters or self.merged_adapters:
-            return ()
+    def adapt(self, output: Any, read: Callable[[Tensor], Tensor] | None = None) -> Any:
+        """`y + B(x)` for every active adapter, in their order; each sees the `y` that the one before left.
+
+        Args:
+            output: `y`, `[…, d_out]`, or a tuple or list that begins with it.
+            read: gives `x`, `[…, d_in]`, for `y`; None: `x` is `y`. A bottleneck with a read point of its own takes
+                what was tapped there instead.
+        """
+        if isinstance(output, tuple):
+            return self.adapt(output[0], read), *output[1:]
+        if isinstance(output, list):
+            return [self.adapt(output[0], read), *output[1:]]
+        y: Tensor = output
+        inputs: dict[str | None, Tensor] = {name: tap.take(y.device) for name, tap in self.taps.items()}
+        if self.disable_adapters or self.merged:
+            return y
         if self.row_adapters is not None:
-            return (self.row_adapters,)
-        active = self._active_adapter
-        names = (active,) if isinstance(active, str) else active
-        return [name for name in names if name in self.bottlenecks]
+            inputs[None] = y if read is None else read(y)
+            return self._adapt_rows(y, inputs, _names_of_rows(self.row_adapters, len(y)))
+        for adapter in self.active_adapters:
+            if adapter in self.bottlenecks:
+                inputs[None] = y if read is None else read(y)
+                y = self._add(adapter, y, self._input_of(adapter, y, inputs))
+        return y
 
-    def sole(self) -> Bottleneck | None:
-        """The bottleneck in force where it is the only one and reads what is at hand: the common case."""
-        active = self._active_adapter
-        if (
-            len(active) != 1
-            or isinstance(active, str)
-            or self._disable_adapters
-            or self.merged_adapters
-            or self.row_adapters is not None
-            or self.taps
-        ):
-            return None
-        return self.bottlenecks.get(active[0])
-
-    def add(self, turn: Turn, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
-        """`y + B(x)` of one adapter, or of each row's own; `inputs` holds `x` by read point."""
-        if isinstance(turn, str):
-            bottleneck = self.bottlenecks[turn]
-            return bottleneck.add_to(y, inputs[bottleneck.read], self)
-        names = _names_of_rows(turn, len(y))
-        if any(self.bottlenecks[name].context is not None for name in set(names) & self.bottlenecks.keys()):
+    def _adapt_rows(self, y: Tensor, inputs: Mapping[str | None, Tensor], names: Sequence[str]) -> Tensor:
+        """`y + B(x)` by each row's own adapter."""
+        present = sorted(set(names) & self.bottlenecks.keys())
+        if any(self.bottlenecks[name].context is not None for name in present):
             raise ValueError(
                 "adapter_names cannot be used with bottleneck='conv'; set one adapter for the whole batch."
             )
-        for name in sorted(set(names) & self.bottlenecks.keys()):
+        result = y
+        for name in present:
             rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=y.device)
-            bottleneck = self.bottlenecks[name]
-            y = y.index_copy(0, rows, bottleneck.add_to(y[rows], inputs[bottleneck.read][rows], self))
-        return y
+            x = self._input_of(name, y, inputs)
+            result = result.index_copy(0, rows, self._add(name, y[rows], x[rows]))
+        return result
+
+    def _input_of(self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
+        """`x` of one adapter, out of `inputs` by read point."""
+        x = inputs[self.bottlenecks[adapter].read]
+        # Some mixtures of experts read `[batch, tokens, d]` and return `[batch·tokens, d]`.
+        return x if x.dim() == y.dim() else x.reshape(*y.shape[:-1], x.shape[-1])
+
+    def _add(self, adapter: str, y: Tensor, x: Tensor) -> Tensor:
+        """`y + B(x)` of one adapter."""
+        bottleneck = self.bottlenecks[adapter]
+        scale = self._part("scaling")[adapter] if bottleneck.scale is None else bottleneck.scale
+        return bottleneck.add_to(y, x, self.parts(adapter), scale, training=self.training)
+
+    def parts(self, adapter: str) -> dict[str, Any]:
+        """The modules of one adapter's bottleneck by name: its maps, and `conv` where it has one.
+
+        They are taken from where they are registered at this moment: whoever shards, converts or replicates a model
+        puts others in their place. Attribute access costs ten times as much as `_modules`, the dictionary behind it.
+        """
+        modules: Any = self._modules
+        names = self.bottlenecks[adapter].part_names
+        return {name: modules[self.prefix + name]._modules[adapter] for name in names}
+
+    def maps(self, adapter: str) -> dict[str, nn.Linear]:
+        """The linear maps of one adapter's bottleneck by name."""
+        return {name: part for name, part in self.parts(adapter).items() if name != "conv"}
 
     def _part(self, name: str) -> Any:
         return getattr(self, self.prefix + name)
 
-    def _enter_block(self, block: nn.Module, args: tuple[Any, ...]) -> None:
-        recompute_with(block, self._in(block).adapt)
-
-    def _adapt_block(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
-        return output if has_recomputed(block) else self._in(block).adapt(output)
-
-    def adapt(self, output: Any) -> Any:
-        """`y + B(y)` of what the block returns."""
-        return adapt_output(self, output)
-
-    def _in(self, block: nn.Module) -> BottleneckLayer:
-        """This layer, or its replica: nn.DataParallel copies modules, and leaves hooks to the originals."""
-        if "_is_replica" not in vars(block):
-            return self
-        return next(module for module in block.modules() if vars(module).get("block") is self.block)  # type: ignore
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        self.__dict__["shortcut"] = None  # it may hold no longer
-
-    def __getstate__(self) -> dict[str, Any]:
-        state: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {**state, "shortcut": None}  # it leads to hooks that are not this layer's to copy
-
     def __getattr__(self, name: str) -> Any:
-        """What the model asks of the wrapped module (`mlp.act_fn`, …) is still to be found there."""
+        """What the model asks of the wrapped module (`mlp.act_fn`, …) is the wrapped module's."""
         try:
             return super().__getattr__(name)
         except AttributeError:

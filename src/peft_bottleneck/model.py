@@ -15,8 +15,9 @@ from torch import Tensor, nn
 
 from .config import BottleneckConfig, as_list
 from .convolution import context_of
-from .layer import BASE, BottleneckLayer
-from .placement import Placement, after, beside
+from .layer import BASE, BottleneckLayer, Placement
+from .modules import feature_sizes
+from .placement import after, beside
 from .quantization import keep_differentiable
 from .registration import (
     AuxiliaryTrainingWrapper,
@@ -26,7 +27,7 @@ from .registration import (
     check_target_module_exists,
 )
 from .sites import Family, Site, family_of
-from .structure import family_from_structure, feature_sizes
+from .structure import family_from_structure
 
 
 class BottleneckModel(BaseTuner):  # type: ignore[misc]
@@ -115,9 +116,9 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         if not isinstance(layer, self.tuner_layer_cls):
             layer = self.tuner_layer_cls(target, (reads, writes), placement, written)
             self._replace_module(parent, target_name, layer, target)
-        elif (layer.placement, layer.block[0], layer.in_features) != (placement, written, reads):
+        elif (layer.placement, layer.block, layer.in_features) != (placement, written, reads):
             raise ValueError(
-                f"Adapter {adapter_name!r} is to be composed with {current_key} otherwise than the adapters that are "
+                f"Adapter {adapter_name!r} would be composed with {current_key} otherwise than the adapters that are "
                 f"there: {placement.__name__!r}, not {layer.placement.__name__!r}, or with another input or output "
                 "module. Adapters of one model must agree in target_modules, input_modules and output_modules there."
             )
@@ -152,7 +153,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
                 raise ValueError(f"The adapters {list(adapters)} differ in {name}: {values}.")
         for layer in self._layers():
             present = [name for name in adapters if name in layer.bottlenecks]
-            shapes = [{part: m.weight.shape for part, m in layer.bottlenecks[name].maps.items()} for name in present]
+            shapes = [{part: m.weight.shape for part, m in layer.maps(name).items()} for name in present]
             if present and (len(present) < len(adapters) or any(shape != shapes[0] for shape in shapes)):
                 raise ValueError(f"The adapters {list(adapters)} differ in their modules or sizes.")
         wrappers = [module for module in self.model.modules() if isinstance(module, ModulesToSaveWrapper)]

@@ -1,7 +1,11 @@
-"""Every reach into PEFT's internals, and nothing else: the rest of the package imports them from here.
+"""How PEFT learns of the methods, and what the package imports from PEFT beyond its public names.
 
 PEFT lets a method in through `register_peft_method`, but that function only accepts names that the closed enumeration
 `PeftType` has. So the enumeration is extended first.
+
+Two modules rely on more than imports: `model` overrides the methods with a leading underscore by which PEFT's base
+class asks a tuner for its part (`_prepare_adapter_config`, `_create_and_replace`, `_replace_module`,
+`_check_target_module_exists`, `_unload_and_optionally_merge`, `_enable_peft_forward_hooks`), `folding` two of them.
 """
 
 from __future__ import annotations

@@ -9,13 +9,12 @@ others a recurrence or a convolution in its place, or the first ones have an FFN
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from torch import nn
-from transformers.pytorch_utils import Conv1D
 
-from .registration import BaseTunerLayer
+from .modules import base_modules, feature_sizes, is_linear, is_norm
 from .sites import FAMILIES, Family
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
@@ -61,21 +60,6 @@ def _block_lists(model: nn.Module) -> dict[str, nn.ModuleList]:
     return found
 
 
-def base_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """What `named_modules` gives, as it was before adapters were put around some modules."""
-    seen: set[nn.Module] = set()
-
-    def below(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-        base = child.get_base_layer() if isinstance(child, BaseTunerLayer) else child
-        if base not in seen:
-            seen.add(base)
-            yield name, base
-            for inner_name, inner in base.named_children():
-                yield from below(f"{name}.{inner_name}".lstrip("."), inner)
-
-    return below("", module)
-
-
 def _has_layout(block: nn.Module, row: Family) -> bool:
     """Whether a block has every module that the row names."""
     names = [name for name, _ in base_modules(block)]
@@ -119,7 +103,7 @@ def _either(patterns: Iterable[str | None]) -> str:
 def _searched(block: nn.Module) -> Family | None:
     """Attention and FFN by the sizes of the linear maps: to the hidden size, from it to a wider one, and back."""
     modules = dict(base_modules(block))
-    sizes = {name: feature_sizes(module, None) for name, module in modules.items() if _is_linear(module)}
+    sizes = {name: feature_sizes(module, None) for name, module in modules.items() if is_linear(module)}
     inside = [name for name in sizes if _ATTENTION.search(name) and not _NOT_SELF.search(name)]
     # A recurrence is adapted as a whole: its kernels read the weights of its parts and call none of them.
     instead = [name for name in _INSTEAD if any(inner.startswith(name + ".") for inner in sizes)]
@@ -162,45 +146,5 @@ def _own_module(modules: Mapping[str, nn.Module], linears: tuple[str, ...]) -> s
     if not name or not all(linear.startswith(name + ".") for linear in linears):
         return None
     own = dict(base_modules(modules[name]))
-    maps, norms = sum(map(_is_linear, own.values())), any(map(is_norm, own.values()))
+    maps, norms = sum(map(is_linear, own.values())), any(map(is_norm, own.values()))
     return None if norms or maps != len(linears) or isinstance(own[""], nn.ModuleList) else re.escape(name)
-
-
-def _is_linear(module: nn.Module) -> bool:
-    return isinstance(module, (nn.Linear, Conv1D))
-
-
-def is_norm(module: nn.Module) -> bool:
-    """Whether a module normalises: every model has norms of its own, which only their names have in common."""
-    return "Norm" in type(module).__name__
-
-
-def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
-    """The channels that a module reads and writes, in its last dimension.
-
-    Linear maps and norms know theirs. A module that contains linear maps reads what its first one reads, and writes as
-    much if one of them does, else what its last one writes. Without any, both are the model's `hidden_size`.
-
-    Raises:
-        ValueError: nothing tells the sizes.
-    """
-    if isinstance(module, Conv1D):
-        return int(module.weight.shape[0]), int(module.nf)
-    if isinstance(module, nn.Embedding):
-        return module.embedding_dim, module.embedding_dim
-    sizes = getattr(module, "in_features", None), getattr(module, "out_features", None)
-    if all(isinstance(size, int) for size in sizes):
-        return sizes  # type: ignore[return-value]
-    weight = getattr(module, "weight", None)
-    if weight is not None and weight.dim() == 1:
-        return len(weight), len(weight)
-    linears = [child for child in module.modules() if _is_linear(child)]
-    if linears:
-        reads, writes = feature_sizes(linears[0], None)[0], [feature_sizes(linear, None)[1] for linear in linears]
-        return reads, reads if reads in writes else writes[-1]
-    if hidden_size is None:
-        raise ValueError(
-            f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "
-            "normalisation layers, embeddings, and modules that contain linear layers."
-        )
-    return hidden_size, hidden_size

@@ -7,15 +7,16 @@ Both come before dropout, residual and norm. Houlsby et al. 2019, "Parameter-Eff
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ..config import BottleneckConfig, choice
+from ..config import BottleneckConfig, wrong
 from ..layer import BottleneckLayer
 from ..model import BottleneckModel
+from ..modules import is_norm
 from ..registration import register
 from ..sites import Family, Site
-from ..structure import is_norm
 
 
 @dataclass
@@ -41,8 +42,10 @@ class HoulsbyConfig(BottleneckConfig):
 
     peft_type_name: ClassVar[str] = "HOULSBY"
 
-    def _problems(self) -> list[str | None]:
-        return [*super()._problems(), choice("train_layernorm", self.train_layernorm, (False, True))]
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        if not isinstance(self.train_layernorm, bool):
+            yield wrong("train_layernorm", self.train_layernorm, "True or False")
 
 
 class HoulsbyLayer(BottleneckLayer):

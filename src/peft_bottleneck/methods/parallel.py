@@ -6,14 +6,16 @@ library, which feeds pre-LN families the residual stream before the norm: `paral
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import nn
 
-from ..config import BottleneckConfig, choice
+from ..config import BottleneckConfig, wrong, wrong_choice
 from ..folding import FoldableLayer, FoldableModel
-from ..placement import Placement, beside
+from ..layer import Placement
+from ..placement import beside
 from ..registration import register
 from ..sites import Family, Site, in_block
 
@@ -45,14 +47,14 @@ class ParallelAdapterConfig(BottleneckConfig):
     peft_type_name: ClassVar[str] = "PARALLEL_ADAPTER"
     default_reduction_factor: ClassVar[float] = 2
 
-    def _problems(self) -> list[str | None]:
-        foldable_residual = self.foldable and self.parallel_input == "residual"
-        return [
-            *super()._problems(),
-            choice("parallel_input", self.parallel_input, PARALLEL_INPUTS),
-            choice("foldable", self.foldable, (False, True)),
-            "foldable=True needs parallel_input='ffn', got 'residual'" if foldable_residual else None,
-        ]
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        if self.parallel_input not in PARALLEL_INPUTS:
+            yield wrong_choice("parallel_input", self.parallel_input, PARALLEL_INPUTS)
+        if not isinstance(self.foldable, bool):
+            yield wrong("foldable", self.foldable, "True or False")
+        if self.foldable and self.parallel_input == "residual":
+            yield "foldable=True needs parallel_input='ffn', got 'residual'"
 
 
 class ParallelAdapterLayer(FoldableLayer):

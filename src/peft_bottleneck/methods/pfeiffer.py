@@ -12,12 +12,12 @@ from typing import ClassVar
 from torch import nn
 
 from ..config import BottleneckConfig
-from ..layer import BottleneckLayer
+from ..layer import BottleneckLayer, Placement
 from ..model import BottleneckModel
-from ..placement import Placement, after, around_norm, in_block
+from ..modules import is_norm
+from ..placement import after, around_norm, in_block
 from ..registration import register
 from ..sites import Family, Site
-from ..structure import is_norm
 
 
 @dataclass

@@ -193,7 +193,7 @@ def _floor(model: Any, config: Any) -> Any:
 
     adapted = peft.get_peft_model(model, config)
     layer = next(module for module in adapted.modules() if isinstance(module, BottleneckLayer))
-    placement, site = layer.placement, layer.block[0] or layer.base_layer
+    placement, site = layer.placement, layer.block or layer.base_layer
     adapted.unload()
     model.requires_grad_(False)
     if placement is around_norm:  # which adds to the norm's input

@@ -1,0 +1,132 @@
+"""Where a bottleneck reaches beyond the module that it wraps: hooks on other modules of the same block.
+
+`InputTap` brings the input of one module to a later one: an FFN may have no module of its own. `BlockOutput` adapts
+what a block returns inside the block's own call, so that what transformers records as hidden states includes the
+adapter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+_FUNCTION = "_gradient_checkpointing_func"  # where `gradient_checkpointing_enable` puts it
+_HOOKS_ARE_RECOMPUTED = "__call__" in vars(GradientCheckpointingLayer)  # and not `forward` alone
+
+
+class InputTap:
+    """Hands the input of one module, the read point, to a later one, the write point.
+
+    A forward pre-hook of the read point holds the tensor, the write point takes it. Nothing is held after the write,
+    and nothing goes into a copy. Both points are in the same block, so recomputation (gradient checkpointing) meets
+    them in the same order again. Tensors are held by device: the replicas of `nn.DataParallel` share this object.
+    """
+
+    def __init__(self, name: str, read_point: nn.Module) -> None:
+        self.name = name
+        self.read_point = read_point
+        self.held: dict[torch.device, Tensor] = {}
+        read_point.register_forward_pre_hook(self.hold)
+
+    def hold(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
+        self.held[args[0].device] = args[0]
+
+    def take(self, device: torch.device) -> Tensor:
+        """The held input, on this device if there is one.
+
+        Raises:
+            RuntimeError: the read point has not run.
+        """
+        if device in self.held:
+            return self.held.pop(device)
+        if not self.held:
+            raise RuntimeError(f"{self.name} has not run before the module that adds the parallel adapter's output.")
+        return self.held.popitem()[1]  # offloading moved the activations in between
+
+    def remove(self) -> None:
+        """Takes the hook away again."""
+        remove_hooks(self.read_point._forward_pre_hooks, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "held": {}}
+
+
+class BlockOutput:
+    """Passes what a block returns through `adapt`, and has gradient checkpointing recompute that with the block.
+
+    Under gradient checkpointing a block keeps its input alone, and computes the rest again in the backward pass. In
+    newer transformers, 5.24 among them, that is the block's `forward` without its hooks, so what a hook adds to the
+    block's output would keep its own activations: one of `d` channels and two of `r` for every token and block. So
+    `adapt` joins what the block's checkpointing function recomputes.
+
+    Args:
+        block: the block.
+        layer: the module in the block whose method `adapt` takes the block's output and returns another.
+    """
+
+    def __init__(self, block: nn.Module, layer: nn.Module) -> None:
+        self.block = block
+        self.layer = layer
+        block.register_forward_pre_hook(self.enter)
+        block.register_forward_hook(self.leave, prepend=True)
+
+    def enter(self, block: nn.Module, args: tuple[Any, ...]) -> None:
+        """Before a block is called: adapting becomes a part of what it recomputes, if it recomputes at all."""
+        if _HOOKS_ARE_RECOMPUTED or not _recomputes(block):
+            return
+        function, step = getattr(block, _FUNCTION), self._adapt(block)
+        if not isinstance(function, _Recomputed):
+            setattr(block, _FUNCTION, _Recomputed(function, step))
+        elif function.step != step:  # a replica of `nn.DataParallel` comes with that of the original
+            setattr(block, _FUNCTION, _Recomputed(function.function, step))
+
+    def leave(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+        """After it: adapts the output, unless the call has done so already."""
+        return output if not _HOOKS_ARE_RECOMPUTED and _recomputes(block) else self._adapt(block)(output)
+
+    def remove(self) -> None:
+        """Takes the hooks, and the part in recomputation, away again."""
+        remove_hooks(self.block._forward_pre_hooks, self)
+        remove_hooks(self.block._forward_hooks, self)
+        function = getattr(self.block, _FUNCTION, None)
+        if isinstance(function, _Recomputed):
+            setattr(self.block, _FUNCTION, function.function)
+
+    def _adapt(self, block: nn.Module) -> Callable[[Any], Any]:
+        """The layer's method, or its replica's: nn.DataParallel copies modules, and leaves hooks to the originals."""
+        layer: Any = self.layer
+        if "_is_replica" in vars(block):
+            layer = next(module for module in block.modules() if vars(module).get("block_output") is self)
+        adapt: Callable[[Any], Any] = layer.adapt
+        return adapt
+
+
+class _Recomputed:
+    """A block's checkpointing function, with a further step at the end of what it recomputes."""
+
+    def __init__(self, function: Callable[..., Any], step: Callable[[Any], Any]) -> None:
+        self.function = function
+        self.step = step
+
+    def __call__(self, run: Callable[..., Any], *args: Any) -> Any:
+        return self.function(lambda *inputs: self.step(run(*inputs)), *args)
+
+
+def remove_hooks(hooks: Any, owner: object) -> None:
+    """Takes the bound methods of `owner` out of a module's hooks."""
+    for key in [key for key, hook in hooks.items() if getattr(hook, "__self__", None) is owner]:
+        del hooks[key]
+
+
+def _recomputes(block: nn.Module) -> bool:
+    """What transformers asks before it checkpoints."""
+    return (
+        isinstance(block, GradientCheckpointingLayer)
+        and block.gradient_checkpointing
+        and block.training
+        and torch.is_grad_enabled()
+    )

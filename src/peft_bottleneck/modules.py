@@ -1,0 +1,66 @@
+"""What a module of the base model is: whether it normalises, how many channels it reads and writes, what it wraps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from .registration import BaseTunerLayer
+
+
+def is_norm(module: nn.Module) -> bool:
+    """Whether a module normalises: every model has norms of its own, which only their names have in common."""
+    return "Norm" in type(module).__name__
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether a module is a linear map: torch's, or transformers' `Conv1D`."""
+    return isinstance(module, (nn.Linear, Conv1D))
+
+
+def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
+    """The channels that a module reads and writes, in its last dimension.
+
+    Linear maps and norms know theirs. A module that contains linear maps reads what its first one reads, and writes as
+    much if one of them does, else what its last one writes. Without any, both are the model's `hidden_size`.
+
+    Raises:
+        ValueError: nothing tells the sizes.
+    """
+    if isinstance(module, Conv1D):
+        return int(module.weight.shape[0]), int(module.nf)
+    if isinstance(module, nn.Embedding):
+        return module.embedding_dim, module.embedding_dim
+    sizes = getattr(module, "in_features", None), getattr(module, "out_features", None)
+    if all(isinstance(size, int) for size in sizes):
+        return sizes  # type: ignore[return-value]
+    weight = getattr(module, "weight", None)
+    if weight is not None and weight.dim() == 1:
+        return len(weight), len(weight)
+    linears = [child for child in module.modules() if is_linear(child)]
+    if linears:
+        reads, writes = feature_sizes(linears[0], None)[0], [feature_sizes(linear, None)[1] for linear in linears]
+        return reads, reads if reads in writes else writes[-1]
+    if hidden_size is None:
+        raise ValueError(
+            f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "
+            "normalisation layers, embeddings, and modules that contain linear layers."
+        )
+    return hidden_size, hidden_size
+
+
+def base_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """What `named_modules` gives, as it was before adapters were put around some modules."""
+    seen: set[nn.Module] = set()
+
+    def below(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        base = child.get_base_layer() if isinstance(child, BaseTunerLayer) else child
+        if base not in seen:
+            seen.add(base)
+            yield name, base
+            for inner_name, inner in base.named_children():
+                yield from below(f"{name}.{inner_name}".lstrip("."), inner)
+
+    return below("", module)
