@@ -73,7 +73,7 @@ def few(description: str | None, chosen: Sequence[str], *others: Candidate) -> F
 
 def write(name: str, **figures: Any) -> None:
     """Writes `speed/<name>.json`, with the machine and the versions, and prints it."""
-    record = {"hardware": hardware(), "versions": versions(), **figures}
+    record = {"hardware": hardware().model_dump(), "versions": versions(), **figures}
     text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
     (HERE / "speed" / f"{name}.json").write_text(text, encoding="utf-8")
     sys.stdout.write(text)

@@ -17,6 +17,7 @@ from .data.loading import SPLITS, Data
 from .kinds import KINDS, Kind, Setting
 from .models.base_model import BaseModel
 from .models.methods import METHODS
+from .records import Counts, DataUsed
 from .saved.initial import identity as initial_identity
 from .tasks import Task
 
@@ -108,18 +109,18 @@ class Run:
         }
 
     @property
-    def data_record(self) -> dict[str, Any]:
+    def data_record(self) -> DataUsed:
         """The data as the record describes them."""
         identity = self.data.identity
         hub = "hub" in identity
         files = ", ".join(identity[split]["file"] for split in SPLITS if not hub)
-        return {
-            "source": identity["hub"] if hub else self.task.source or files,
-            "revision": identity["revision"] if hub else None,
-            "sha256": None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
-            "licence": self.task.licence or None,
-            "counts": self.data.counts,
-        }
+        return DataUsed(
+            source=identity["hub"] if hub else self.task.source or files,
+            revision=identity["revision"] if hub else None,
+            sha256=None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+            licence=self.task.licence or None,
+            counts=Counts(**self.data.counts),
+        )
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.label} · {self.model.slug} · {self.trial or f'seed {self.seed}'}"

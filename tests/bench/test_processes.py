@@ -85,8 +85,8 @@ def together(file: Path) -> tuple[Path, records.Record]:
     found, warnings = records.read_all(file.parent / "two")
     assert warnings == []
     ((path, record),) = found.items()
-    assert record["status"] == "finished", record["reason"]
-    assert record["configuration"]["processes"] == 2
+    assert record.status == "finished", record.reason
+    assert record.configuration["processes"] == 2
     return path, record
 
 
@@ -115,20 +115,20 @@ def tokenizer_for(task: str) -> PreTrainedTokenizerFast:
 def assert_same(file: Path) -> None:
     _, two = together(file)
     one = alone(file)
-    assert len(two["loss_curve"]) == len(one["loss_curve"])
-    for (step, loss), (expected_step, expected) in zip(two["loss_curve"], one["loss_curve"], strict=True):
+    assert len(two.loss_curve) == len(one.loss_curve)
+    for (step, loss), (expected_step, expected) in zip(two.loss_curve, one.loss_curve, strict=True):
         assert step == expected_step
         assert loss == pytest.approx(expected, abs=TOLERANCE)
-    assert two["best_step"] == one["best_step"]
+    assert two.best_step == one.best_step
     for split in ("validation", "test"):
-        assert two["metrics"][split] == pytest.approx(one["metrics"][split], abs=TOLERANCE)
+        assert getattr(two.metrics, split) == pytest.approx(getattr(one.metrics, split), abs=TOLERANCE)
     rows, expected_rows = (predictions(file.parent / name) for name in ("two", "one"))
-    assert [row["reference"] for row in rows] == [row["reference"] for row in expected_rows]
+    assert [row.reference for row in rows] == [row.reference for row in expected_rows]
     for row, expected_row in zip(rows, expected_rows, strict=True):
-        if isinstance(row["prediction"], float):
-            assert row["prediction"] == pytest.approx(expected_row["prediction"], abs=TOLERANCE)
+        if isinstance(row.prediction, float):
+            assert row.prediction == pytest.approx(expected_row.prediction, abs=TOLERANCE)
         else:
-            assert row["prediction"] == expected_row["prediction"]
+            assert row.prediction == expected_row.prediction
 
 
 def test_two_processes_run_as_one(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_every_kind_on_two_processes(tmp_path: Path) -> None:
     for file in files[:-1]:
         assert_same(file)
     _, record = together(files[-1])
-    assert record["metrics"]["test"]["f1"] >= 0
+    assert record.metrics.test["f1"] >= 0
     assert len(predictions(files[-1].parent / "two")) == SIZES["test"]
 
 
@@ -194,8 +194,8 @@ def test_a_failed_run_ends_in_both_processes(tmp_path: Path) -> None:
     said = launch(str(Path(__file__).with_name("launched.py")), str(failing), str(after)).stdout
     assert said.count("exit code 1") == said.count("exit code 0") == 2
     (record,) = records.read_all(failing.parent / "two")[0].values()
-    assert record["status"] == "failed"
-    assert "the training loss is nan" in record["reason"]
+    assert record.status == "failed"
+    assert "the training loss is nan" in record.reason
     together(after)
 
 
@@ -206,5 +206,5 @@ def test_a_process_that_fails_alone_ends_the_launch(tmp_path: Path) -> None:
     finished = launch(str(Path(__file__).with_name("launched.py")), "--fail-alone", str(file), code=1)
     assert "in process 1 of 2 alone: MemoryError: this device is full" in finished.stderr
     (record,) = records.read_all(file.parent / "two")[0].values()
-    assert record["status"] == "failed"
-    assert record["reason"] == "in process 1 of 2 alone: MemoryError: this device is full"
+    assert record.status == "failed"
+    assert record.reason == "in process 1 of 2 alone: MemoryError: this device is full"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
+import gzip
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,9 @@ import pytest
 
 from peft_bottleneck_bench import records
 
-RECORD: records.Record = {
+SCORES = Path(__file__).parents[2] / "benchmarks" / "scores"
+
+FIELDS: dict[str, Any] = {
     "schema_version": 1,
     "status": "finished",
     "reason": None,
@@ -64,7 +67,10 @@ RECORD: records.Record = {
 
 
 def changed(**fields: Any) -> records.Record:
-    return {**copy.deepcopy(RECORD), **fields}
+    return records.Record(**{**FIELDS, **fields})
+
+
+RECORD = changed()
 
 
 FAILED = changed(
@@ -73,7 +79,7 @@ FAILED = changed(
     task="de",
     kind="translation",
     main_metric="bleu",
-    metric={**RECORD["metric"], "name": "translation", "options": {"main": "bleu", "tokenize": "13a"}},
+    metric={**FIELDS["metric"], "name": "translation", "options": {"main": "bleu", "tokenize": "13a"}},
     metrics={"validation": {}, "test": {}},
     report=[],
     train_seconds=None,
@@ -105,48 +111,118 @@ def test_what_is_written_is_read(tmp_path: Path, record: records.Record) -> None
 def test_a_record_reads_well_and_holds_numbers_where_they_belong(tmp_path: Path) -> None:
     records.write(RECORD, tmp_path / "r.json")
     lines = (tmp_path / "r.json").read_text().splitlines()
-    assert len(lines) == len(records.FIELDS) + 2  # one line per field, and the braces
+    assert len(lines) == len(records.Record.model_fields) + 2  # one line per field, and the braces
     assert json.loads("\n".join(lines))["metrics"]["test"]["accuracy"] == 0.5
-    assert records.value(RECORD, "metrics.test.accuracy") == 0.5
-    assert records.value(RECORD, "configuration.training.learning_rate") == 1e-3
-    with pytest.raises(KeyError, match=r"metrics.test.f1: no 'f1': choose from accuracy, macro_f1"):
-        records.value(RECORD, "metrics.test.f1")
+    assert (RECORD.test_score, RECORD.validation_score) == (0.5, 0.75)
+    with pytest.raises(ValueError, match="frozen"):
+        RECORD.seed = 1  # type: ignore[misc]
 
 
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"schema_version": 2}, r"schema_version is 2: this version reads 1"),
-        ({"status": "done"}, r"status is 'done': choose from finished, failed"),
-        ({"kind": "classify"}, r"kind is 'classify': choose from classification, "),
-        ({"seed": "0"}, r"seed is '0': expected a whole number"),
-        ({"seed": True}, r"seed is True: expected a whole number"),
+        ({"schema_version": 2}, r"schema_version is 2: expected 1$"),
+        ({"status": "done"}, r"status is 'done': expected 'finished' or 'failed'"),
+        ({"kind": "classify"}, r"kind is 'classify': expected 'classification', "),
+        ({"seed": "0"}, r"seed is '0': expected a valid integer"),
+        ({"seed": True}, r"seed is True: expected a valid integer"),
+        ({"seed": -1}, r"seed is -1: expected greater than or equal to 0"),
         ({"train_seconds": float("nan")}, r"train_seconds is nan: expected a finite number"),
+        ({"train_seconds": 1e16}, r"train_seconds is 1e\+16: expected less than or equal to 1000000000000000"),
         ({"adapter_bytes": None}, r"adapter_bytes is None: a finished run knows it"),
-        ({"adapter_bytes": 1.5}, r"adapter_bytes is 1.5: expected a whole number or None"),
+        ({"adapter_bytes": 1.5}, r"adapter_bytes is 1.5: expected a valid integer"),
+        ({"adapter_bytes": 2**63}, r"adapter_bytes is 9223372036854775808: expected less than "),
         ({"status": "failed"}, r"reason is None: a failed run gives its reason"),
         ({"main_metric": "f1"}, r"metrics\.validation lacks the main metric 'f1': it has accuracy"),
-        ({"metrics": {"test": {}}}, r"metrics has the keys test: expected validation, test"),
-        ({"loss_curve": [[1, 0.5], [2, float("inf")]]}, r"loss_curve\[1\] is inf: expected a finite number"),
-        ({"loss_curve": [[1]]}, r"loss_curve\[0\] is \[1\]: expected a pair \[step, value\]"),
-        ({"report": [{"label": "good"}]}, r"report\[0\] has the keys label: expected label, precision"),
-        ({"configuration": {"path": Path()}}, r"configuration: cannot stand in JSON: Object of type "),
+        ({"metrics": {"test": {"accuracy": 0.5}}}, r"metrics\.validation lacks the main metric 'accuracy'"),
+        ({"metrics": {"tset": {}}}, r"metrics\.tset is not a field"),
+        ({"loss_curve": [[1, 0.5], [2, float("inf")]]}, r"loss_curve\[1\]\[1\] is inf: expected a finite number"),
+        ({"loss_curve": [[1]]}, r"loss_curve\[0\]\[1\] is missing"),
+        ({"report": [{"label": "good"}]}, r"report\[0\]\.precision is missing; .*; and 1 more"),
+        ({"configuration": [1]}, r"configuration is \[1\]: expected an object"),
         ({"finished": "2026-01-31 12:00"}, r"finished is '2026-01-31 12:00': expected UTC as in 2026"),
-        ({"colour": "red"}, r"unknown fields: colour: choose from schema_version, "),
+        ({"colour": "red"}, r"colour is not a field"),
+        ({"task": ""}, r"task is '': String should have at least 1 character"),
+        ({"predictions": "../secret.gz"}, r"predictions is '../secret.gz': no file name: it has /"),
     ],
 )
-def test_a_wrong_field_is_named_and_nothing_is_written(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
+def test_a_wrong_field_is_named(tmp_path: Path, fields: dict[str, Any], message: str) -> None:
     path = tmp_path / "r.json"
+    content = {**RECORD.model_dump(mode="json"), **fields}
+    path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=f"^{path}: {message}"):
-        records.write(changed(**fields), path)
-    assert not list(tmp_path.iterdir())
+        records.read(path)
+    with pytest.raises(ValueError, match="1 validation error|validation errors"):
+        changed(**fields)
 
 
-def test_missing_fields_are_named() -> None:
-    record = changed()
-    del record["seed"], record["model"]
-    with pytest.raises(ValueError, match=r"^record: missing fields: model, seed$"):
-        records.validate(record)
+def test_what_is_not_json_is_not_accepted_as_a_configuration() -> None:
+    with pytest.raises(ValueError, match="configuration.path"):
+        changed(configuration={"path": Path()})
+
+
+def test_missing_fields_are_named(tmp_path: Path) -> None:
+    content = RECORD.model_dump(mode="json")
+    del content["seed"], content["model"]
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r": model is missing; seed is missing$"):
+        records.read(tmp_path / "r.json")
+
+
+def test_a_deeply_nested_configuration_is_refused(tmp_path: Path) -> None:
+    content = RECORD.model_dump(mode="json") | {"configuration": '{"a": ' + "[" * 100_000}
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"configuration is .{60} …: recursion limit exceeded"):
+        records.read(tmp_path / "r.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"[" * 100_000, "recursion limit exceeded"),
+        (b"\xff\xfe\x00", "Invalid JSON"),
+        (b'{"schema_version": 1, "seed": ' + b"9" * 5000 + b"}", "number out of range"),
+        (b"[]", "expected an object"),
+        (b"null", "expected an object"),
+        (b'"a lone surrogate: \\ud800"', "unexpected end of hex escape"),
+        (b"", "EOF while parsing"),
+    ],
+)
+def test_an_odd_file_is_refused_in_one_line(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "r.json").write_bytes(content)
+    (_, (warning,)) = records.read_all(tmp_path)
+    assert message in warning
+    assert "\n" not in warning
+    assert len(warning) < 1000
+
+
+def test_a_record_of_version_1_with_a_configuration_as_a_mapping_is_read(tmp_path: Path) -> None:
+    content = RECORD.model_dump(mode="json") | {"configuration": RECORD.configuration}
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    assert records.read(tmp_path / "r.json") == RECORD
+
+
+def test_the_committed_records_are_read_and_written_as_they_are(tmp_path: Path) -> None:
+    files = sorted(SCORES.rglob("seed*.json"))
+    assert len(files) == 69
+    for file in files:
+        records.write(records.read(file), tmp_path / "again.json")
+        assert (tmp_path / "again.json").read_bytes() == file.read_bytes()
+
+
+def test_the_json_schema_names_every_field() -> None:
+    schema = records.Record.model_json_schema(mode="serialization")
+    assert schema["properties"].keys() == FIELDS.keys()
+    assert schema["properties"]["seed"]["type"] == "integer"
+    assert schema["properties"]["train_seconds"]["description"] == "without evaluation"
+    assert schema["additionalProperties"] is False
+
+
+def test_records_are_read_without_torch_or_datasets() -> None:
+    code = "import sys; from peft_bottleneck_bench import records; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "pydantic" in loaded
+    assert not {"torch", "datasets", "pandas", "numpy", "evaluate", "transformers"} & set(loaded)
 
 
 def test_what_is_no_record_is_warned_of_and_passed_over(tmp_path: Path) -> None:
@@ -178,7 +254,7 @@ def test_datasets_reads_records_of_different_tasks_together(tmp_path: Path, orde
     row = by_task["finished", "sst2"]
     assert row["metrics"]["test"] == {"accuracy": 0.5, "bleu": None, "chrf": None, "macro_f1": 0.25}
     assert row["loss_curve"] == [[1, 0.7], [2, 0.5]]
-    assert json.loads(row["configuration"]) == RECORD["configuration"]
+    assert json.loads(row["configuration"]) == RECORD.configuration
     assert by_task["failed", "de"]["reason"] == "NaN loss at step 3"
 
 
@@ -192,7 +268,7 @@ def test_datasets_reads_records_of_one_task_without_help(tmp_path: Path) -> None
 
 
 def test_predictions_come_back_and_equal_rows_give_equal_bytes(tmp_path: Path) -> None:
-    rows = [{"split": "test", "index": i, "reference": "gut ✓\u2028", "prediction": ["B-X", "O"]} for i in range(3)]
+    rows = [records.Prediction(split="test", index=i, reference="gut ✓\u2028", prediction=["B-X"]) for i in range(3)]
     path = records.predictions_path(tmp_path / "sst2.v1.json")
     assert path.name == "sst2.v1.predictions.jsonl.gz"
     records.write_predictions(rows, path)
@@ -204,31 +280,55 @@ def test_predictions_come_back_and_equal_rows_give_equal_bytes(tmp_path: Path) -
     path.write_bytes(first[:-9])
     with pytest.raises(ValueError, match=f"{path}: not a predictions file"):
         records.read_predictions(path)
-    with pytest.raises(ValueError, match="row 0 lacks index, prediction: it has split, reference"):
-        records.write_predictions([{"split": "test", "reference": 1}], path)
-    assert path.read_bytes() == first[:-9]
+    path.write_bytes(
+        gzip.compress(b'{"split": "test", "index": 0, "reference": 1, "prediction": 1}\n{"split": "test"}')
+    )
+    with pytest.raises(ValueError, match="row 1: index is missing; reference is missing; prediction is missing$"):
+        records.read_predictions(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"\xff\xfe\n"), gzip.compress(b"[]\n")])
+def test_an_odd_predictions_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "p.jsonl.gz"
+    path.write_bytes(content)
+    if content:
+        with pytest.raises(ValueError, match=f"^{path}: "):
+            records.read_predictions(path)
+    else:
+        assert records.read_predictions(path) == []
+
+
+def test_a_small_file_that_holds_gigabytes_is_refused_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for _ in range(600):
+            file.write(b" " * 2**20)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match="holds more than 256 MiB"):
+        records.read_predictions(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 600 * 1024  # KiB
 
 
 def test_a_killed_writer_leaves_whole_records_alone(tmp_path: Path) -> None:
     code = (
-        "import json, sys\n"
+        "import sys\n"
         "from itertools import count\n"
         "from pathlib import Path\n"
         "from peft_bottleneck_bench import records\n"
-        "record = json.load(sys.stdin)\n"
+        "record = records.Record.model_validate_json(sys.stdin.read())\n"
         "for step in count():\n"
-        "    record['loss_curve'] = [[step, 0.5]] * 5000\n"
-        f"    records.write(record, Path({str(tmp_path / 'r.json')!r}))\n"
+        "    longer = record.replace(loss_curve=[[step, 0.5]] * 5000)\n"
+        f"    records.write(longer, Path({str(tmp_path / 'r.json')!r}))\n"
     )
     writer = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, text=True)
     assert writer.stdin is not None
-    writer.stdin.write(json.dumps(RECORD))
+    writer.stdin.write(RECORD.model_dump_json())
     writer.stdin.close()
     while not (tmp_path / "r.json").exists():
         assert writer.poll() is None
         time.sleep(0.01)
     for _ in range(10):
-        assert len(records.read(tmp_path / "r.json")["loss_curve"]) == 5000
+        assert len(records.read(tmp_path / "r.json").loss_curve) == 5000
     os.kill(writer.pid, signal.SIGKILL)
     writer.wait()
     found, warnings = records.read_all(tmp_path)

@@ -19,7 +19,7 @@ def test_records_are_those_of_their_configuration(configuration: Path) -> None:
     asked = read_yaml(configuration)
     found, warnings = records.read_all(FOLDER / configuration.stem)
     assert not warnings
-    runs = {(record["task"], record["method"], record["seed"]) for record in found.values()}
+    runs = {(record.task, record.method, record.seed) for record in found.values()}
     assert runs == {
         (task["name"], method, seed)
         for task in asked["tasks"]
@@ -27,6 +27,6 @@ def test_records_are_those_of_their_configuration(configuration: Path) -> None:
         for seed in asked["seeds"]
     }
     for path, record in found.items():
-        assert record["status"] == "finished"
-        assert record["data"]["counts"] == asked["limits"]
-        assert records.predictions_path(path).exists() == (record["kind"] in LABELS_ONLY)
+        assert record.status == "finished"
+        assert dict(record.data.counts) == asked["limits"]
+        assert records.predictions_path(path).exists() == (record.kind in LABELS_ONLY)

@@ -59,8 +59,8 @@ def test_the_configuration_trains(tmp_path: Path) -> None:
     run = plan(load_configuration(file, [*small, "training.bf16=false"]))[0]  # which transformers refuses on a CPU
     assert (run.model.quantization, run.method.name) == ("4bit", "houlsby")
     record = execute(run, make_features(run), lambda step, steps: None)
-    assert record["status"] == "finished"
-    assert record["model"] == "base-4bit"
+    assert record.status == "finished"
+    assert record.model == "base-4bit"
     assert main(["predict", str(run.adapter_path), "a fine day"]) == 0
     assert main(["predict", str(run.adapter_path), "a fine day", "--quantization", "none"]) == 0
 

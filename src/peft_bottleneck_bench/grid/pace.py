@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
 from pathlib import Path
 from statistics import fmean
 
-from .. import record_types, records
+from .. import records
 from ..hardware import hardware
 from ..processes import count
 from ..run import Run
@@ -46,10 +45,12 @@ class Pace:
         self.whole: dict[tuple[str, ...], list[float]] = defaultdict(list)  # of what trains nothing
         for folder in folders:
             for record in records.read_all(folder)[0].values():
-                if record["status"] != "finished" or any(record["hardware"][key] != here[key] for key in MACHINE):
+                if record.status != "finished" or any(
+                    getattr(record.hardware, name) != getattr(here, name) for name in MACHINE
+                ):
                     continue
-                names = (record["task"], record["model"], record["method"])
-                if trained := (record["train_examples_per_second"] or 0.0) * record["train_seconds"]:
+                names = (record.task, record.model, record.method)
+                if trained := (record.train_examples_per_second or 0.0) * (record.train_seconds or 0.0):
                     for key in (names, names[:2]):
                         self.per_example[key].append(_seconds(record) / trained)
                 else:
@@ -68,5 +69,4 @@ class Pace:
 
 def _seconds(record: records.Record) -> float:
     """From start to finish; the times in a record are whole seconds, so never less than was spent in training."""
-    started, finished = (datetime.strptime(record[key], record_types.Time.FORMAT) for key in ("started", "finished"))
-    return float(max((finished - started).total_seconds(), record["train_seconds"]))
+    return max((record.finished - record.started).total_seconds(), record.train_seconds or 0.0)

@@ -66,7 +66,7 @@ def _row(run: Run) -> tuple[str, str, str, bool]:
 
 def _done(run: Run) -> bool:
     record = records.read_if_there(run.record_path)
-    return record is not None and (record["status"] == "finished" or bool(run.trial))
+    return record is not None and (record.status == "finished" or bool(run.trial))
 
 
 def _span(row: Sequence[Run], number: Callable[[Run], int]) -> str:

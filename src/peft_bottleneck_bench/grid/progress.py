@@ -167,8 +167,7 @@ def show_progress(total: int) -> Iterator[SilentProgress]:
 
 def outcome(record: Record) -> str:
     """What came of a run, in half a line."""
-    if record["status"] == "failed":
-        return f"failed: {record['reason']}"
-    metric = record["main_metric"]
-    test, validation = record["metrics"]["test"][metric], record["metrics"]["validation"][metric]
-    return f"{metric} {test:.4f} (validation {validation:.4f}), trained {duration(record['train_seconds'])}"
+    if record.status == "failed":
+        return f"failed: {record.reason}"
+    scores = f"{record.main_metric} {record.test_score:.4f} (validation {record.validation_score:.4f})"
+    return f"{scores}, trained {duration(record.train_seconds or 0.0)}"

@@ -36,7 +36,7 @@ class Outcome:
     @property
     def failed(self) -> int:
         """How much of what was asked for could not be had. A trial that failed is an answer; it is not counted."""
-        return len(self.hopeless) + [record["status"] for record in self.records.values()].count("failed")
+        return len(self.hopeless) + [record.status for record in self.records.values()].count("failed")
 
 
 def run_grid(runs: Sequence[Run], searches: Sequence[Search] = ()) -> Outcome:
@@ -51,7 +51,7 @@ def run_grid(runs: Sequence[Run], searches: Sequence[Search] = ()) -> Outcome:
     total = len(runs) + len(trials) + sum(len(search.seeds) for search in searches)
     earlier = on_main(lambda: _records([*runs, *trials, *_decided(searches)]))
     answers = {trial.record_path for trial in trials}
-    settled = {path for path, record in earlier.items() if path in answers or record["status"] == "finished"}
+    settled = {path for path, record in earlier.items() if path in answers or record.status == "finished"}
     with show_progress(total - len(settled)) as progress:
         worker = _Worker(progress, earlier)
         if settled:

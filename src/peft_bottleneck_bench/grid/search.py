@@ -45,7 +45,7 @@ class Search:
         scores = {
             number: _score(record)
             for number, record in enumerate(found, 1)
-            if record is not None and record["status"] == "finished"
+            if record is not None and record.status == "finished"
         }
         return waiting, max(scores, key=lambda number: scores[number]) if scores and not waiting else None
 
@@ -131,5 +131,4 @@ def _told(trial: Run, space: Space) -> str:
 
 def _score(record: records.Record) -> float:
     """How good a finished trial was on validation; greater is better."""
-    score: float = record["metrics"]["validation"][record["main_metric"]]
-    return score if record["metric"]["greater_is_better"] else -score
+    return record.validation_score if record.metric.greater_is_better else -record.validation_score

@@ -36,16 +36,16 @@ class Row:
 
     @property
     def finished(self) -> dict[Path, Record]:
-        return {path: record for path, record in self.runs.items() if record["status"] == "finished"}
+        return {path: record for path, record in self.runs.items() if record.status == "finished"}
 
     def largest(self, name: str) -> int | None:
         """The greatest value of the field `name` over the finished runs."""
-        return max((record[name] for record in self.finished.values()), default=None)
+        return max((getattr(record, name) for record in self.finished.values()), default=None)
 
     @property
     def train_seconds(self) -> float | None:
         """The mean over the finished runs."""
-        seconds = [record["train_seconds"] for record in self.finished.values()]
+        seconds = [record.train_seconds for record in self.finished.values() if record.train_seconds is not None]
         return fmean(seconds) if seconds else None
 
 
@@ -68,16 +68,16 @@ class Board:
 
     @property
     def main_metric(self) -> str:
-        return str(self.record["main_metric"])
+        return self.record.main_metric
 
     @property
     def greater_is_better(self) -> bool:
-        return bool(self.record["metric"]["greater_is_better"])
+        return self.record.metric.greater_is_better
 
     @property
     def score(self) -> Score | None:
-        """What is known of the main metric; None for one of the hub."""
-        metric = METRICS.get(self.record["metric"]["name"])
+        """What is known of the main score; None for one of a metric of the hub."""
+        metric = METRICS.get(self.record.metric.name)
         scores = metric.scores if metric is not None else ()
         return next((score for score in scores if score.name == self.main_metric), None)
 
@@ -90,19 +90,19 @@ def boards(runs: Runs) -> list[Board]:
     for key in sorted(groups):
         board = _board(groups[key])
         if titles[board.title] > 1:
-            counts = board.record["data"]["counts"]
-            board.title += f" · {' / '.join(str(counts[split]) for split in counts)} examples, {board.main_metric}"
+            counts = " / ".join(str(count) for _, count in board.record.data.counts)
+            board.title += f" · {counts} examples, {board.main_metric}"
         found.append(board)
     return found
 
 
 def _board_key(record: Record) -> str:
-    names = ("task", "model", "kind", "main_metric", "data")
-    return json.dumps([*(record[name] for name in names), record["metric"]["name"], record["metric"]["options"]])
+    metric = (record.main_metric, record.metric.name, record.metric.options)
+    return json.dumps([record.task, record.model, record.kind, *metric, record.data.model_dump()])
 
 
 def _title(record: Record) -> str:
-    return f"{record['task']} · {record['model']}"
+    return f"{record.task} · {record.model}"
 
 
 def _grouped(runs: Runs, key: Callable[[Record], str]) -> dict[str, dict[Path, Record]]:
@@ -115,10 +115,10 @@ def _grouped(runs: Runs, key: Callable[[Record], str]) -> dict[str, dict[Path, R
 def _board(runs: Runs) -> Board:
     record = next(iter(runs.values()))
     board = Board(_title(record), record, _rows(runs))
-    seeds = {record["seed"] for record in runs.values()}
+    seeds = {record.seed for record in runs.values()}
     for row in board.rows:
         row.problem = _problem(row, seeds)
-        scores = [record["metrics"]["test"][board.main_metric] for record in row.finished.values()]
+        scores = [record.test_score for record in row.finished.values()]
         row.standing = Standing(*mean_and_std(scores)) if scores else None
     _rank(board)
     order = list(board.ranking.standings) if board.ranking else []
@@ -135,15 +135,15 @@ def _rows(runs: Runs) -> list[Row]:
 
 def _one_per_seed(runs: Runs) -> dict[Path, Record]:
     """Of several runs with one seed the one that finished, and of several such the last."""
-    merit = {path: (record["status"] == "finished", record["finished"]) for path, record in runs.items()}
-    chosen = {runs[path]["seed"]: path for path in sorted(runs, key=merit.__getitem__)}
+    merit = {path: (record.status == "finished", record.finished) for path, record in runs.items()}
+    chosen = {runs[path].seed: path for path in sorted(runs, key=merit.__getitem__)}
     return {chosen[seed]: runs[chosen[seed]] for seed in sorted(chosen)}
 
 
 def _problem(row: Row, seeds: set[int]) -> str | None:
-    failed = [record for record in row.runs.values() if record["status"] == "failed"]
-    findings = [f"seed {record['seed']} failed: {record['reason']}" for record in failed]
-    if missing := sorted(seeds - {record["seed"] for record in row.runs.values()}):
+    failed = [record for record in row.runs.values() if record.status == "failed"]
+    findings = [f"seed {record.seed} failed: {record.reason}" for record in failed]
+    if missing := sorted(seeds - {record.seed for record in row.runs.values()}):
         findings.append(f"no run with seed {', '.join(map(str, missing))}")
     return "; ".join(findings) or None
 
@@ -173,7 +173,7 @@ def _notes(board: Board, seeds: int) -> list[str]:
     notes = []
     if board.ranking and seeds == 1:
         notes.append("One seed per method: another training run may order them otherwise.")
-    machines = {json.dumps(record["hardware"], sort_keys=True) for row in board.rows for record in row.runs.values()}
+    machines = {record.hardware for row in board.rows for record in row.runs.values()}
     if len(machines) > 1:
         notes.append("Times and memory were taken on different machines; compare them with care.")
     return notes

@@ -133,10 +133,10 @@ def _runs(path: Path, task: str | None) -> Runs:
         raise UserError(f"{path}: no such folder")
     if not found:
         raise UserError(f"{path}: no records below it", *warnings)
-    tasks = sorted({record["task"] for record in found.values()})
+    tasks = sorted({record.task for record in found.values()})
     if task is not None and task not in tasks:
         raise UserError(f"{path}: no records of task '{task}': {suggest(task, tasks)}")
-    return {path: record for path, record in found.items() if task in (None, record["task"])}
+    return {path: record for path, record in found.items() if task in (None, record.task)}
 
 
 def _rows(name: str, found: list[Board], results: Path) -> Mapping[Place, list[tuple[Board, Row]]]:
@@ -146,7 +146,7 @@ def _rows(name: str, found: list[Board], results: Path) -> Mapping[Place, list[t
     for board in found:
         for row in board.rows:
             if not is_method or row.method == name:
-                rows.setdefault((board.record["task"], board.record["model"]), []).append((board, row))
+                rows.setdefault((board.record.task, board.record.model), []).append((board, row))
     if is_method and not rows:
         methods = sorted(set(chain.from_iterable([row.method for row in board.rows] for board in found)))
         raise UserError(f"{results}: no method '{name}' (and no such folder or record): {suggest(name, methods)}")
@@ -183,10 +183,10 @@ def _comparison(
         *place,
         metric=board.main_metric,
         greater_is_better=board.greater_is_better,
-        examples=board.record["data"]["counts"]["test"],
+        examples=board.record.data.counts.test,
         names=names,
         standings=standings,
-        seeds=tuple(record["seed"] for record in runs[0].values()),
+        seeds=tuple(record.seed for record in runs[0].values()),
         difference=standings[0].mean - standings[1].mean,
         interval=interval if interval is None or sign > 0 else (-interval[1], -interval[0]),
         p_value=ranking.p_values[pair],
@@ -212,12 +212,10 @@ def _alone(
         NotComparable: by another metric, or with no seed in common.
     """
     (board, a), (other, b) = first, second
-    metrics = [
-        (one.main_metric, one.record["metric"]["name"], one.record["metric"]["options"]) for one in (board, other)
-    ]
+    metrics = [(one.main_metric, one.record.metric.name, one.record.metric.options) for one in (board, other)]
     if metrics[0] != metrics[1]:
         raise NotComparable(f"scored by {metrics[0][0]} and by {metrics[1][0]}, or with other options of the metric")
-    by_seed = [{record["seed"]: path for path, record in row.finished.items()} for row in (a, b)]
+    by_seed = [{record.seed: path for path, record in row.finished.items()} for row in (a, b)]
     common = sorted(by_seed[0].keys() & by_seed[1].keys())
     seeds = [", ".join(map(str, sorted(one))) or "none" for one in by_seed]
     if not common:
@@ -225,8 +223,8 @@ def _alone(
     notes = []
     if by_seed[0].keys() != by_seed[1].keys():
         notes.append(f"On common seeds alone: {names[0]} finished {seeds[0]}, {names[1]} {seeds[1]}.")
-    if board.record["data"] != other.record["data"]:
-        counts = [" / ".join(map(str, one.record["data"]["counts"].values())) for one in (board, other)]
+    if board.record.data != other.record.data:
+        counts = [" / ".join(str(count) for _, count in one.record.data.counts) for one in (board, other)]
         notes.append(f"The data differ, the test examples do not: {counts[0]} and {counts[1]} examples.")
     if len(common) == 1:
         notes.append("One seed per method: another training run may order them otherwise.")

@@ -32,7 +32,7 @@ def markdown(boards: Sequence[Board], overviews: Sequence[Overview], pictures: M
 
 
 def _overview(overview: Overview) -> list[str]:
-    header = ["method", *(f"{board.record['task']} ({board.main_metric})" for board in overview.boards)]
+    header = ["method", *(f"{board.record.task} ({board.main_metric})" for board in overview.boards)]
     lines = []
     for line in overview.lines:
         cells = [
@@ -51,14 +51,14 @@ def _overview(overview: Overview) -> list[str]:
 
 
 def _board(board: Board, pictures: Sequence[str]) -> list[str]:
-    data, metric = board.record["data"], board.record["metric"]
-    revision = f" at {data['revision']}" if data["revision"] else ""
-    counts = " / ".join(f"{count:,} {split}" for split, count in data["counts"].items())
+    data, metric = board.record.data, board.record.metric
+    revision = f" at {data.revision}" if data.revision else ""
+    counts = " / ".join(f"{count:,} {split}" for split, count in data.counts)
     better = "greater" if board.greater_is_better else "smaller"
     facts = [
-        f"Metric: {board.main_metric} ({better} is better), {_text(metric['signature'])}.",
-        f"Data: {_text(data['source'])}{_text(revision)}, {counts} examples, "
-        f"licence: {_text(data['licence'] or 'not stated')}.",
+        f"Metric: {board.main_metric} ({better} is better), {_text(metric.signature)}.",
+        f"Data: {_text(data.source)}{_text(revision)}, {counts} examples, "
+        f"licence: {_text(data.licence or 'not stated')}.",
     ]
     header = [
         "tier",
@@ -93,7 +93,7 @@ def _cells(row: Row) -> list[str]:
         row.method,
         show.spread(standing.mean, standing.std) if standing else show.NONE,
         show.interval(standing.interval if standing else None),
-        ", ".join(str(record["seed"]) for record in row.finished.values()) or show.NONE,
+        ", ".join(str(record.seed) for record in row.finished.values()) or show.NONE,
         show.count(trainable),
         show.share(trainable, row.largest("total_parameters")),
         show.seconds(row.train_seconds),

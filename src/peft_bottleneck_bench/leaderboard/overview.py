@@ -43,8 +43,8 @@ class Line:
 
 def overviews(boards: Sequence[Board]) -> list[Overview]:
     """One overview per model that has several boards."""
-    models = sorted({board.record["model"] for board in boards})
-    groups = {model: [board for board in boards if board.record["model"] == model] for model in models}
+    models = sorted({board.record.model for board in boards})
+    groups = {model: [board for board in boards if board.record.model == model] for model in models}
     return [_overview(model, group) for model, group in groups.items() if len(group) > 1]
 
 
@@ -66,7 +66,7 @@ def _line(method: str, boards: list[Board], scales: list[float | None]) -> Line:
     if all(complete):
         scores = [100 * s.mean / scale for s, scale in zip(standings, scales, strict=True) if s and scale]
         mean = fmean(scores) if len(scores) == len(boards) else None
-    lacking = [board.record["task"] for board, whole in zip(boards, complete, strict=True) if not whole]
+    lacking = [board.record.task for board, whole in zip(boards, complete, strict=True) if not whole]
     return Line(method, standings, mean, lacking)
 
 

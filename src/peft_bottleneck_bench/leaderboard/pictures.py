@@ -169,8 +169,8 @@ def _draw_loss(axes: Axes, board: Board, methods: Mapping[str, Style]) -> bool:
     for row in board.rows:
         label = _plain(row.method)
         for record in row.runs.values():
-            if record["loss_curve"]:
-                steps, losses = zip(*record["loss_curve"], strict=True)
+            if record.loss_curve:
+                steps, losses = zip(*record.loss_curve, strict=True)
                 axes.plot(steps, losses, color=methods[row.method][0], lw=0.9, alpha=0.8, label=label)
                 label = "_nolegend_"
     axes.set_xlabel("step")

@@ -13,7 +13,7 @@ from ..records import Record
 
 def variant_key(record: Record) -> str:
     """What two runs of one method share if they differ in seed alone."""
-    return json.dumps([record["method"], _settings(record)], sort_keys=True)
+    return json.dumps([record.method, _settings(record)], sort_keys=True)
 
 
 def labels(variants: Sequence[Record]) -> list[str]:
@@ -21,10 +21,9 @@ def labels(variants: Sequence[Record]) -> list[str]:
     settings = [dict(_flat(_settings(record))) for record in variants]
     by_method: dict[str, list[dict[str, str]]] = defaultdict(list)
     for record, own in zip(variants, settings, strict=True):
-        by_method[record["method"]].append(own)
+        by_method[record.method].append(own)
     return [
-        _label(record["method"], own, by_method[record["method"]])
-        for record, own in zip(variants, settings, strict=True)
+        _label(record.method, own, by_method[record.method]) for record, own in zip(variants, settings, strict=True)
     ]
 
 
@@ -37,9 +36,10 @@ def _label(method: str, own: Mapping[str, str], namesakes: Sequence[Mapping[str,
 
 def _settings(record: Record) -> dict[str, Any]:
     """The configuration without the seed and without what decides only speed."""
-    settings = {key: value for key, value in record["configuration"].items() if key != "seed"}
-    if isinstance(settings.get("training"), Mapping):
-        settings["training"] = score_relevant(settings["training"])
+    settings = {key: value for key, value in record.configuration.items() if key != "seed"}
+    training = settings.get("training")
+    if isinstance(training, Mapping):
+        settings["training"] = score_relevant(training)
     return settings
 
 

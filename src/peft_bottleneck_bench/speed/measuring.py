@@ -78,7 +78,7 @@ class Measurement:
             "dtype": self.dtype,
             "device": str(device()),
             "started": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "hardware": hardware(),
+            "hardware": hardware().model_dump(),
             "versions": versions(),
             "candidates": [row.label for row in self.rows],
         }

@@ -6,8 +6,9 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from transformers import set_seed
 
@@ -42,7 +43,6 @@ def execute(run: Run, features: Mapping[str, Split], on_step: Callable[[int, int
     started = _now()
     work = run.adapter_path.with_name(f"{run.adapter_path.name}.partial")
     checkpoint = processes.on_main(lambda: _prepare(run, work))
-    record: records.Record = {}
     try:
         with processes.all_or_none(lambda reason: _write_failed(run, reason)):
             measured, predictions = _measure(run, features, work, checkpoint, on_step)
@@ -52,18 +52,14 @@ def execute(run: Run, features: Mapping[str, Split], on_step: Callable[[int, int
                 predictions_path = records.predictions_path(run.record_path)
                 records.write_predictions(predictions, predictions_path)
                 shutil.rmtree(work)  # after the record nobody would look for it
-                record = {
-                    **_frame(run, started),
-                    **measured,
-                    "status": "finished",
-                    "finished": _now(),
-                    "predictions": predictions_path.name,
-                }
+                record = _frame(run, started)(
+                    **measured, status="finished", finished=_now(), predictions=predictions_path.name
+                )
                 records.write(record, run.record_path)
     except Exception:
         processes.on_main(lambda: shutil.rmtree(work, ignore_errors=True))
         raise
-    return processes.on_main(lambda: record)
+    return processes.on_main(lambda: records.read(run.record_path))
 
 
 def failed(run: Run, reason: str) -> records.Record:
@@ -72,7 +68,7 @@ def failed(run: Run, reason: str) -> records.Record:
 
 
 def _write_failed(run: Run, reason: str) -> records.Record:
-    record = {**_frame(run, _now()), "status": "failed", "reason": reason, "finished": _now()}
+    record = _frame(run, _now())(status="failed", reason=reason, finished=_now())
     records.write(record, run.record_path)
     return record
 
@@ -103,8 +99,8 @@ def make_trainer(
 
     def compute_metrics(evaluated: Any) -> dict[str, float]:
         predictions = _predictions(run, features, "validation", evaluated.predictions)
-        figures = run.metric.compute(references=references, predictions=predictions)
-        return {PREFIX.removeprefix("eval_") + name: figure for name, figure in figures.items()}
+        scores = run.metric.compute(references=references, predictions=predictions)
+        return {PREFIX.removeprefix("eval_") + name: score for name, score in scores.items()}
 
     keep_best = KeepBest(
         folder / checkpoints.BEST_FILE,
@@ -135,7 +131,7 @@ def _measure(
     work: Path,
     checkpoint: Path | None,
     on_step: Callable[[int, int], None],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[dict[str, Any], list[records.Prediction]]:
     """The part of the record that only training and evaluation can tell, and the rows of its predictions."""
     trainer = make_trainer(run, features, work, on_step)
     trained = train(trainer, checkpoint)
@@ -151,11 +147,11 @@ def _measure(
     save_adapter(trainer.model, run.description, folder)
     trainable, total = count_parameters(trainer.model)
     measured = {
-        "metrics": {
-            "validation": dict(trained.validation),
-            "test": run.metric.compute(references=references, predictions=predictions),
-        },
-        "report": run.metric.report(references, predictions),
+        "metrics": records.Scores(
+            validation=trained.validation,
+            test=run.metric.compute(references=references, predictions=predictions),
+        ),
+        "report": [records.ReportRow(**row) for row in run.metric.report(references, predictions)],
         "trainable_parameters": trainable,
         "total_parameters": total,
         "train_seconds": trained.seconds,
@@ -167,7 +163,7 @@ def _measure(
         "best_step": trained.best_step,
     }
     return measured, [
-        {"split": "test", "index": index, "reference": reference, "prediction": prediction}
+        records.Prediction(split="test", index=index, reference=reference, prediction=prediction)
         for index, (reference, prediction) in enumerate(zip(references, predictions, strict=True))
     ]
 
@@ -178,37 +174,32 @@ def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: A
     return run.kind.predictions(rows, encoded, run.data.splits[split], run.setting)
 
 
-def _frame(run: Run, started: str) -> records.Record:
-    """The part of the record that is known before the run."""
-    empty: dict[str, Any] = dict.fromkeys(records.FIELDS)
-    return {
-        **empty,
-        "schema_version": records.SCHEMA_VERSION,
-        "run": run.hash,
-        "task": run.task.name,
-        "kind": run.task.kind,
-        "method": run.method.label,
-        "model": run.model.slug,
-        "seed": run.seed,
-        "main_metric": run.metric.main,
-        "metric": {
-            "name": run.metric.name,
-            "options": run.metric.options,
-            "signature": run.metric.signature,
-            "greater_is_better": run.metric.greater_is_better,
-        },
-        "metrics": {"validation": {}, "test": {}},
-        "report": [],
-        "loss_curve": [],
-        "validation_curve": [],
-        "configuration": run.configuration,
-        "data": run.data_record,
-        "versions": checkpoints.versions(),
-        "commit": _commit(),
-        "hardware": hardware(),
-        "determinism": DETERMINISM,
-        "started": started,
-    }
+def _frame(run: Run, started: datetime) -> Callable[..., records.Record]:
+    """Makes the record, whose first part is known before the run."""
+    return partial(
+        records.Record,
+        schema_version=records.SCHEMA_VERSION,
+        run=run.hash,
+        task=run.task.name,
+        kind=cast(records.KindName, run.task.kind),
+        method=run.method.label,
+        model=run.model.slug,
+        seed=run.seed,
+        main_metric=run.metric.main,
+        metric=records.MetricUsed(
+            name=run.metric.name,
+            options=run.metric.options,
+            signature=run.metric.signature,
+            greater_is_better=run.metric.greater_is_better,
+        ),
+        configuration=run.configuration,
+        data=run.data_record,
+        versions=checkpoints.versions(),
+        commit=_commit(),
+        hardware=hardware(),
+        determinism=DETERMINISM,
+        started=started,
+    )
 
 
 def _commit() -> str | None:
@@ -220,5 +211,5 @@ def _commit() -> str | None:
         return None
 
 
-def _now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _now() -> datetime:
+    return datetime.now(timezone.utc).replace(microsecond=0)

@@ -20,7 +20,7 @@ from ..saved.parameters import restore, trained_parameters
 if TYPE_CHECKING:
     from .trainer import RunTrainer
 
-# Set before the metric's own figures, to tell them from those that transformers adds (loss, runtime).
+# Set before the metric's own scores, to tell them from those that transformers adds (loss, runtime).
 PREFIX = "eval_metric_"
 
 
@@ -59,11 +59,11 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **event: Any) -> None:
         metrics = event["metrics"]
-        figures = {name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX)}
-        score = figures[self.metric]
+        scores = {name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX)}
+        score = scores[self.metric]
         self.curve.append([state.global_step, score])
         if not self.validation or self.sign * score > self.sign * self.validation[self.metric]:
-            self.validation, self.step, self.waited = figures, state.global_step, 0
+            self.validation, self.step, self.waited = scores, state.global_step, 0
             if processes.is_main():
                 save_file(trained_parameters(event["model"]), self.file)
             return

@@ -117,7 +117,7 @@ def test_another_machine_s_times_are_no_basis(configure: Configure, capsys: pyte
     printed(capsys, "run", path, "seeds=[0]")
     (found,) = records.read_all(Path(load_configuration(Path(path)).results))[0].items()
     file, record = found
-    records.write({**record, "hardware": {**record["hardware"], "processor": "abacus"}}, file)
+    records.write(record.replace(hardware=record.hardware.model_copy(update={"processor": "abacus"})), file)
     last = printed(capsys, "run", path, "--dry-run").splitlines()[-1]
     assert last.startswith("2 runs, 1 left: no finished run of their tasks and models on this kind of machine")
 

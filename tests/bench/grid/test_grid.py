@@ -38,7 +38,7 @@ def test_a_second_start_skips_what_is_finished(
 ) -> None:
     path = configure(methods=["head_only", "lora"])
     first = run_grid(runs_of(path))
-    assert [record["method"] for record in first.records.values()] == ["head_only", "lora"]
+    assert [record.method for record in first.records.values()] == ["head_only", "lora"]
     before = files_below(tmp_path)
     capsys.readouterr()
     second = run_grid(runs_of(path))
@@ -70,9 +70,9 @@ def test_a_failed_run_is_recorded_and_the_grid_goes_on(
     path = configure(methods=["houlsby", "head_only"])
     ruined = runs_of(path, "methods=[{method: houlsby, training: {learning_rate: 1.0e+30}}, head_only]")
     outcome = run_grid(ruined)
-    assert [record["status"] for record in outcome.records.values()] == ["failed", "finished"]
+    assert [record.status for record in outcome.records.values()] == ["failed", "finished"]
     assert outcome.failed == 1
-    reason = records.read(ruined[0].record_path)["reason"]
+    reason = records.read(ruined[0].record_path).reason
     assert reason.startswith("RunError: the training loss is nan at step ")
     assert f"[1/2] {ruined[0]}: failed: {reason}; " in capsys.readouterr().out
     assert {file.parts[-3] for file in files_below(tmp_path / "results-adapters")} == {"head_only"}
@@ -83,8 +83,8 @@ def test_a_run_that_finds_no_memory_is_recorded_and_the_grid_goes_on(configure: 
     outcome = run_grid(runs_of(path))
     assert outcome.failed == 1
     broken, whole = outcome.records.values()
-    assert (broken["status"], whole["status"]) == ("failed", "finished")
-    assert broken["reason"].startswith(
+    assert (broken.status, whole.status) == ("failed", "finished")
+    assert broken.reason.startswith(
         "out of memory: try a smaller training.per_device_train_batch_size or max_length (RuntimeError: "
     )
 
@@ -95,11 +95,11 @@ def test_a_row_that_cannot_be_tokenised_fails_its_runs_alone(configure: Configur
     runs[0].data.splits["validation"][-1]["text"] = "half a pair: \ud83d"  # files with such a row are refused earlier
     outcome = run_grid(runs)
     assert outcome.failed == 1
-    assert [(record["task"], record["status"]) for record in outcome.records.values()] == [
+    assert [(record.task, record.status) for record in outcome.records.values()] == [
         ("a", "failed"),
         ("b", "finished"),
     ]
-    assert "TextEncodeInput" in outcome.records[runs[0].record_path]["reason"]
+    assert "TextEncodeInput" in outcome.records[runs[0].record_path].reason
 
 
 def test_a_failed_run_is_tried_again(configure: Configure) -> None:
@@ -108,7 +108,7 @@ def test_a_failed_run_is_tried_again(configure: Configure) -> None:
 
     failed(run, "MachineError: unplugged")
     assert run_grid([run]).failed == 0
-    assert records.read(run.record_path)["status"] == "finished"
+    assert records.read(run.record_path).status == "finished"
 
 
 def test_examples_that_are_cut_are_told_once(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
@@ -185,7 +185,7 @@ def test_a_killed_grid_loses_at_most_the_run_in_progress(configure: Configure, t
     found, warnings = records.read_all(results)
     assert 2 <= len(found) < 40
     assert warnings == []
-    assert {record["status"] for record in found.values()} == {"finished"}
+    assert {record.status for record in found.values()} == {"finished"}
     runs = runs_of(path)[: len(found) + 1]
     kept = {path: path.stat().st_mtime_ns for path in found}
     assert run_grid(runs).failed == 0

@@ -36,11 +36,11 @@ def leave(trial: Run, validation: float, test: float = 0.0, **changes: Any) -> N
     from peft_bottleneck_bench.training.execute import failed
 
     record = failed(trial, "none")
-    scores = {split: {record["main_metric"]: score} for split, score in (("validation", validation), ("test", test))}
+    scores = records.Scores(validation={record.main_metric: validation}, test={record.main_metric: test})
     known = dict.fromkeys(("trainable_parameters", "total_parameters", "peak_memory_bytes", "adapter_bytes"), 1)
     trained = {"train_seconds": 1.0, "train_examples_per_second": 1.0}
     records.write(
-        {**record, "status": "finished", "reason": None, "metrics": scores, **known, **trained, **changes},
+        record.replace(**{"status": "finished", "reason": None, "metrics": scores, **known, **trained, **changes}),
         trial.record_path,
     )
 
@@ -58,16 +58,16 @@ def test_the_best_trial_on_validation_runs_with_all_seeds(configure: Configure, 
     assert outcome.failed == 0
     trials, _ = records.read_all(tmp_path / "results-search")
     scores = {
-        record["configuration"]["training"]["learning_rate"]: record["metrics"]["validation"]["accuracy"]
+        record.configuration["training"]["learning_rate"]: record.metrics.validation["accuracy"]
         for record in trials.values()
     }
     assert scores[0.01] > scores[1e-5]  # the task can be learnt, and at 1e-5 it is not
     finals, _ = records.read_all(tmp_path / "results")
     assert finals == outcome.records
-    assert [record["seed"] for record in finals.values()] == [0, 1]
+    assert [record.seed for record in finals.values()] == [0, 1]
     for record in finals.values():
-        assert record["configuration"]["training"]["learning_rate"] == 0.01
-        assert record["configuration"]["search"] == {
+        assert record.configuration["training"]["learning_rate"] == 0.01
+        assert record.configuration["search"] == {
             "trials": 2,
             "seed": 1000,
             "space": {"learning_rate": RATES},
@@ -113,7 +113,7 @@ def test_validation_decides_and_not_test_and_of_equals_the_first_wins(configure:
     assert search.standing() == (0, 2)
     final, _ = search.finals(2)
     assert final.training["learning_rate"] == 1e-3
-    lower = {**records.read(second.record_path)["metric"], "greater_is_better": False}
+    lower = records.read(second.record_path).metric.model_copy(update={"greater_is_better": False})
     for trial, validation in ((first, 0.5), (second, 0.7), (third, 0.7)):
         leave(trial, validation, metric=lower)
     assert search.standing() == (0, 1)

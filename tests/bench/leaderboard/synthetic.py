@@ -96,7 +96,7 @@ def write_run(
     figures = metric.compute(references=references, predictions=predictions)
     trainable, seconds, memory, size = COSTS.get(method.split()[0], COSTS["lora"])
     steps = range(10, 310, 10)
-    record: records.Record = {
+    record: dict[str, Any] = {
         "schema_version": records.SCHEMA_VERSION,
         "status": "finished",
         "reason": None,
@@ -152,10 +152,11 @@ def write_run(
         rows = zip(references, predictions, strict=True)
         side = records.predictions_path(path)
         records.write_predictions(
-            ({"split": "test", "index": i, "reference": r, "prediction": p} for i, (r, p) in enumerate(rows)), side
+            (records.Prediction(split="test", index=i, reference=r, prediction=p) for i, (r, p) in enumerate(rows)),
+            side,
         )
         record["predictions"] = side.name
-    records.write(record, path)
+    records.write(records.Record(**record), path)
     return path
 
 

@@ -70,9 +70,8 @@ def test_smaller_errors_rank_first(tmp_path: Path) -> None:
         for method, skill in (("good", 0.9), ("bad", 0.2)):
             path = write_run(tmp_path, method, seed, skill, kind="regression")
             record = records.read(path)
-            record["main_metric"] = "mse"
-            record["metric"] |= {"options": {"main": "mse"}, "greater_is_better": False}
-            records.write(record, path)
+            metric = record.metric.model_copy(update={"options": {"main": "mse"}, "greater_is_better": False})
+            records.write(record.replace(main_metric="mse", metric=metric), path)
     board = only(tmp_path)
     assert [(row.method, row.standing and row.standing.tier) for row in board.rows] == [("good", 1), ("bad", 2)]
 
@@ -93,7 +92,7 @@ def test_a_board_without_sound_predictions_is_shown_unranked_with_the_reason(tmp
     if fault == "missing":
         side.unlink()
     elif fault == "unnamed":
-        records.write(records.read(path) | {"predictions": None}, path)
+        records.write(records.read(path).replace(predictions=None), path)
     elif fault == "broken":
         side.write_bytes(side.read_bytes()[:50])
     else:
@@ -109,13 +108,13 @@ def test_a_board_without_sound_predictions_is_shown_unranked_with_the_reason(tmp
 def test_a_metric_that_knows_no_examples_is_shown_unranked(tmp_path: Path) -> None:
     path = write_run(tmp_path, "a", 0, 0.9)
     record = records.read(path)
-    records.write(record | {"metric": record["metric"] | {"name": "bertscore"}}, path)
+    records.write(record.replace(metric=record.metric.model_copy(update={"name": "bertscore"})), path)
     assert only(tmp_path).notes == ["Not ranked: the metric 'bertscore' cannot be resampled by example."]
 
 
 def test_different_machines_are_noted(tmp_path: Path) -> None:
     record = records.read(write_run(tmp_path, "a", 0, 0.9))
-    write_run(tmp_path, "b", 0, 0.9, hardware=record["hardware"] | {"device": "cuda"})
+    write_run(tmp_path, "b", 0, 0.9, hardware=record.hardware.model_copy(update={"device": "cuda"}))
     assert "Times and memory were taken on different machines; compare them with care." in only(tmp_path).notes
 
 
@@ -139,8 +138,8 @@ def test_errors_have_no_common_scale_with_scores(tmp_path: Path) -> None:
     write_run(tmp_path, "a", 0, 0.9)
     path = write_run(tmp_path, "a", 0, 0.9, kind="regression")
     record = records.read(path)
-    metric = record["metric"] | {"options": {"main": "mse"}, "greater_is_better": False}
-    records.write(record | {"main_metric": "mse", "metric": metric}, path)
+    metric = record.metric.model_copy(update={"options": {"main": "mse"}, "greater_is_better": False})
+    records.write(record.replace(main_metric="mse", metric=metric), path)
     (overview,) = overviews(found(tmp_path))
     assert overview.unit is None
     assert overview.lines[0].mean is None

@@ -45,7 +45,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_grid(folder, kinds=["classification", "regression"])
     for seed in range(2):
         path = write_run(folder, "hostile", seed, 0.9, predictions=[HOSTILE] * 200, task="other")
-        records.write(records.read(path) | {"method": HOSTILE}, path)
+        records.write(records.read(path).replace(method=HOSTILE), path)
     build(folder)
     return folder / "index.html"
 

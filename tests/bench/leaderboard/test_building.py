@@ -80,7 +80,7 @@ def test_script_like_text_stays_text(tmp_path: Path) -> None:
     for seed in range(2):
         write_run(tmp_path, "houlsby", seed, 0.9, predictions=[HOSTILE] * 200, commit=HOSTILE, model="m<b>")
         path = write_run(tmp_path, "lora", seed, 0.9, model="m<b>")
-        records.write(records.read(path) | {"method": HOSTILE}, path)
+        records.write(records.read(path).replace(method=HOSTILE), path)
     build(tmp_path)
     page, document = (tmp_path / "index.html").read_text(), (tmp_path / "LEADERBOARD.md").read_text()
     outline = Outline(page)

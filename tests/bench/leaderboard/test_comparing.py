@@ -97,7 +97,7 @@ def test_what_differs_is_told(results: Path) -> None:
 
 def test_other_data_are_told_and_other_examples_refused(results: Path, tmp_path: Path) -> None:
     record = next(iter(records.read_all(results)[0].values()))
-    more = {**record["data"], "counts": {"train": 4000, "validation": 200, "test": 200}}
+    more = record.data.model_copy(update={"counts": records.Counts(train=4000, validation=200, test=200)})
     write(tmp_path / "more", "houlsby", 0.95, data=more)
     ((one,), _) = compare(str(results), str(tmp_path / "more"), results)
     assert one.notes == ["The data differ, the test examples do not: 2000 / 200 / 200 and 4000 / 200 / 200 examples."]

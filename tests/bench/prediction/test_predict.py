@@ -63,7 +63,7 @@ def words(configure: Configure) -> Run:
 
 
 def recorded(run: Run) -> list[Any]:
-    return [row["prediction"] for row in records.read_predictions(records.predictions_path(run.record_path))]
+    return [row.prediction for row in records.read_predictions(records.predictions_path(run.record_path))]
 
 
 def predicted(run: Run, capsys: pytest.CaptureFixture[str], *arguments: str) -> list[Any]:

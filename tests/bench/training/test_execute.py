@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,19 +33,19 @@ def test_a_finished_run_leaves_record_predictions_and_adapter(configure: Configu
     record = executed(run)
     place = Path("words", "tiny_bert", "houlsby", f"seed0-{run.hash}")
     assert run.record_path == tmp_path / "results" / place.with_suffix(".json")
-    assert records.read(run.record_path) == json.loads(json.dumps(record))
-    assert record["status"] == "finished"
-    assert record["data"]["counts"] == {"train": 64, "validation": 16, "test": 24}
-    assert record["configuration"]["training"]["weight_decay"] == 0.01  # a default, filled in
-    assert record["trainable_parameters"] < record["total_parameters"]
-    assert record["peak_memory_bytes"] > 10**8  # an interpreter with PyTorch
-    assert record["validation_curve"][-1][0] == 8
-    rows = records.read_predictions(run.record_path.with_name(record["predictions"]))
-    assert [row["reference"] for row in rows] == [example["label"] for example in run.data.splits["test"]]
-    right = sum(row["prediction"] == row["reference"] for row in rows)
-    assert record["metrics"]["test"]["accuracy"] == pytest.approx(right / 24)
+    assert records.read(run.record_path) == record
+    assert record.status == "finished"
+    assert dict(record.data.counts) == {"train": 64, "validation": 16, "test": 24}
+    assert record.configuration["training"]["weight_decay"] == 0.01  # a default, filled in
+    assert record.trainable_parameters < record.total_parameters
+    assert record.peak_memory_bytes > 10**8  # an interpreter with PyTorch
+    assert record.validation_curve[-1][0] == 8
+    rows = records.read_predictions(run.record_path.with_name(record.predictions))
+    assert [row.reference for row in rows] == [example["label"] for example in run.data.splits["test"]]
+    right = sum(row.prediction == row.reference for row in rows)
+    assert record.metrics.test["accuracy"] == pytest.approx(right / 24)
     adapter = tmp_path / "results-adapters" / place
-    assert record["adapter_bytes"] == (adapter / "adapter_model.safetensors").stat().st_size
+    assert record.adapter_bytes == (adapter / "adapter_model.safetensors").stat().st_size
     assert {path.name for path in adapter.iterdir()} == {
         "README.md",
         "adapter_config.json",
@@ -62,17 +61,17 @@ def test_the_saved_adapter_gives_the_recorded_predictions(configure: Configure) 
     run, _ = runs_of(configure(), "training.num_train_epochs=3")
     record = executed(run)
     model = PeftModel.from_pretrained(run.kind.load(run.setting), run.adapter_path).eval()
-    rows = records.read_predictions(run.record_path.with_name(record["predictions"]))
+    rows = records.read_predictions(run.record_path.with_name(record.predictions))
     for example, row in zip(run.data.splits["test"], rows, strict=True):
         logits = model(**run.model.tokenizer(example["text"], return_tensors="pt")).logits
-        assert run.data.labels[logits.argmax()] == row["prediction"]
+        assert run.data.labels[logits.argmax()] == row.prediction
 
 
 def test_a_method_without_a_peft_configuration_saves_what_it_trained(configure: Configure) -> None:
     _, run = runs_of(configure())
     record = executed(run)
     saved = load_file(run.adapter_path / "trained_parameters.safetensors")
-    assert sum(tensor.numel() for tensor in saved.values()) == record["trainable_parameters"]
+    assert sum(tensor.numel() for tensor in saved.values()) == record.trainable_parameters
     assert {path.name for path in run.adapter_path.iterdir()} == {"trained_parameters.safetensors", "run.json"}
 
 
@@ -80,22 +79,22 @@ def test_the_same_run_gives_the_same_scores_and_weights(configure: Configure, tm
     first, second = (runs_of(configure(), f"results={tmp_path}/{name}")[0] for name in "ab")
     assert first.hash == second.hash
     one, two = executed(first), executed(second)
-    assert one["metrics"] == two["metrics"]
-    assert one["loss_curve"] == two["loss_curve"]
+    assert one.metrics == two.metrics
+    assert one.loss_curve == two.loss_curve
     names = [run.adapter_path / "adapter_model.safetensors" for run in (first, second)]
     assert names[0].read_bytes() == names[1].read_bytes()
 
 
 def test_another_seed_is_another_run(configure: Configure) -> None:
     run, other = runs_of(configure(methods=["houlsby"], seeds=[0, 1]))
-    assert executed(run)["loss_curve"] != executed(other)["loss_curve"]
+    assert executed(run).loss_curve != executed(other).loss_curve
 
 
 def test_a_failed_run_has_a_valid_record_with_its_reason(configure: Configure) -> None:
     run, _ = runs_of(configure())
     failed(run, "RuntimeError: out of memory")
     record = records.read(run.record_path)
-    assert (record["status"], record["reason"]) == ("failed", "RuntimeError: out of memory")
+    assert (record.status, record.reason) == ("failed", "RuntimeError: out of memory")
 
 
 def test_the_hash_follows_what_decides_the_score(configure: Configure, files: dict[str, str], tmp_path: Path) -> None:

@@ -25,5 +25,5 @@ def test_the_quickstart_plans_five_methods(tmp_path: Path) -> None:
 def test_a_houlsby_adapter_learns_sentiment(tmp_path: Path) -> None:
     overrides = [f"results={tmp_path}", "methods=[houlsby]", "seeds=[0]", "training.num_train_epochs=2"]
     (record,) = run_grid(plan(load_configuration(QUICKSTART, overrides))).records.values()
-    assert record["status"] == "finished"
-    assert record["metrics"]["test"]["accuracy"] > 0.65
+    assert record.status == "finished"
+    assert record.metrics.test["accuracy"] > 0.65

@@ -80,7 +80,7 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(case: str, killed: dict[st
     record = execute(run, make_features(run), lambda step, _: steps.append(step))
     assert steps == list(range(step + 1, 17))
     for name in ("metrics", "report", "loss_curve", "validation_curve", "best_step", "run"):
-        assert record[name] == expected[name], name
+        assert getattr(record, name) == getattr(expected, name), name
     for of in (
         lambda r: records.predictions_path(r.record_path),
         lambda r: next(r.adapter_path.glob("*.safetensors")),
