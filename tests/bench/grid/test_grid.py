@@ -166,7 +166,7 @@ def test_two_processes_give_the_same_scores_and_predictions(configure: Configure
     assert process.returncode == 0, err
     ((path_there, there),) = records.read_all(tmp_path / "theirs")[0].items()
     for field in ("run", "metrics", "report", "loss_curve", "validation_curve", "best_step"):
-        assert here[field] == there[field], field
+        assert getattr(here, field) == getattr(there, field), field
     predictions = [records.predictions_path(path).read_bytes() for path in (path_here, path_there)]
     assert predictions[0] == predictions[1]
 
