@@ -17,16 +17,14 @@ HOUSES = ("peft_bottleneck", "peft_bottleneck_bench")
 
 # Files and folders of the harness from the ground up; those of one row do not import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "quiet", "processes", "terminal", "memory", "safe_names"),
-    ("records", "statistics"),
-    ("metrics",),
-    ("models",),
-    ("kinds",),
+    ("errors", "quiet", "terminal", "file_names", "shipped", "statistics", "workbench", "converters"),
+    ("processes", "records", "metrics", "tasks", "models"),
+    ("hardware", "kinds"),
     ("data", "saved"),
     ("configuration",),
-    ("run",),
-    ("training", "leaderboard"),
-    ("grid", "prediction", "speed"),
+    ("run", "prediction", "leaderboard", "speed"),
+    ("training",),
+    ("grid",),
     ("commands",),
     ("cli",),
 )
