@@ -12,9 +12,15 @@ import transformers
 from safetensors.torch import load_file
 from torch import Tensor
 
+from peft_bottleneck.adapterhub.head_layouts import AUTO_CLASSES
+
 FIXTURES = Path(__file__).parent / "fixtures"
 DIRECTORY = Path(os.environ.get("ORACLE", FIXTURES))  # ORACLE=… runs the tests on a larger one
-CASES = sorted((path.parent.parent.name, path.parent.name) for path in DIRECTORY.glob("*/*/adapter_config.json"))
+_CHECKPOINTS = sorted(
+    (path.parent.parent.name, path.parent.name) for path in DIRECTORY.glob("*/*/adapter_config.json")
+)
+CASES = [case for case in _CHECKPOINTS if not case[1].startswith("head_")]
+HEADS = [case for case in _CHECKPOINTS if case[1].startswith("head_")]
 
 
 def base_model(case: str) -> Any:
@@ -22,6 +28,23 @@ def base_model(case: str) -> Any:
     directory = DIRECTORY / case / "base"
     config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     return getattr(transformers, config["architectures"][0]).from_pretrained(directory).eval()
+
+
+def model_for_head(case: str, head: str) -> Any:
+    """The base model as the class of transformers that computes such a head."""
+    config = json.loads((DIRECTORY / case / head / "head_config.json").read_text(encoding="utf-8"))["config"]
+    return getattr(transformers, AUTO_CLASSES[config["head_type"]]).from_pretrained(DIRECTORY / case / "base").eval()
+
+
+def logits_of(model: Any, head: str, inputs: dict[str, Tensor]) -> Tensor:
+    """What a head computes, at the positions that are not padded; a question's start and end in the last dimension."""
+    if "multiple_choice" in head:
+        inputs = {name: value.unsqueeze(0) for name, value in inputs.items()}
+    if "classification" in head or "question_answering" in head:
+        inputs = {name: value for name, value in inputs.items() if not name.startswith("decoder_")}
+    with torch.no_grad():
+        output = model.eval()(**inputs)
+    return torch.stack((output.start_logits, output.end_logits), -1) if "question" in head else output.logits
 
 
 def golden(case: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -44,4 +67,4 @@ def output_of(model: Any, inputs: dict[str, Tensor]) -> Tensor:
 def unpadded(output: Tensor, inputs: dict[str, Tensor]) -> Tensor:
     """An output without the padded positions of the input, where it has these positions."""
     mask = inputs.get("attention_mask")
-    return output[mask.bool()] if mask is not None and output.shape[:-1] == mask.shape else output
+    return output[mask.bool()] if mask is not None and output.shape[:2] == mask.shape else output

@@ -136,18 +136,6 @@ def test_an_adapter_can_be_trained_further() -> None:
     assert trainable == {name for name, _ in model.named_parameters() if ".houlsby_" in name}
 
 
-def test_heads_are_not_converted(tmp_path: Path) -> None:
-    checkpoint = changed(tmp_path)
-    (checkpoint / "head_config.json").write_text("{}", encoding="utf-8")
-    with pytest.warns(UserWarning, match=r"its prediction head \(head_config.json\) is not converted"):
-        load_adapterhub(base_model("bert"), checkpoint)
-    model = get_peft_model(tiny_model("bert"), HoulsbyConfig(modules_to_save=["pooler"]))
-    with pytest.warns(UserWarning, match=r"modules_to_save=\['pooler'\] are not written for AdapterHub"):
-        save_adapterhub(model, tmp_path / "new")
-    _, weights = read(tmp_path / "new")
-    assert not any("pooler" in name for name in weights)
-
-
 def test_half_precision() -> None:
     model = load_adapterhub(base_model("bert").to(torch.bfloat16), BERT / "houlsby")
     assert {p.dtype for name, p in model.named_parameters() if "houlsby_" in name} <= {torch.bfloat16, torch.float32}

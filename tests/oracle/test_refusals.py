@@ -145,9 +145,9 @@ def test_descriptions(description: Any, message: str, tmp_path: Path) -> None:
 
 def test_files(tmp_path: Path) -> None:
     model = base_model("bert")
-    with pytest.raises(FileNotFoundError, match="'no/such' is no directory, and cannot be had from the hub"):
+    with pytest.raises(FileNotFoundError, match="'no/such' is no directory, and the hub does not provide it"):
         load_adapterhub(model, "no/such")
-    with pytest.raises(FileNotFoundError, match="cannot be had from the hub: Repo id must"):
+    with pytest.raises(FileNotFoundError, match="the hub does not provide it: Repo id must"):
         load_adapterhub(model, tmp_path / "nothing" / "here")
     with pytest.raises(FileNotFoundError, match="adapter_config.json"):
         load_adapterhub(model, tmp_path)

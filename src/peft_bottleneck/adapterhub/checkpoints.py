@@ -1,8 +1,7 @@
-"""Reads and writes the directories that `save_adapter` of AdapterHub's library makes."""
+"""Adapters in and out of the directories that `save_adapter` of AdapterHub's library makes."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import warnings
@@ -11,19 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
 from peft import PeftModel, get_peft_model
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ..config import BottleneckConfig
 from .configurations import METHODS, differences, not_expressed, our_config, their_config
+from .files import (
+    CONFIG_FILE,
+    HEAD_CONFIG_FILE,
+    HEAD_WEIGHTS_FILES,
+    WEIGHTS_FILES,
+    locate,
+    read_json,
+    read_tensors,
+    write,
+)
+from .head_configs import NoCounterpart
+from .heads import FittedHead, Head, head_of
 from .names import Names
 
-CONFIG_FILE = "adapter_config.json"
-SAFE_WEIGHTS_FILE = "adapter.safetensors"
-WEIGHTS_FILE = "pytorch_adapter.bin"
-HEAD_FILES = ("head_config.json", "model_head.safetensors", "pytorch_model_head.bin")
 VERSION = "adapters.1.3.0"  # of the format that is written
 
 # The library's first versions had other names for some modules and activations.
@@ -37,8 +42,9 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     Args:
         model: a transformers model, bare or with a head, which is adapted in place; or a `PeftModel`, which gets one
             adapter more and keeps the active one.
-        path: the checkpoint's directory, or the id of its repository on the hub. A prediction head in it is not
-            converted.
+        path: the checkpoint's directory, or the id of its repository on the hub. A prediction head in it becomes the
+            adapter's copy of the model's own head, and its labels the model's; a head that the model's class does
+            not compute is left out, with a warning that says why.
         adapter_name: the adapter's name in the `PeftModel`, whatever the checkpoint calls it.
 
     Raises:
@@ -51,18 +57,24 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     if is_peft and adapter_name in model.peft_config:
         raise ValueError(f"{where}: the model already has an adapter {adapter_name!r}")
     names = Names.of(model.get_base_model() if is_peft else model)
-    directory = _directory(path)
+    directory = locate(path)
     description = _read_description(directory, where)
-    weights = _read_weights(directory, description["name"])
+    weights = _read_weights(directory, description["name"], where)
+    head = read_head(directory, where)
     theirs = _modernised(description, weights)
     _refuse(where, [*_of_another_model(description, names), *not_expressed(theirs, names)])
     try:
         config = our_config(theirs, names)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    heads = [name for name in HEAD_FILES if (directory / name).exists()]
-    if heads:
-        warnings.warn(f"{where}: its prediction head ({', '.join(heads)}) is not converted", stacklevel=2)
+    fitted = None
+    if head is not None:
+        try:
+            fitted = FittedHead.of(head, names.base, resizable=not is_peft)
+        except NoCounterpart as reason:
+            warnings.warn(f"{where}: its head {head.name or head.kind!r} is left out: {reason}", stacklevel=2)
+    if fitted is not None:
+        config.modules_to_save = fitted.modules_to_save(names.base)
     if is_peft:
         model.add_adapter(adapter_name, config)
     adapted = model if is_peft else get_peft_model(model, config, adapter_name=adapter_name)
@@ -70,13 +82,24 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     if problems:
         adapted.delete_adapter(adapter_name) if is_peft else adapted.unload()
         _refuse(where, problems)
+    if fitted is not None:
+        fitted.join(names.base, adapter_name)
     return adapted
+
+
+def read_head(directory: Path, where: str) -> Head | None:
+    """The prediction head in a checkpoint; None if it has none."""
+    if not any((directory / name).exists() for name in HEAD_WEIGHTS_FILES):
+        return None
+    return Head.read(
+        read_json(directory / HEAD_CONFIG_FILE, where), read_tensors(directory, HEAD_WEIGHTS_FILES, where)
+    )
 
 
 def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name: str = "default") -> None:
     """Writes an adapter as a directory that `load_adapter` of AdapterHub's library reads.
 
-    Modules to save (task heads) are not converted.
+    Modules to save that are the model's head are written as a prediction head of the same name.
 
     Raises:
         ValueError: the model has no such adapter, or it computes what the library does not; the message names all of
@@ -93,10 +116,13 @@ def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name
     theirs = their_config(config, names, adapter_name)
     _refuse(where, not_expressed(theirs, names))
     _refuse(where, differences(config, theirs, names, adapter_name))
-    if config.modules_to_save:
-        warnings.warn(f"modules_to_save={config.modules_to_save!r} are not written for AdapterHub", stacklevel=2)
+    head = head_of(names.base, adapter_name) if config.modules_to_save else None
+    if config.modules_to_save and head is None:
+        warnings.warn(
+            f"modules_to_save={sorted(config.modules_to_save)} are no head of AdapterHub's library, and not written",
+            stacklevel=2,
+        )
     description = {
-        "config": theirs,
         "hidden_size": getattr(names.base.config, "hidden_size", None),
         "model_class": type(names.base).__name__,
         "model_name": names.base.config.name_or_path,
@@ -108,28 +134,13 @@ def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name
         "{0}adapters.{name}.{2}".format(*key.rpartition("adapters."), name=adapter_name): value.detach().cpu().clone()
         for key, value in names.parameters(adapter_name)
     }
-    directory = Path(path)
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / CONFIG_FILE).write_text(json.dumps(description, indent=2, sort_keys=True), encoding="utf-8")
-    torch.save(weights, directory / WEIGHTS_FILE)
-
-
-def _directory(path: str | os.PathLike[str]) -> Path:
-    if os.path.isdir(path):
-        return Path(path)
-    wanted = [CONFIG_FILE, SAFE_WEIGHTS_FILE, WEIGHTS_FILE, HEAD_FILES[0]]
-    try:
-        return Path(snapshot_download(str(path), allow_patterns=wanted))
-    except (OSError, ValueError) as error:  # what the hub raises without network, repository or valid id
-        message = f"{str(path)!r} is no directory, and cannot be had from the hub: {error}"
-        raise FileNotFoundError(message) from error
+    write(Path(path), CONFIG_FILE, description | {"config": theirs}, weights)
+    if head is not None:
+        write(Path(path), HEAD_CONFIG_FILE, description | {"config": head[0]}, head[1])
 
 
 def _read_description(directory: Path, where: str) -> dict[str, Any]:
-    try:
-        description = json.loads((directory / CONFIG_FILE).read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: {CONFIG_FILE} is not JSON: {error}") from error
+    description = read_json(directory / CONFIG_FILE, where)
     if "peft_type" in description:
         raise ValueError(f"{where}: it is a checkpoint of PEFT, which PeftModel.from_pretrained loads")
     missing = {"config", "name", "model_type"} - description.keys()
@@ -137,20 +148,14 @@ def _read_description(directory: Path, where: str) -> dict[str, Any]:
         raise ValueError(f"{where}: {CONFIG_FILE} lacks {', '.join(sorted(missing))}")
     if not isinstance(description["config"], dict):
         raise ValueError(f"{where}: config={description['config']!r} is not expressed, only a configuration in full")
-    return dict(description)
+    return description
 
 
-def _read_weights(directory: Path, name: str) -> dict[str, Tensor]:
+def _read_weights(directory: Path, name: str, where: str) -> dict[str, Tensor]:
     """The checkpoint's tensors, their names without the adapter's."""
-    safe, pickled = directory / SAFE_WEIGHTS_FILE, directory / WEIGHTS_FILE
-    if not safe.exists() and not pickled.exists():
-        raise FileNotFoundError(f"{str(directory)!r} has neither {SAFE_WEIGHTS_FILE} nor {WEIGHTS_FILE}")
-    weights: dict[str, Tensor] = (
-        load_file(safe) if safe.exists() else torch.load(pickled, map_location="cpu", weights_only=True)
-    )
     return {
         _OLD_HOLDERS.sub("adapters", key).replace(f"adapters.{name}.", "adapters."): value
-        for key, value in weights.items()
+        for key, value in read_tensors(directory, WEIGHTS_FILES, where).items()
     }
 
 

@@ -1,0 +1,87 @@
+"""The files of a checkpoint of AdapterHub's library: found, read and written."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILES = ("adapter.safetensors", "pytorch_adapter.bin")  # the first that exists is read, the last is written
+HEAD_CONFIG_FILE = "head_config.json"
+HEAD_WEIGHTS_FILES = ("model_head.safetensors", "pytorch_model_head.bin")
+
+
+def locate(path: str | os.PathLike[str]) -> Path:
+    """The directory of a checkpoint, downloaded if `path` is the id of a repository.
+
+    Raises:
+        FileNotFoundError: it is neither.
+    """
+    if os.path.isdir(path):
+        return Path(path)
+    wanted = [CONFIG_FILE, *WEIGHTS_FILES, HEAD_CONFIG_FILE, *HEAD_WEIGHTS_FILES]
+    try:
+        return Path(snapshot_download(str(path), allow_patterns=wanted))
+    except (OSError, ValueError) as error:  # what the hub raises without network, repository or valid id
+        message = f"{str(path)!r} is no directory, and the hub does not provide it: {error}"
+        raise FileNotFoundError(message) from error
+
+
+def read_json(file: Path, where: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is not JSON, or no object.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{where}: there is no {file.name}") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{where}: {file.name} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: {file.name} must hold an object, got {type(content).__name__}")
+    return content
+
+
+def read_tensors(directory: Path, names: tuple[str, ...], where: str) -> dict[str, Tensor]:
+    """The tensors in the first of these files that exists.
+
+    Raises:
+        FileNotFoundError: none exists.
+        ValueError: the file is damaged, or holds something else than tensors.
+    """
+    file = next((directory / name for name in names if (directory / name).exists()), None)
+    if file is None:
+        raise FileNotFoundError(f"{where}: there is neither {' nor '.join(names)}")
+    try:
+        content = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+    # All that torch raises for files that are cut off, empty or of another kind. Its messages fill a page.
+    except (SafetensorError, pickle.UnpicklingError, OSError, RuntimeError, ValueError, EOFError, KeyError) as error:
+        raise ValueError(f"{where}: {file.name} is damaged, or holds something else than tensors") from error
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ValueError(f"{where}: {file.name} must map names to tensors, got {type(content).__name__}")
+    return dict(content)
+
+
+def write(directory: Path, config_file: str, description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+    """Writes a configuration and its tensors."""
+    names = HEAD_WEIGHTS_FILES if config_file == HEAD_CONFIG_FILE else WEIGHTS_FILES
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / config_file).write_text(json.dumps(description, indent=2, sort_keys=True), encoding="utf-8")
+    torch.save(dict(weights), directory / names[-1])
