@@ -10,7 +10,7 @@ import torch
 from equations import METHODS, layers, output, randomise
 from peft import PeftModel, get_peft_model
 from tiny_models import CONFIGURATIONS, ENCODER_DECODERS, tiny_inputs, tiny_model
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, DynamicCache
 from versions import CACHE_NAME
@@ -179,3 +179,36 @@ class _Holder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.f = nn.Linear(3, 3)
+
+
+@pytest.mark.parametrize("model_type", ["bert", "llama", "opt"])
+@pytest.mark.parametrize("method", METHODS)
+def test_an_export_takes_batches_of_other_sizes(model_type: str, method: str) -> None:
+    class FirstOutput(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+            result: Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+            return result
+
+    changes = {"attn_implementation": "eager", **({} if model_type == "bert" else {"use_cache": False})}
+    base = tiny_model(model_type, **changes)
+    model = randomise(get_peft_model(base, METHODS[method](bottleneck="conv"))).eval()
+    inputs = {name: inputs[:2] for name, inputs in tiny_inputs(model_type).items()}
+    batch = torch.export.Dim("batch", min=2, max=64)
+    program = torch.export.export(
+        FirstOutput(model), tuple(inputs.values()), dynamic_shapes=({0: batch}, {0: batch}), strict=False
+    )
+    inputs = tiny_inputs(model_type)
+    with torch.no_grad():
+        torch.testing.assert_close(program.module()(*inputs.values()), output(model, inputs))
+
+
+def test_nothing_of_a_call_is_held_after_it() -> None:
+    model = get_peft_model(tiny_model("llama"), HoulsbyConfig(bottleneck="conv")).eval()
+    model(**tiny_inputs("llama"))
+    context = layers(model)[0].bottlenecks["default"].context
+    assert context is not None
+    assert context.mask is context.cache is None

@@ -118,7 +118,8 @@ class Bottleneck:
         # torch multiplies a strided input in an order that depends on whether the weight is trained; a saved and
         # loaded adapter gives the same bits.
         x = x.contiguous()
-        dtype = parts["down"].weight.dtype
+        weight = parts["down"].weight
+        dtype = weight.dtype if isinstance(weight, Tensor) else x.dtype  # torch.ao's integer maps take any
         # Autocast converts to its own type what its operations read; here it would be a copy on the way there.
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             x = x.to(dtype)

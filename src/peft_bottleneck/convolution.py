@@ -5,9 +5,9 @@ in causal models (a token sees itself and the `k-1` before it) and `(k-1)/2` in 
 It starts as the identity. After ST-Adapter (Pan et al. 2022, "Parameter-Efficient Image-to-Video Transfer Learning"),
 whose depth-wise convolution runs over space and time.
 
-What a convolution must know of the batch, the bottleneck's place does not show: which tokens are padding, and, in
-token-by-token generation, what came before. `TokenContext` listens to the calls of the stack of blocks around it. What
-came before is kept in the model's own cache, as one more layer, so that it is reordered, cropped and copied with it.
+A convolution needs two things that its module does not get: which tokens are padding, and, in token-by-token
+generation, what came before. `TokenContext` listens to the calls of the stack of blocks. The model's own cache
+keeps what came before, as one more layer, so that it is reordered, cropped and copied with the keys and values.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class TokenContext:
         self.mask: Tensor | None = None
         self.cache: Cache | None = None
         stack.register_forward_pre_hook(self.listen, with_kwargs=True)
+        stack.register_forward_hook(self.forget)
         self.stack = (stack,)
 
     def listen(
@@ -64,16 +65,14 @@ class TokenContext:
             )
         given = self.signature.bind(stack, *args, **kwargs).arguments
         given |= given.get("kwargs", {})
-        self.batch = next(len(given[name]) for name in _INPUTS if given.get(name) is not None)
+        self.batch = next(given[name].shape[0] for name in _INPUTS if given.get(name) is not None)
         self.mask = given.get("attention_mask")
         if self.mask is not None and self.mask.dim() != 2:
             raise ValueError(
                 f"bottleneck='conv' needs an attention mask of shape [batch, tokens], got {list(self.mask.shape)}"
             )
         cache = next((given[name] for name in CACHE_NAMES if given.get(name) is not None), None)
-        recomputes = stack.training and any(
-            getattr(module, "gradient_checkpointing", False) for module in stack.modules()
-        )
+        recomputes = _recomputes(stack)
         wanted = given.get("use_cache", getattr(stack.config, "use_cache", False))
         if cache is None and wanted and self.causal and not recomputes and (name := cache_name(type(stack))):
             # The stack would make one that is not to be seen from here.
@@ -85,8 +84,18 @@ class TokenContext:
         self.cache = None if recomputes else cache
         return args, kwargs
 
+    def forget(self, stack: nn.Module, args: Any, output: Any) -> None:
+        """After the call: holds no tensor of it, unless the backward pass computes blocks again."""
+        if not _recomputes(stack):
+            self.mask = self.cache = None
+
     def remove(self) -> None:
+        """Takes the hooks away again."""
         remove_hooks(self.stack[0]._forward_pre_hooks, self)
+        remove_hooks(self.stack[0]._forward_hooks, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "mask": None, "cache": None}
 
     def remembered(self, key: object, z: Tensor) -> Tensor:
         """`z` with what came before it under this key: `[batch, all tokens, r]`."""
@@ -118,7 +127,7 @@ class Convolution(nn.Conv1d):
 
     def forward(self, z: Tensor, context: TokenContext, key: object) -> Tensor:  # type: ignore[override]
         """`c ⊛ z`; some models flatten `[batch, tokens, r]` to `[batch·tokens, r]` around the FFN."""
-        tokens = z.reshape(context.batch, -1, z.shape[-1])
+        tokens = z if z.dim() == 3 else z.reshape(context.batch, -1, z.shape[-1])
         count, width = tokens.shape[1], self.kernel_size[0]
         if context.mask is not None:
             tokens = tokens * context.mask[:, -count:, None].to(tokens.dtype)
@@ -127,6 +136,11 @@ class Convolution(nn.Conv1d):
         before = count + width - 1 - tokens.shape[1] if context.causal else width // 2
         padded = F.pad(tokens, (0, 0, before, 0 if context.causal else width // 2))
         return F.conv1d(padded.transpose(1, 2), self.weight, groups=self.groups).transpose(1, 2).reshape(z.shape)
+
+
+def _recomputes(stack: nn.Module) -> bool:
+    """Whether a call of these blocks keeps their inputs alone, and the backward pass computes the rest again."""
+    return stack.training and any(getattr(module, "gradient_checkpointing", False) for module in stack.modules())
 
 
 def cache_name(model_class: type[nn.Module]) -> str | None:

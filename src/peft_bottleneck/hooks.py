@@ -83,10 +83,15 @@ class BlockOutput:
             setattr(block, _FUNCTION, _Recomputed(function, step))
         elif function.step != step:  # a replica of `nn.DataParallel` comes with that of the original
             setattr(block, _FUNCTION, _Recomputed(function.function, step))
+        else:
+            function.has_run = False
 
     def leave(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
         """After it: adapts the output, unless the call has done so already."""
-        return output if not _HOOKS_ARE_RECOMPUTED and _recomputes(block) else self._adapt(block)(output)
+        function = getattr(block, _FUNCTION, None)
+        if _recomputes(block) and isinstance(function, _Recomputed) and function.has_run:
+            return output
+        return self._adapt(block)(output)
 
     def remove(self) -> None:
         """Takes the hooks, and the part in recomputation, away again."""
@@ -111,8 +116,10 @@ class _Recomputed:
     def __init__(self, function: Callable[..., Any], step: Callable[[Any], Any]) -> None:
         self.function = function
         self.step = step
+        self.has_run = False  # in the present call of the block: another `forward` bound to it may not recompute
 
     def __call__(self, run: Callable[..., Any], *args: Any) -> Any:
+        self.has_run = True
         return self.function(lambda *inputs: self.step(run(*inputs)), *args)
 
 

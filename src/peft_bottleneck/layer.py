@@ -12,6 +12,7 @@ from .bottleneck import Bottleneck, activation, build_maps, reset_parameters
 from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
 from .hooks import BlockOutput, InputTap
+from .patching import hand_on_methods
 from .registration import BaseTunerLayer
 
 PARTS = ("down", "gate", "conv", "up")
@@ -47,6 +48,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
         self.merged_adapters: list[str] = []
         self.block_output = None if block is None else BlockOutput(block, self)
+        self.was_called = False  # asked only where another `forward` is bound to this layer
+        self.own_attributes = frozenset({*vars(self), "own_attributes"})
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -104,7 +107,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self.taps.pop(name).remove()
 
     def release(self) -> None:
-        """Takes back the hooks on other modules, before the base layer gets its place back."""
+        """Gives the base layer and other modules back as they are without adapters."""
+        hand_on_methods(self, self.base_layer, self.own_attributes)
         while self.taps:
             self.taps.popitem()[1].remove()
         for bottleneck in self.bottlenecks.values():
@@ -129,7 +133,29 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """Nothing, since nothing can be merged."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if "forward" in vars(self):
+            self.was_called = True
         return self.placement(self, *args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The output of `forward`, whatever other libraries have bound to this layer in its place (`patching`).
+
+        Raises:
+            RuntimeError: what is bound to this layer as `forward` does not call the adapters.
+        """
+        if "forward" in vars(self):
+            hand_on_methods(self, self.base_layer, self.own_attributes)
+        if "forward" not in vars(self):
+            return super().__call__(*args, **kwargs)
+        self.was_called = False
+        output = super().__call__(*args, **kwargs)
+        if not self.was_called:
+            raise RuntimeError(
+                f"Another library has set the forward of a {type(self).__name__} around "
+                f"{type(self.base_layer).__name__} to {vars(self)['forward']!r}, which does not call the adapters. "
+                "Let it patch the model before the adapters are added."
+            )
+        return output
 
     def combine(self, adapter_name: str, weights: Mapping[str, float]) -> None:
         """Sets an adapter's parameters to the weighted sum of those of others of the same shapes."""
