@@ -66,9 +66,16 @@ def test_folding_widens_each_half_by_its_own_configuration(tmp_path: Path) -> No
 
 
 def test_halves_of_two_families_have_no_common_row() -> None:
+    """Their structure shows the sites of all methods but the parallel adapter, whose FFN is a module in one half."""
     decoder = {"model_type": "gpt2", "n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 99}
     mixed = COMPOSED["encoder-decoder"]["encoder"], decoder | {"add_cross_attention": True}
     model = tiny_model("encoder-decoder", AutoModelForSeq2SeqLM, encoder=mixed[0], decoder=mixed[1])
     assert family_of(model) is None
-    with pytest.raises(ValueError, match="No sites are known for model_type='encoder-decoder'.*target_modules"):
-        get_peft_model(model, METHODS["houlsby"]())
+    with (
+        pytest.warns(UserWarning, match="No sites are known for model_type='encoder-decoder'.*by its structure"),
+        pytest.raises(ValueError, match="no FFN of one kind.*Set exclude_modules"),
+    ):
+        get_peft_model(model, METHODS["parallel_adapter"]())
+    with pytest.warns(UserWarning, match="by its structure"):
+        adapted = get_peft_model(model, METHODS["houlsby"]())
+    assert len(layers(adapted)) == PLACES["houlsby"]

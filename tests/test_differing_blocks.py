@@ -117,7 +117,6 @@ def build(model_type: str) -> tuple[Any, dict[str, torch.Tensor]]:
 def test_what_the_structure_shows(model_type: str) -> None:
     _, _, attention_outputs, ffn_outputs, ffns = DIFFERING[model_type]
     row = family_from_structure(build(model_type)[0])
-    assert row is not None
     shown = (row.attention_output, row.ffn_output or "", row.ffn or "")
     assert tuple(names.replace("\\", "") for names in shown) == tuple(
         "|".join(names) for names in (attention_outputs, ffn_outputs, ffns)

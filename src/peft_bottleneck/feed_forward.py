@@ -12,7 +12,7 @@ transformers model whose FFN is wider.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,10 +22,9 @@ from transformers.pytorch_utils import Conv1D
 
 from .bottleneck import ACTIVATIONS, activation
 from .modules import base_modules
+from .probe import COMMON_ACTIVATIONS, probe
 from .sites import Family
 
-# Names to prefer where several compute the same.
-_COMMON_ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "quick_gelu", "tanh", "relu2")
 _POINTS = torch.linspace(-6, 6, 997)
 
 
@@ -38,7 +37,8 @@ class FeedForward:
         inputs: the maps that read the input: one, or gate and up, or one that computes both (`fused`).
         input_name: name of the first of them.
         output: the map that writes the output.
-        phi: the activation.
+        phi: the activation, None where it is none that has a name.
+        problem: why the FFN takes no further neurons; None if it does, as far as is known.
         original: parameters of the maps as they were before folding.
         original_width: neurons before folding.
     """
@@ -47,7 +47,8 @@ class FeedForward:
     inputs: tuple[Any, ...]
     input_name: str
     output: Any
-    phi: nn.Module | None
+    phi: Callable[..., Any] | None
+    problem: str | None = None
     original: dict[Any, tuple[nn.Parameter, nn.Parameter | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,7 +72,7 @@ class FeedForward:
 
     def activation_name(self) -> str | None:
         """The name of `φ`, found by what it computes; None if no known activation computes it."""
-        for name in (*_COMMON_ACTIVATIONS, *ACTIVATIONS):
+        for name in (*COMMON_ACTIVATIONS, *ACTIVATIONS):
             if self._is(name):
                 return name
         return None
@@ -82,8 +83,20 @@ class FeedForward:
         with torch.no_grad():
             return torch.allclose(self.phi(_POINTS), activation(name)(_POINTS), atol=1e-6)
 
+    def shapes(self, width: int) -> dict[Any, dict[str, tuple[int, ...]]]:
+        """The shapes of the weights and biases of the maps, were there this many neurons."""
+        found: dict[Any, dict[str, tuple[int, ...]]] = {}
+        for linear in (*self.inputs, self.output):
+            reads, writes = _sizes(linear)
+            reads, writes = (width, writes) if linear is self.output else (reads, writes // self.width * width)
+            weight = (reads, writes) if isinstance(linear, Conv1D) else (writes, reads)
+            found[linear] = {"weight": weight} | ({} if getattr(linear, "bias", None) is None else {"bias": (writes,)})
+        return found
+
     def obstacle(self, bottleneck: str, non_linearity: str, maps: Mapping[str, nn.Linear]) -> str | None:
         """Why a bottleneck cannot be folded here, with what to set instead; None if it can."""
+        if self.problem is not None:
+            return self.problem
         wanted = "gated" if self.gated else "plain"
         weights = [linear.weight for linear in (*self.inputs, self.output)]
         if not all(_is_full_precision(weight) for weight in weights):
@@ -139,7 +152,10 @@ class FeedForward:
 
 
 def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
-    """The FFNs of a model by the name of the module that a parallel adapter wraps."""
+    """The FFNs of a model by the name of the module that a parallel adapter wraps.
+
+    In a family with a row the activation is a module; elsewhere it is found by what the FFN computes (`probe`).
+    """
     plain = dict(base_modules(model))
     found: dict[str, FeedForward] = {}
     if family.ffn_output is None:
@@ -159,38 +175,9 @@ def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
             output=module,
             phi=next((child for key, child in inside.items() if _is_activation(key, child)), None),
         )
+    if not family.model_types:
+        probe(model, list(found.values()))
     return found
-
-
-def widen_evenly(model: nn.Module, family: Family, ffns: Sequence[FeedForward]) -> None:
-    """Gives all FFNs that share a number in the configuration the same width, and tells the configuration.
-
-    Raises:
-        ValueError: the configuration has no such number.
-    """
-    config = model.config
-    for part in family.ffn_size:
-        owner, attribute = size_attribute(config, family, part)
-        group = [ffn for ffn in ffns if size_part(family, ffn.name) == part]
-        width = max((ffn.width for ffn in group), default=0)
-        for ffn in group:
-            if ffn.width < width:
-                ffn.widen(None, neurons=width - ffn.width)
-        if group:
-            setattr(owner, attribute, width)
-
-
-def size_part(family: Family, block: str) -> str | None:
-    """The key of `family.ffn_size` that holds for this block."""
-    return next((part for part in family.ffn_size if part in block), None)
-
-
-def size_attribute(config: Any, family: Family, part: str) -> tuple[Any, str]:
-    """The configuration, or its part, that keeps the FFN's width, and the name it has there."""
-    *owners, attribute = family.ffn_size[part].split(".")
-    for owner in owners:
-        config = getattr(config, owner)
-    return config, attribute
 
 
 def _is_activation(name: str, module: nn.Module) -> bool:

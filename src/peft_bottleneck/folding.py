@@ -5,19 +5,19 @@ What is left is a plain transformers model whose FFNs are wider; `feed_forward` 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
 from .config import BottleneckConfig
-from .feed_forward import FeedForward, feed_forwards, size_attribute, size_part, widen_evenly
+from .feed_forward import FeedForward, feed_forwards
 from .layer import BottleneckLayer
 from .model import BottleneckModel
 from .registration import check_adapters_to_merge
-from .sites import Family, family_of
-from .structure import family_from_structure
+from .sites import Family
+from .widths import Widths
 
 
 class FoldableLayer(BottleneckLayer):
@@ -29,7 +29,8 @@ class FoldableLayer(BottleneckLayer):
         """Folds the bottlenecks of these adapters (None: the active ones) into the FFN.
 
         Raises:
-            ValueError: `safe_merge` and an adapter holds values that are not finite.
+            ValueError: `safe_merge` and an adapter holds values that are not finite; or another tuner or transformers
+                asks, while the widths of all FFNs must change together.
         """
         for name in check_adapters_to_merge(self, adapter_names):
             if name not in self.bottlenecks:
@@ -41,7 +42,12 @@ class FoldableLayer(BottleneckLayer):
             if safe_merge and not finite:
                 raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
             scale = self.bottlenecks[name].scale
-            assert self.ffn is not None  # FoldableModel sees to it
+            if self.ffn is None:
+                raise ValueError(
+                    f"The parallel adapter {name!r} cannot be folded layer by layer or by another tuner: all FFNs "
+                    "and the configuration become wider together. Fold it first, by merge_adapter() or "
+                    "merge_and_unload() of the model that get_peft_model(…, ParallelAdapterConfig(…)) returned."
+                )
             self.ffn.widen(maps, self._part("scaling")[name].detach() if scale is None else scale)
             self.merged_adapters.append(name)
 
@@ -67,7 +73,7 @@ class FoldableModel(BottleneckModel):
         Raises:
             ValueError: an adapter cannot be folded; says why and what to set. Nothing is changed then.
         """
-        self._meet_ffns(adapter_names)
+        self._meet_ffns(list(self.active_adapters if adapter_names is None else adapter_names))
         super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)
 
     def _unload_and_optionally_merge(
@@ -77,19 +83,24 @@ class FoldableModel(BottleneckModel):
             for layer in self._layers():
                 layer.unmerge()
             return super()._unload_and_optionally_merge(merge=False, **kwargs)
-        family, ffns = self._meet_ffns(adapter_names)
-        if family is not None:
-            for ffn in ffns:
-                _check_size(self.model, family, ffn)
+        names = list(self.active_adapters if adapter_names is None else adapter_names)
+        family, ffns = self._meet_ffns(names)
+        wanted: dict[str, int] = {}
+        for layer in self._layers():
+            added = [layer.maps(name)["down"].out_features for name in layer.bottlenecks if name in names]
+            if added and layer.ffn is not None:
+                wanted[layer.ffn.name] = layer.ffn.original_width + sum(added)
+        widths = self._widths(family, ffns, wanted) if wanted else None
         model: nn.Module = super()._unload_and_optionally_merge(merge=True, adapter_names=adapter_names, **kwargs)
-        if family is not None:
-            widen_evenly(model, family, ffns)
+        if widths is not None:
+            widths.even_out()
         return model
 
     def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
         config = super()._prepare_adapter_config(config, model_config)
         if getattr(config, "foldable", False):
-            _, ffns = self._ffns()
+            found = feed_forwards(self.model, self._family(config))
+            ffns = {key: ffn for key, ffn in found.items() if self._check_target_module_exists(config, key)}
             if not ffns:
                 raise ValueError(f"foldable=True: {type(self.model).__name__} has no FFN to fold an adapter into.")
             name, gated, biased = self._kind(ffns)
@@ -100,6 +111,9 @@ class FoldableModel(BottleneckModel):
 
     def _kind(self, ffns: Mapping[str, FeedForward]) -> tuple[str, bool, bool]:
         """Activation of the FFNs, whether they are gated and whether they have biases."""
+        problem = next((ffn.problem for ffn in ffns.values() if ffn.problem is not None), None)
+        if problem is not None:
+            raise ValueError(f"foldable=True: {problem}.")
         kinds = {(ffn.activation_name(), ffn.gated, ffn.biased): key for key, ffn in ffns.items()}
         (name, gated, biased), key = next(iter(kinds.items()))
         if len(kinds) > 1:
@@ -112,15 +126,22 @@ class FoldableModel(BottleneckModel):
             raise ValueError(f"foldable=True: the FFN's activation {ffns[key].phi} is none that has a name.")
         return name, gated, biased
 
-    def _ffns(self) -> tuple[Family | None, dict[str, FeedForward]]:
-        """The FFNs of the model by the name of the module that an adapter wraps there."""
-        family = family_of(self.model) or family_from_structure(self.model)
-        return family, {} if family is None else feed_forwards(self.model, family)
+    def _widths(self, family: Family, ffns: Iterable[FeedForward], wanted: Mapping[str, int]) -> Widths:
+        """The numbers of the configuration that are widths, once it is sure that they can become the wanted ones."""
+        widths = Widths(self.model, family, list(ffns))
+        try:
+            widths.check(wanted)
+        except ValueError as error:
+            raise ValueError(
+                f"The adapters cannot be folded for good: {error}, so the model could not be loaded again. "
+                "merge_adapter() folds them in place."
+            ) from None
+        return widths
 
-    def _meet_ffns(self, adapter_names: Iterable[str] | None) -> tuple[Family | None, list[FeedForward]]:
-        """Tells each layer its FFN, once nothing stands in the way for any of them."""
-        family, ffns = self._ffns()
-        names = list(self.active_adapters if adapter_names is None else adapter_names)
+    def _meet_ffns(self, names: Sequence[str]) -> tuple[Family, list[FeedForward]]:
+        """Tells each layer its FFN, once nothing prevents folding these adapters into any of them."""
+        family = self._family(self.peft_config[names[0] if names else next(iter(self.peft_config))])
+        ffns = feed_forwards(self.model, family)
         layers = {key: module for key, module in self.model.named_modules() if isinstance(module, FoldableLayer)}
         ffns |= {key: layer.ffn for key, layer in layers.items() if layer.ffn is not None}  # remember what is folded
         for key, layer in layers.items():
@@ -142,16 +163,3 @@ def _obstacle(
     if layer.bottlenecks[name].read not in (None, ffn.input_name):
         return f"it reads {layer.bottlenecks[name].read}, not the FFN's input; set parallel_input='ffn'"
     return ffn.obstacle(config.bottleneck, config.non_linearity, layer.maps(name))
-
-
-def _check_size(model: nn.Module, family: Family, ffn: FeedForward) -> None:
-    """A configuration that does not keep this FFN's width cannot describe the folded model."""
-    part = size_part(family, ffn.name)
-    if part is not None:
-        owner, attribute = size_attribute(model.config, family, part)
-        if getattr(owner, attribute, 0) in (None, ffn.original_width):
-            return
-    raise ValueError(
-        f"The adapters cannot be folded for good: {type(model.config).__name__} does not keep the width of the FFN of "
-        f"{ffn.name}, so a wider one could not be loaded again. merge_adapter() folds them in place."
-    )

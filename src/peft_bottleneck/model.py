@@ -26,8 +26,8 @@ from .registration import (
     ModulesToSaveWrapper,
     check_target_module_exists,
 )
-from .sites import Family, Site, family_of
-from .structure import family_from_structure
+from .sites import Family, Site
+from .structure import find_family
 
 
 class BottleneckModel(BaseTuner):  # type: ignore[misc]
@@ -57,27 +57,27 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         if not config.inference_mode:
             keep_differentiable(self.model)
         if config.target_modules is None:
-            family = family_of(self.model) or self._family_from_structure(model_config)
+            family = self._family(config)
+            if not family.model_types:
+                self._tell_sites(family, model_config)
             for name, value in vars(self.site(family, config)).items():
                 if value is not None:
                     setattr(config, name, value)
         return config
 
-    def _family_from_structure(self, model_config: dict[str, Any]) -> Family:
-        family = family_from_structure(self.model)
-        who = f"model_type={model_config.get('model_type')!r} ({type(self.model).__name__})"
-        if family is None:
-            raise ValueError(
-                f"No sites are known for {who}, and its structure shows none: no list of blocks that all have an "
-                "attention and an FFN. Please specify `target_modules`: a regular expression, or a list of names."
-            )
+    def _family(self, config: BottleneckConfig) -> Family:
+        excluded = config.exclude_modules
+        return find_family(self.model, excluded if isinstance(excluded, str) else None)
+
+    def _tell_sites(self, family: Family, model_config: dict[str, Any]) -> None:
+        """Warns that the sites were read off the structure, and says what they are."""
         warnings.warn(
-            f"No sites are known for {who}; by its structure the blocks are {family.block!r}, with attention output "
-            f"{family.attention_output!r}, FFN input {', '.join(map(repr, family.ffn_input))} and FFN output "
-            f"{family.ffn_output!r}. If that is wrong, set target_modules.",
+            f"No sites are known for model_type={model_config.get('model_type')!r} ({type(self.model).__name__}); by "
+            f"its structure the blocks are {family.block!r}, with attention output {family.attention_output!r}, FFN "
+            f"input {', '.join(map(repr, family.ffn_input))} and FFN output {family.ffn_output or family.ffn!r}. If "
+            "that is wrong, set target_modules.",
             stacklevel=2,
         )
-        return family
 
     @staticmethod
     def _check_target_module_exists(config: BottleneckConfig, key: str) -> Any:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from .registration import BaseTunerLayer
+
+_EXPERTS = re.compile(r"(?:^|\.)experts(?:$|\.)")
 
 
 def is_norm(module: nn.Module) -> bool:
@@ -20,11 +23,17 @@ def is_linear(module: nn.Module) -> bool:
     return isinstance(module, (nn.Linear, Conv1D))
 
 
+def has_experts(module: nn.Module) -> bool:
+    """Whether there is a mixture of experts in a module."""
+    return any(_EXPERTS.search(name) for name, _ in base_modules(module))
+
+
 def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
     """The channels that a module reads and writes, in its last dimension.
 
     Linear maps and norms know theirs. A module that contains linear maps reads what its first one reads, and writes as
-    much if one of them does, else what its last one writes. Without any, both are the model's `hidden_size`.
+    much if one of them does or if it is a mixture of experts, else what its last one writes. Without any, both are the
+    model's `hidden_size`.
 
     Raises:
         ValueError: nothing tells the sizes.
@@ -42,7 +51,7 @@ def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]
     linears = [child for child in module.modules() if is_linear(child)]
     if linears:
         reads, writes = feature_sizes(linears[0], None)[0], [feature_sizes(linear, None)[1] for linear in linears]
-        return reads, reads if reads in writes else writes[-1]
+        return reads, reads if reads in writes or has_experts(module) else writes[-1]
     if hidden_size is None:
         raise ValueError(
             f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "

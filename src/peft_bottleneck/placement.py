@@ -36,10 +36,16 @@ def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
     return layer.base_layer(*args, **kwargs)
 
 
-def around_norm(layer: BottleneckLayer, x: Tensor) -> Any:
+def around_norm(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
     """`f(x + B(f(x)))`, `f` a normalisation."""
     norm = layer.base_layer
-    return norm(layer.adapt(x, read=norm))
+
+    def read(y: Tensor) -> Tensor:
+        normed = norm(y, *args, **kwargs)
+        first: Tensor = normed[0] if isinstance(normed, tuple) else normed  # I-BERT's gives a scale as well
+        return first
+
+    return norm(layer.adapt(x, read=read), *args, **kwargs)
 
 
 def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:

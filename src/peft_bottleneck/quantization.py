@@ -18,8 +18,7 @@ from torch import nn
 from transformers import AutoConfig, BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 
-from .sites import family_of
-from .structure import family_from_structure
+from .structure import find_family
 
 QUANTIZATIONS = ("8bit", "4bit")
 
@@ -112,12 +111,13 @@ def _compute_dtype(device: torch.device) -> torch.dtype:
 
 def _outside_the_blocks(model: nn.Module) -> list[str]:
     """Names of the linear maps that lie in no transformer block."""
-    family = family_of(model) or family_from_structure(model)
-    if family is None:
+    try:
+        family = find_family(model)
+    except ValueError as error:
         raise ValueError(
             f"{type(model).__name__}: cannot tell its transformer blocks from its heads; please give "
             "transformers.BitsAndBytesConfig the names of the heads as llm_int8_skip_modules."
-        )
+        ) from error
     block = re.compile(rf"(?:.*\.)?{family.block}\..+")
     return [
         name

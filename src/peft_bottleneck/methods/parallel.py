@@ -69,6 +69,12 @@ class ParallelAdapterModel(FoldableModel):
 
     @classmethod
     def site(cls, family: Family, config: BottleneckConfig) -> Site:
+        if family.ffn is None and not family.ffn_input:
+            raise ValueError(
+                f"A parallel adapter finds no FFN of one kind: in some blocks of {family.block!r} it is a module, in "
+                "others it is not. Set exclude_modules, a regular expression of the blocks to leave out; or "
+                "target_modules and input_modules."
+            )
         target = family.path(family.ffn or family.ffn_output)
         read = None if family.ffn else family.ffn_input[0]
         if config.parallel_input == "residual" and family.ffn_norm is None:

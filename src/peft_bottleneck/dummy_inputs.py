@@ -1,0 +1,131 @@
+"""Inputs with which a model, a part of one, or one block can be called, guessed from names and configurations."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+TOKENS = 8
+Inputs = dict[str, Any]
+
+
+def inputs_of_model(model: nn.Module) -> Iterator[Inputs]:
+    """Guesses, the likeliest first, of what a pretrained model takes: its main input, and what has no default."""
+    config: Any = getattr(model, "config", None)
+    main = getattr(model, "main_input_name", None)
+    if config is None or main is None:
+        return
+    named = [main] if isinstance(main, str) else list(main)
+    parameters = inspect.signature(model.forward).parameters
+    wanted = [
+        name
+        for name, parameter in parameters.items()
+        if name in named
+        or name in ("input_ids", "decoder_input_ids", "bbox")
+        or (parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIADIC)
+    ]
+    for makers in _GUESSES:
+        made = {name: makers[name](config) for name in wanted if name in makers}
+        if made:
+            yield {name: value for name, value in made.items() if value is not None}
+
+
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+
+
+def _first(config: Any, *names: str, default: int) -> int:
+    """The first of these that the configuration has, as one number."""
+    for name in names:
+        value = getattr(config, name, None)
+        if isinstance(value, dict):
+            value = value.get("height", next(iter(value.values()), None))
+        if isinstance(value, (list, tuple)):
+            value = value[0] if value else None
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+    return default
+
+
+def _ids(config: Any) -> Tensor:
+    return torch.ones(1, TOKENS, dtype=torch.long)
+
+
+def _pixels(config: Any) -> Tensor:
+    size = _first(config, "image_size", "input_size", "img_size", "crop_size", default=224)
+    return torch.zeros(1, _first(config, "num_channels", "in_channels", "in_chans", default=3), size, size)
+
+
+def _video(config: Any) -> Tensor:
+    return _pixels(config)[:, None].expand(-1, _first(config, "num_frames", default=8), -1, -1, -1)
+
+
+def _waveform(config: Any) -> Tensor:
+    return torch.zeros(1, 16_000)
+
+
+def _mel(config: Any) -> Tensor:
+    """`[1, mel bins, frames]`, as Whisper reads it."""
+    frames = 2 * _first(config, "max_source_positions", default=1500)
+    return torch.zeros(1, _first(config, "num_mel_bins", "input_feat_per_channel", default=80), frames)
+
+
+def _frames(config: Any) -> Tensor:
+    """`[1, frames, features]`, as speech models on precomputed features read it."""
+    names = ("feature_projection_input_dim", "input_feat_per_channel", "num_mel_bins", "input_dim", "input_channels")
+    return torch.zeros(1, 64, _first(config, *names, default=80))
+
+
+def _spectrogram(config: Any) -> Tensor:
+    return torch.zeros(
+        1, _first(config, "max_length", "spec_size", default=1024), _first(config, "num_mel_bins", default=128)
+    )
+
+
+def _hidden(config: Any) -> Tensor:
+    return torch.zeros(1, TOKENS, _first(config, "hidden_size", "d_model", "n_embd", default=32))
+
+
+_COMMON: Mapping[str, Callable[[Any], Any]] = {
+    "input_ids": _ids,
+    "decoder_input_ids": _ids,
+    "attention_mask": _ids,
+    "position_ids": lambda config: torch.arange(TOKENS)[None],
+    "pixel_values": _pixels,
+    "pixel_values_videos": _video,
+    "input_values": _waveform,
+    "input_features": _mel,
+    "inputs_embeds": _hidden,
+    "hidden_states": _hidden,
+    "encoder_hidden_states": _hidden,
+    "bbox": lambda config: torch.zeros(1, TOKENS, 4, dtype=torch.long),
+    "aspect_ratio_ids": lambda config: torch.ones(1, 1, dtype=torch.long),
+    "aspect_ratio_mask": lambda config: torch.ones(1, 1, _first(config, "max_num_tiles", default=4), dtype=torch.long),
+}
+_GUESSES: tuple[Mapping[str, Callable[[Any], Any]], ...] = (
+    _COMMON,
+    {**_COMMON, "input_features": _frames, "input_values": _spectrogram, "pixel_values": _video},
+)
+
+
+def inputs_of_block(block: nn.Module, width: int, config: Any) -> Iterator[Inputs]:
+    """Guesses of what one block takes: hidden states `[1, tokens, width]`, and what has no default."""
+    hidden = torch.zeros(1, TOKENS, width)
+    parameters = list(inspect.signature(block.forward).parameters.values())
+    required = [p.name for p in parameters[1:] if p.default is inspect.Parameter.empty and p.kind not in _VARIADIC]
+    heads = max(1, _first(config, "num_attention_heads", "num_heads", "attention_heads", default=1))
+    head = _first(config, "head_dim", "d_kv", default=width // heads)
+    for size in dict.fromkeys((head, head // 2)):
+        angles = torch.zeros(1, TOKENS, size)
+        known = {"position_embeddings": (angles, angles), "position_ids": torch.arange(TOKENS)[None]}
+        memory = {name: hidden for name in required if name.endswith("_states")}
+        names = {p.name for p in parameters}
+        yield {
+            parameters[0].name: hidden,
+            **dict.fromkeys(required),
+            **memory,
+            **{name: value for name, value in known.items() if name in names},
+        }

@@ -1,0 +1,104 @@
+"""What an FFN computes between its maps, found by calling the model's skeleton with numbers there.
+
+An FFN takes a bottleneck as further neurons where each of its neurons is `φ(h)`, or `φ(g)·h` in a gated one, of that
+neuron's own `h` and `g` alone. A norm over the neurons, a choice of the largest or a rounding of all of them is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from .bottleneck import ACTIVATIONS, activation
+from .data_flow import call_blocks, quietly
+from .modules import base_modules
+from .skeleton import ShapesOnly, skeleton
+
+if TYPE_CHECKING:
+    from .feed_forward import FeedForward
+
+# Names to prefer where several compute the same.
+COMMON_ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "quick_gelu", "tanh", "relu2")
+_FORWARDS = (nn.Linear.forward, Conv1D.forward)
+_SPREAD = 3.0  # wide enough to show where an activation is cut off
+
+
+class _Probe:
+    """Gives numbers in the place of what the maps of one FFN write, and takes what the last one reads."""
+
+    def __init__(self, inputs: Sequence[nn.Module], output: nn.Module) -> None:
+        self.given: dict[int, Tensor] = {}
+        self.taken: Tensor | None = None
+        for index, module in enumerate(inputs):
+            module.register_forward_hook(self._giving(index))
+        output.register_forward_pre_hook(self._take)
+
+    def _giving(self, index: int) -> Any:
+        def hook(module: nn.Module, args: Any, output: Any) -> Any:
+            if not isinstance(output, Tensor):
+                return output
+            self.given[index] = torch.randn(output.shape) * _SPREAD
+            return self.given[index]
+
+        return hook
+
+    def _take(self, module: nn.Module, args: Any) -> None:
+        self.taken = args[0]
+
+
+def probe(model: nn.Module, ffns: Sequence[FeedForward]) -> None:
+    """Finds the activation of each FFN, and which of two input maps is the gate; else sets its `problem`."""
+    names = {module: name for name, module in base_modules(model)}
+    with quietly():
+        root = skeleton(model)
+        modules = dict(root.named_modules())
+        probes = {
+            ffn.name: _Probe([modules[names[linear]] for linear in ffn.inputs], modules[names[ffn.output]])
+            for ffn in ffns
+        }
+        call_blocks(root, {name: modules[name] for name in probes}, ShapesOnly(), lambda: _reached(probes))
+        for ffn in ffns:
+            _conclude(ffn, probes[ffn.name])
+
+
+def _reached(probes: dict[str, _Probe]) -> set[str]:
+    return {name for name, found in probes.items() if found.taken is not None}
+
+
+def _conclude(ffn: FeedForward, found: _Probe) -> None:
+    ffn.phi = None
+    others = {type(linear).__name__ for linear in (*ffn.inputs, ffn.output) if type(linear).forward not in _FORWARDS}
+    parts = [found.given[index] for index in sorted(found.given)]
+    if others:
+        ffn.problem = f"the maps of the FFN of {ffn.name} are no plain linear maps but {', '.join(sorted(others))}"
+    elif found.taken is None or found.taken.is_meta or len(parts) != len(ffn.inputs):
+        ffn.problem = f"the FFN of {ffn.name} has trained weights between its maps"
+    else:
+        gate, *rest = parts[0].chunk(2, dim=-1) if ffn.fused else parts
+        name = _activation(found.taken, gate, rest)
+        if name is None and len(parts) == 2:
+            name = _activation(found.taken, rest[0], [gate])
+            ffn.inputs = ffn.inputs[::-1] if name else ffn.inputs
+        if name is None:
+            formula = "φ(g)·h" if ffn.gated else "φ(h)"
+            ffn.problem = f"the FFN of {ffn.name} does not compute {formula} of each neuron with a φ that has a name"
+        else:
+            ffn.phi = activation(name)
+
+
+def _activation(taken: Tensor, gate: Tensor, rest: Sequence[Tensor]) -> str | None:
+    """The name of the `φ` with `taken = φ(gate)`, or `φ(gate)·rest`."""
+    for name in (*COMMON_ACTIVATIONS, *ACTIVATIONS):
+        try:
+            computed = activation(name)(gate)
+        except Exception:  # an activation that needs more than numbers
+            continue
+        for factor in rest:
+            computed = computed * factor
+        if computed.shape == taken.shape and torch.allclose(computed, taken, atol=1e-5):
+            return name
+    return None
