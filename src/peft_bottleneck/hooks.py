@@ -7,7 +7,8 @@ adapter.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -121,6 +122,45 @@ class _Recomputed:
     def __call__(self, run: Callable[..., Any], *args: Any) -> Any:
         self.has_run = True
         return self.function(lambda *inputs: self.step(run(*inputs)), *args)
+
+
+class _Within:
+    """A checkpointing function that recomputes inside a context, as the forward pass ran."""
+
+    def __init__(self, function: Callable[..., Any], scope: Callable[[], AbstractContextManager[None]]) -> None:
+        self.function = function
+        self.scope = scope
+
+    def __call__(self, run: Callable[..., Any], *args: Any) -> Any:
+        def run_within(*inputs: Any) -> Any:
+            with self.scope():
+                return run(*inputs)
+
+        return self.function(run_within, *args)
+
+
+@contextmanager
+def recomputed_within(
+    modules: Iterable[nn.Module], scope: Callable[[], AbstractContextManager[None]]
+) -> Iterator[None]:
+    """What these modules compute meanwhile, they recompute inside `scope()`, when this context has long ended."""
+    checkpointed = [module for module in modules if vars(module).get(_FUNCTION) is not None]
+    for module in checkpointed:
+        _change_function(module, lambda function: _Within(function, scope))
+    try:
+        yield
+    finally:
+        for module in checkpointed:
+            _change_function(module, lambda function: function.function)
+
+
+def _change_function(module: nn.Module, change: Callable[[Any], Any]) -> None:
+    """Changes a block's checkpointing function, below what `BlockOutput` has made of it."""
+    function = vars(module)[_FUNCTION]
+    if isinstance(function, _Recomputed):
+        function.function = change(function.function)
+    else:
+        setattr(module, _FUNCTION, change(function))
 
 
 def remove_hooks(hooks: Any, owner: object) -> None:

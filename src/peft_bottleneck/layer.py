@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +14,8 @@ from .convolution import Convolution, TokenContext
 from .hooks import BlockOutput, InputTap
 from .patching import hand_on_methods
 from .registration import BaseTunerLayer
+from .rows import Rows
+from .stacks import Member, Stacks, copy_slices
 
 PARTS = ("down", "gate", "conv", "up")
 BASE = "__base__"  # PEFT's name for "no adapter" in `adapter_names`
@@ -42,7 +44,9 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.placement = placement
         self.bottlenecks: dict[str, Bottleneck] = {}
         self.taps: dict[str, InputTap] = {}
-        self.row_adapters: Sequence[str] | None = None  # set while a call with `adapter_names` runs
+        self.rows: Rows | None = None  # set while a call with `adapter_names` runs
+        self.stacks = Stacks()
+        self.register_state_dict_post_hook(copy_slices)  # type: ignore[no-untyped-call]
         for name in PARTS:
             setattr(self, self.prefix + name, nn.ModuleDict())
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
@@ -102,6 +106,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
 
     def delete_adapter(self, adapter_name: str) -> None:
         super().delete_adapter(adapter_name)
+        self.stacks.remove(adapter_name)
         read = {bottleneck.read for bottleneck in self.bottlenecks.values()}
         for name in [name for name in self.taps if name not in read]:
             self.taps.pop(name).remove()
@@ -183,28 +188,37 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         inputs: dict[str | None, Tensor] = {name: tap.take(y.device) for name, tap in self.taps.items()}
         if self.disable_adapters or self.merged:
             return y
-        if self.row_adapters is not None:
+        if self.rows is not None:
             inputs[None] = y if read is None else read(y)
-            return self._adapt_rows(y, inputs, _names_of_rows(self.row_adapters, len(y)))
+            return self._adapt_rows(y, inputs, self.rows)
         for adapter in self.active_adapters:
             if adapter in self.bottlenecks:
                 inputs[None] = y if read is None else read(y)
                 y = self._add(adapter, y, self._input_of(adapter, y, inputs))
         return y
 
-    def _adapt_rows(self, y: Tensor, inputs: Mapping[str | None, Tensor], names: Sequence[str]) -> Tensor:
+    def _adapt_rows(self, y: Tensor, inputs: Mapping[str | None, Tensor], rows: Rows) -> Tensor:
         """`y + B(x)` by each row's own adapter."""
-        present = sorted(set(names) & self.bottlenecks.keys())
-        if any(self.bottlenecks[name].context is not None for name in present):
+        members = {name: self._member(name) for name in dict.fromkeys(rows.names) if name in self.bottlenecks}
+        if any(member.bottleneck.context is not None for member in members.values()):
             raise ValueError(
                 "adapter_names cannot be used with bottleneck='conv'; set one adapter for the whole batch."
             )
-        result = y
-        for name in present:
-            rows = torch.tensor([row for row, own in enumerate(names) if own == name], device=y.device)
-            x = self._input_of(name, y, inputs)
-            result = result.index_copy(0, rows, self._add(name, y[rows], x[rows]))
-        return result
+        x = {read: rows.split(tensor) for read, tensor in inputs.items()}
+        result = rows.split(y)  # some models flatten `[batch, tokens, d]` to `[batch·tokens, d]` around the FFN
+        together = set()
+        for group in self.stacks.groups(members):
+            share = rows.share(group.adapters, result.shape[1], y.device)
+            result = group.add_to(result, x[group.bottleneck.read], share, training=self.training)
+            together |= set(group.adapters)
+        for name in members.keys() - together:
+            own = torch.tensor(rows.of(name), device=y.device)
+            result = result.index_copy(0, own, self._add(name, result[own], x[members[name].bottleneck.read][own]))
+        return result.reshape(y.shape)
+
+    def _member(self, adapter: str) -> Member:
+        bottleneck = self.bottlenecks[adapter]
+        return Member(bottleneck, self.parts(adapter), None if bottleneck.scale is not None else self._scale(adapter))
 
     def _input_of(self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
         """`x` of one adapter, out of `inputs` by read point."""
@@ -215,8 +229,12 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def _add(self, adapter: str, y: Tensor, x: Tensor) -> Tensor:
         """`y + B(x)` of one adapter."""
         bottleneck = self.bottlenecks[adapter]
-        scale = self._part("scaling")[adapter] if bottleneck.scale is None else bottleneck.scale
+        scale = self._scale(adapter) if bottleneck.scale is None else bottleneck.scale
         return bottleneck.add_to(y, x, self.parts(adapter), scale, training=self.training)
+
+    def _scale(self, adapter: str) -> nn.Parameter:
+        scale: nn.Parameter = self._part("scaling")[adapter]
+        return scale
 
     def parts(self, adapter: str) -> dict[str, Any]:
         """The modules of one adapter's bottleneck by name: its maps, and `conv` where it has one.
@@ -243,11 +261,6 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             if name == "base_layer":
                 raise
             return getattr(self.base_layer, name)
-
-
-def _names_of_rows(names: Sequence[str], rows: int) -> Sequence[str]:
-    """The adapter of each row; some models flatten `[batch, tokens, d]` to `[batch·tokens, d]` around the FFN."""
-    return names if rows == len(names) else [name for name in names for _ in range(rows // len(names))]
 
 
 def _parameters(part: nn.Module | nn.Parameter) -> list[Tensor]:

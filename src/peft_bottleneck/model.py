@@ -5,22 +5,22 @@ from __future__ import annotations
 import re
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from .config import BottleneckConfig, as_list
 from .convolution import context_of
-from .layer import BASE, BottleneckLayer, Placement
+from .layer import BottleneckLayer, Placement
+from .mixed_batch import mixed_batch
 from .modules import feature_sizes
 from .placement import after, beside
 from .quantization import keep_differentiable
 from .registration import (
-    AuxiliaryTrainingWrapper,
     BaseTuner,
     BaseTunerLayer,
     ModulesToSaveWrapper,
@@ -205,45 +205,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
     def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
         """While a call with `adapter_names=[…]` runs, each row of the batch has its own adapter."""
         names = kwargs.get("adapter_names")
-        if names is None:
+        with nullcontext() if names is None else mixed_batch(self.model, names, args, kwargs):
             yield
-            return
-        if self.training:
-            raise ValueError("Cannot pass `adapter_names` when the model is in training mode.")
-        if any(layer.merged_adapters for layer in self._layers()):
-            raise ValueError(
-                "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
-            )
-        known = {name for layer in self._layers() for name in layer.bottlenecks} | {BASE}
-        unknown = sorted(set(names) - known)
-        if unknown:
-            raise ValueError(
-                f"Trying to infer with non-existing adapter(s): {', '.join(unknown)}; the model has {sorted(known)}."
-            )
-        rows = next((len(value) for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), len(names))
-        if rows != len(names):
-            raise ValueError(
-                "Length of `adapter_names` should be the same as the number of inputs, but got "
-                f"{len(names)} and {rows} respectively."
-            )
-        beams = kwargs.get("num_beams") or 1
-        repeated = [name for name in names for _ in range(beams)]
-        encoder = _encoder(self.model)
-        own = set(encoder.modules()) if encoder is not None else set()  # an encoder runs before beams are made
-        handles = []
-        for module in self.modules():
-            of_rows = list(names) if module in own else repeated
-            if isinstance(module, BottleneckLayer):
-                module.row_adapters = of_rows
-            elif isinstance(module, AuxiliaryTrainingWrapper):
-                handles.append(module.register_forward_pre_hook(_with_adapter_names(of_rows), with_kwargs=True))
-        try:
-            yield
-        finally:
-            for layer in self._layers():
-                layer.row_adapters = None
-            for handle in handles:
-                handle.remove()
 
     def _layers(self) -> Iterator[BottleneckLayer]:
         return (module for module in self.model.modules() if isinstance(module, self.tuner_layer_cls))
@@ -273,19 +236,3 @@ def _block_index(config: BottleneckConfig, key: str) -> int | None:
         if match:
             return int(match.group(1))
     return None
-
-
-def _encoder(model: nn.Module) -> nn.Module | None:
-    """The encoder of an encoder-decoder; transformers 5 answers with the model itself where there is none."""
-    get_encoder: Any = getattr(model, "get_encoder", None)
-    encoder: nn.Module | None = get_encoder() if get_encoder is not None else None
-    return None if encoder is model else encoder
-
-
-def _with_adapter_names(names: list[str]) -> Callable[..., tuple[Any, dict[str, Any]]]:
-    """A pre-hook that tells PEFT's wrappers of task heads which row has which adapter, as PEFT's own tuners do."""
-
-    def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, kwargs | {"adapter_names": names}
-
-    return hook

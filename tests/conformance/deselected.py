@@ -75,18 +75,17 @@ DESELECTED: tuple[Group, ...] = (
         """,
     ),
     Group(
+        "refuses to train a batch of several adapters, which is possible here",
+        """
+        test_custom_models::test_mixed_adapter_batches_training_mode_raises
+        """,
+    ),
+    Group(
         "averages adapters that each train their own copies of the norms: refused, as PEFT refuses it for LoRA",
         """
         test_decoder_models::test_weighted_combination_of_adapters *houlsby-norms-*
         test_encoder_decoder_models::test_weighted_combination_of_adapters *houlsby-norms-*
         test_feature_extraction_models::test_weighted_combination_of_adapters *houlsby-norms-*
-        """,
-    ),
-    Group(
-        "mixes adapters in a batch; PEFT's copies of modules trained in full (train_layernorm) do so for no norm",
-        """
-        test_decoder_models::test_*mixed_adapter_batches *houlsby-norms-*
-        test_encoder_decoder_models::test_*mixed_adapter_batches *houlsby-norms-*
         """,
     ),
     Group(
