@@ -69,6 +69,7 @@ class Run:
             "prompt": self.setting.prompt,
             "markers": list(self.setting.markers),
             "generation": dict(self.setting.generation),
+            **({"class_weights": self.task.class_weights} if self.task.class_weights else {}),
             "training": {key: self.training[key] for key in sorted(self.training)},
             **(initial_identity(self.method.initial) if self.method.initial else {}),
             # Part of the run's identity: the same settings found by more trials are another result.
@@ -101,11 +102,12 @@ class Run:
         """What `run.json` beside the saved weights holds: the configuration, the place of the base model, and the
         columns that an example has beside the one that the model predicts.
         """
-        known = (*self.kind.columns[:-1], *self.kind.optional_columns)
+        example = self.data.splits["train"][0]
         return {
             **self.configuration,
             "model_name": self.model.lasting_name,
-            "inputs": [column for column in known if column in self.data.splits["train"][0]],
+            "inputs": [column for column in example if column not in self.kind.predicted],
+            **({"thresholds": list(self.setting.thresholds)} if self.setting.thresholds else {}),
         }
 
     @property
@@ -120,6 +122,7 @@ class Run:
             sha256=None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
             licence=self.task.licence or None,
             counts=Counts(**self.data.counts),
+            notes=self.data.notes,
         )
 
     def __str__(self) -> str:

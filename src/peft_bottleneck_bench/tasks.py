@@ -15,29 +15,51 @@ from importlib import import_module
 from pathlib import Path
 from traceback import walk_tb
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal, get_args
 
 from .errors import UserError, suggest
 from .shipped import shipped_folder
 
-KINDS = ("classification", "regression", "ner", "relation_extraction", "translation", "summarization")
+KindName = Literal[
+    "classification",
+    "multilabel_classification",
+    "regression",
+    "ner",
+    "relation_extraction",
+    "translation",
+    "summarization",
+    "generation",
+]
+KINDS: tuple[str, ...] = get_args(KindName)
 MARKERS = ("untyped", "typed")
+SCHEMES = ("iob2", "iob1", "iobes", "bilou")
+CLASS_WEIGHTS = ("balanced",)
 SHIPPED = shipped_folder("eval_tasks")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """Local files: one per split, or two that are aligned by lines, the first with the inputs.
+    """Local files. A split is one file, several files or patterns (`train-*.jsonl`) of one format, two plain text
+    files that are aligned by lines, the first with the inputs, or a folder: of images, or one that `save_to_disk`
+    wrote.
 
     Args:
-        validation: as the others; or how many examples of train to take for it, by a shuffle that is always the same.
-        format: where the suffix does not tell it: one of `peft_bottleneck_bench.data.files.FORMATS`.
+        validation: as the others; or how many examples of train to take for it, as a number or as a share below 1, by
+            a shuffle that is always the same.
+        format: where the suffix does not name it: one of `peft_bottleneck_bench.data.files.FORMATS`.
+        delimiter: of separated values, where it is not that of the format.
+        quote: the quotation mark of separated values; empty: there is none; None: that of the format.
+        header: False: separated values without names; columns are called 0, 1, …. A tuple: the names of the columns
+            of separated values or CoNLL files that have none.
     """
 
-    train: str | tuple[str, str]
-    validation: str | tuple[str, str] | int
-    test: str | tuple[str, str]
+    train: str | tuple[str, ...]
+    validation: str | tuple[str, ...] | int | float
+    test: str | tuple[str, ...]
     format: str = ""
+    delimiter: str = ""
+    quote: str | None = None
+    header: bool | tuple[str, ...] = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +73,8 @@ class Hub:
             branch `refs/convert/parquet`, on which the hub keeps what it made of a dataset that was a script.
         config: a name that the dataset gives to one of its parts.
         folder: the folder of the files, for parts that have no name: those of the branch.
-        validation: a split; or how many examples of train to take for it, by a shuffle that is always the same.
+        validation: a split; or how many examples of train to take for it, as a number or as a share below 1, by a
+            shuffle that is always the same.
     """
 
     id: str
@@ -59,7 +82,7 @@ class Hub:
     config: str | None = None
     folder: str | None = None
     train: str = "train"
-    validation: str | int = "validation"
+    validation: str | int | float = "validation"
     test: str = "test"
 
 
@@ -73,14 +96,17 @@ class Task:
         data: `Files` or `Hub`.
         columns: the kind's column names to the source's, where they differ: `{"text": "sentence"}`.
         convert: where columns alone do not fit: makes the kind's examples, none or several, of one row of the source.
-        labels: the label names in the order of their numbers. Empty: those of the source, or of its train split.
+        labels: the label names in the order of their numbers. Empty: those of the source, or of its train split. For
+            named entities: their types, or the tags in the order of their numbers, where the source has numbers.
+        scheme: for named entities: how the source writes tags, one of `SCHEMES`. Empty: strict IOB2.
+        class_weights: `balanced`: the loss of a label is weighted by the inverse of its frequency in train.
         metric: a metric of `peft_bottleneck_bench.metrics`, or of the hub. Empty: the kind's own.
         metric_options: its arguments.
-        main_metric: the figure of the metric that ranks. Empty: the metric's own.
+        main_metric: the score of the metric that ranks. Empty: the metric's own.
         negative_label: for relation extraction: the label that says "no relation", which no F1 counts.
-        prompt: for kinds that generate: what a decoder-only model reads, with the source column in braces.
-        source_prefix: for kinds that generate: what an encoder–decoder reads before the source.
-        markers: for relation extraction: whether the markers of entities tell their type, one of `MARKERS`.
+        prompt: for kinds that generate: what a decoder-only model reads, with columns in braces.
+        source_prefix: for translation and summarization: what an encoder–decoder reads before the source.
+        markers: for relation extraction: whether the markers of entities name their type, one of `MARKERS`.
         licence: of the data, as its source states it.
         source: where the data comes from, as a citation or an address.
         description: one sentence.
@@ -92,6 +118,8 @@ class Task:
     columns: Mapping[str, str] = field(default_factory=dict)
     convert: Callable[[dict[str, Any]], Iterable[dict[str, Any]]] | None = None
     labels: tuple[str, ...] = ()
+    scheme: str = ""
+    class_weights: str = ""
     metric: str = ""
     metric_options: Mapping[str, Any] = field(default_factory=dict)
     main_metric: str = ""
@@ -107,7 +135,8 @@ class Task:
 def shipped(name: str, suffix: str = "jsonl") -> Files:
     """The three files of the small set `eval_tasks/data/<name>`."""
     folder = SHIPPED / "data" / name
-    return Files(**{split: str(folder / f"{split}.{suffix}") for split in ("train", "validation", "test")})
+    train, validation, test = (str(folder / f"{split}.{suffix}") for split in ("train", "validation", "test"))
+    return Files(train=train, validation=validation, test=test)
 
 
 def is_shipped(data: Files | Hub) -> bool:

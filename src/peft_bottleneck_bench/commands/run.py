@@ -122,7 +122,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
     quiet()
     from ..configuration.reading import load_configuration
-    from ..grid.plan import head_notes
+    from ..grid.plan import data_notes, head_notes
     from ..grid.plan_table import plan_table
     from ..grid.running import known_records, run_grid
     from ..grid.search import plan_grid
@@ -141,7 +141,8 @@ def _run(parsed: argparse.Namespace) -> int:
     configuration = load_configuration(configuration_file(parsed.file), overrides)
     runs, searches = plan_grid(configuration)
     trials = [trial for search in searches for trial in search.trials]
-    for note in head_notes([*runs, *trials]) if is_main() else ():
+    everything = [*runs, *trials]
+    for note in (*data_notes(everything), *head_notes(everything)) if is_main() else ():
         print(f"note: {note}")
     part, parts = parsed.shard
     own_runs, own_searches = runs[part - 1 :: parts], searches[part - 1 :: parts]

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
+from ..data.columns import check_columns
 from ..data.files import FORMATS
 from ..data.loading import SPLITS
 from ..errors import UserError, suggest
 from ..kinds import KINDS
-from ..tasks import MARKERS, Files, Hub, Task, load_task, task_names
+from ..tasks import CLASS_WEIGHTS, MARKERS, SCHEMES, Files, Hub, Task, load_task, task_names
 from .findings import Findings, as_list, slug
 
 TASK_KEYS = tuple(field.name for field in fields(Task) if field.name != "convert")
 TEXT_KEYS = ("metric", "main_metric", "prompt", "source_prefix", "licence", "source", "description")
-FILE_KEYS = (*SPLITS, "format")
+CHOICES = {"markers": MARKERS, "scheme": SCHEMES, "class_weights": CLASS_WEIGHTS}
+FILE_KEYS = (*SPLITS, "format", "delimiter", "quote", "header")
 HUB_KEYS = ("hub", "revision", "config", "folder", *SPLITS)
 
 
@@ -42,11 +45,10 @@ def read_task(entry: Any, findings: Findings, folder: Path, tasks_from: Sequence
     for key in TEXT_KEYS:
         findings.typed(f"task '{name}': {key}", given.get(key, ""), str, "text")
     if "labels" in given:
-        given["labels"] = tuple(str(label) for label in as_list(given["labels"]))
-    if given.get("markers", MARKERS[0]) not in MARKERS:
-        findings.wrong(
-            f"task '{name}': unknown markers '{given['markers']}': {suggest(str(given['markers']), MARKERS)}"
-        )
+        given["labels"] = tuple(str(label).strip() for label in as_list(given["labels"]))
+    for key, choices in CHOICES.items():
+        if key in given and given[key] not in choices:
+            findings.wrong(f"task '{name}': unknown {key} '{given[key]}': {suggest(str(given[key]), choices)}")
     own = "kind" in entry or ("data" in entry and name not in task_names(tasks_from))
     if own:
         _check_own(name, entry, findings)
@@ -55,11 +57,12 @@ def read_task(entry: Any, findings: Findings, folder: Path, tasks_from: Sequence
     task = _own_task(name, given) if own else _registered(name, given, findings, tasks_from)
     if task is None or len(findings.errors) > before:
         return None
-    if task.negative_label and task.kind != "relation_extraction":
-        findings.wrong(f"task '{name}': negative_label: {task.kind} has none, only relation_extraction")
-    placeholder = f"{{{KINDS[task.kind].columns[0]}}}"
-    if task.prompt and placeholder not in task.prompt:
-        findings.wrong(f"task '{name}': prompt: {placeholder} is missing in {task.prompt!r}")
+    for check in (KINDS[task.kind].check_task, lambda task: check_columns(task, KINDS[task.kind])):
+        try:
+            check(task)
+        except UserError as error:
+            for message in error.messages:
+                findings.wrong(message)
     return task
 
 
@@ -100,6 +103,13 @@ def _data(name: str, content: Any, findings: Findings, folder: Path) -> Files | 
     else:
         for split in SPLITS:
             _check_file(f"task '{name}': data.{split}", content.get(split), findings)
+        for key, words in (("delimiter", "one character"), ("quote", "one character, or none")):
+            value = content.get(key, ",")
+            if not isinstance(value, str) or len(value) > 1 or (key == "delimiter" and not value):
+                findings.wrong(f"task '{name}': data.{key}: expected {words}, found {value!r}")
+        header = content.get("header", True)
+        if not isinstance(header, bool) and (not isinstance(header, list) or len(set(map(str, header))) < len(header)):
+            findings.wrong(f"task '{name}': data.header: expected false or the names of the columns, found {header!r}")
         if "format" in content and content["format"] not in FORMATS:
             findings.wrong(
                 f"task '{name}': data.format: unknown format '{content['format']}': "
@@ -109,7 +119,10 @@ def _data(name: str, content: Any, findings: Findings, folder: Path) -> Files | 
         return None
     if hub:
         return Hub(id=content["hub"], **{key: value for key, value in content.items() if key != "hub"})
-    return Files(**{key: found(value, folder) if key in SPLITS else value for key, value in content.items()})
+    files = {key: found(value, folder) if key in SPLITS else value for key, value in content.items()}
+    if isinstance(files.get("header"), list):
+        files["header"] = tuple(map(str, files["header"]))
+    return Files(**files)
 
 
 def _check_hub(key: str, value: Any, findings: Findings) -> None:
@@ -119,18 +132,20 @@ def _check_hub(key: str, value: Any, findings: Findings) -> None:
 
 def _check_file(key: str, value: Any, findings: Findings) -> None:
     if isinstance(value, list):
-        if len(value) != 2 or not all(isinstance(path, str) for path in value):
-            findings.wrong(f"{key}: expected two line-aligned files, found {value!r}")
+        if not value or not all(isinstance(path, str) for path in value):
+            findings.wrong(f"{key}: expected files of one format, or two line-aligned ones, found {value!r}")
     elif not _is_count(key, value, findings):
         findings.typed(key, value, str, "the path of a file")
 
 
 def _is_count(key: str, value: Any, findings: Findings) -> bool:
-    """Whether `value` says how many examples of train to take for validation."""
-    if not key.endswith(".validation") or not isinstance(value, int) or isinstance(value, bool):
+    """Whether `value` says how many examples of train to take for validation: a number, or a share below 1."""
+    if not key.endswith(".validation") or not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
-    if value < 1:
+    if not value > 0:
         findings.wrong(f"{key}: {value} would leave the split empty")
+    elif isinstance(value, float) and not value < 1:
+        findings.wrong(f"{key}: expected a number of examples, or a share below 1, found {value}")
     return True
 
 
@@ -141,4 +156,6 @@ def found(value: Any, folder: Path) -> Any:
     if not isinstance(value, str):
         return value
     here, beside = Path(value).expanduser(), folder / value
-    return str(beside if not here.exists() and beside.exists() else here)
+    there = any(folder.glob(value)) if has_magic(value) and not Path(value).is_absolute() else beside.exists()
+    missing = not any(glob(str(here), recursive=True)) if has_magic(value) else not here.exists()
+    return str(beside if missing and there else here)

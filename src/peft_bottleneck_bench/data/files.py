@@ -2,38 +2,56 @@
 
 from __future__ import annotations
 
-import csv
-import json
+import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
 
 from ..errors import UserError
-from .file_rows import FileRows, Row, lines_of
-from .text_formats import read_conll, read_line_pairs, read_semeval
+from .file_rows import FileRows
+from .formats import Format
+from .json_rows import read_json, read_json_lines
+from .opened import COMPRESSIONS, read_bytes, suffix_of
+from .separated import separated
+from .text_formats import read_conll, read_conllu, read_line_pairs, read_semeval
+
+MOST_ROWS = 50_000_000  # of a Parquet file, whose size on disk says little about its rows
+
+Reader = Callable[[Path, Format], FileRows]
+LINES = "lines"
 
 
-def read_rows(path: Path, format: str = "") -> FileRows:
-    """The rows of one file in one of `FORMATS`, which its suffix tells if `format` is not given.
+def read_rows(path: Path, form: Format = Format()) -> FileRows:  # noqa: B008  # frozen
+    """The rows of one file, in the format that `form` names or else its suffix says; `.gz` and `.zst` come after it.
 
     Raises:
-        UserError: the file is missing, its format is unknown, or a line of it cannot be read.
+        UserError: the file is missing, its format is unknown, a setting has no effect on it, or a line of it cannot be
+            read.
     """
-    reader = READERS.get(f".{format}" if format else path.suffix.lower())
+    suffix = f".{form.name}" if form.name else suffix_of(path)
+    reader = READERS.get(suffix)
     if reader is None:
         raise UserError(
-            f"{path}: unknown format '{path.suffix}': choose from {', '.join(READERS)}, or say it with `format:`"
+            f"{path}: unknown format '{suffix}': choose from {', '.join(READERS)}, "
+            f"each also with {' or '.join(COMPRESSIONS)}, or name it by `format:`"
         )
-    return _read(reader, path)
+    for setting in form.settings:
+        if suffix not in (SEPARATED if setting != "header" else WITH_HEADER):
+            raise UserError(f"{path}: `{setting}` has no effect on {suffix} files")
+    return _read(lambda file: reader(file, form), path)
 
 
 def read_pairs(first: Path, second: Path, columns: tuple[str, str]) -> FileRows:
     """Rows of `columns` from two line-aligned files.
 
     Raises:
-        UserError: a file is missing or is not text, or they have not as many lines.
+        UserError: a file is missing or is not text, or their numbers of lines differ.
     """
     return _read(lambda one, other: read_line_pairs(one, other, columns), first, second)
+
+
+def is_plain(path: Path) -> bool:
+    """Whether the suffix names none of the formats, so that two such files are line-aligned."""
+    return suffix_of(path) not in READERS
 
 
 def _read(reader: Callable[..., FileRows], *paths: Path) -> FileRows:
@@ -42,114 +60,47 @@ def _read(reader: Callable[..., FileRows], *paths: Path) -> FileRows:
             raise UserError(f"{path}: no such file")
     try:
         rows = reader(*paths)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{_first_bad_line(paths)}: not UTF-8 text") from error
     except OSError as error:
-        raise UserError(f"{error.filename}: {error.strerror or error}") from error
+        raise UserError(f"{error.filename or paths[0]}: {error.strerror or error}") from error
     if not rows.rows:
         raise UserError(f"{rows.name}: the file has no rows")
     return rows
 
 
-def _first_bad_line(paths: Sequence[Path]) -> str:
-    """Where the first line stands that is not UTF-8."""
-    for path in paths:
-        for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-            try:
-                line.decode()
-            except UnicodeDecodeError:
-                return f"{path}, line {number}"
-    return str(paths[0])
-
-
-def _read_json_lines(path: Path) -> FileRows:
-    rows, lines = [], []
-    for number, line in lines_of(path):
-        if line.strip():
-            rows.append(_object(path, number, _json(path, line, first_line=number)))
-            lines.append(number)
-    return FileRows(str(path), rows, lines)
-
-
-def _read_json(path: Path) -> FileRows:
-    """One array of objects; anything else is read as JSON Lines."""
-    text = path.read_text(encoding="utf-8-sig")
-    if not text.lstrip().startswith("["):
-        return _read_json_lines(path)
-    array = _json(path, text, first_line=1)
-    rows = [_object(path, number, row, unit="row") for number, row in enumerate(array, start=1)]
-    return FileRows(str(path), rows, range(1, len(rows) + 1), "row")
-
-
-def _json(path: Path, text: str, *, first_line: int) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        line = first_line + error.lineno - 1
-        raise UserError(f"{path}, line {line}: not valid JSON: {error.msg} at column {error.colno}") from error
-
-
-def _object(path: Path, number: int, value: Any, *, unit: str = "line") -> Row:
-    if not isinstance(value, dict):
-        raise UserError(f"{path}, {unit} {number}: expected a JSON object, found {_json_type(value)}")
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:  # JSON can write what no tokenizer takes
-        half = error.object[error.start]
-        raise UserError(f"{path}, {unit} {number}: {half!r} is half of a surrogate pair, and no text") from error
-    return value
-
-
-def _json_type(value: Any) -> str:
-    names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
-def _separated(delimiter: str, quoting: Literal[0, 3]) -> Callable[[Path], FileRows]:
-    def read(path: Path) -> FileRows:
-        rows, lines = [], []
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, delimiter=delimiter, quoting=quoting, strict=True)
-            header: list[str] | None = None
-            start = 1
-            try:
-                for fields in reader:
-                    if not fields:
-                        pass  # a blank line
-                    elif header is None:
-                        header = fields
-                    elif len(fields) != len(header):
-                        raise UserError(
-                            f"{path}, line {start}: {len(fields)} fields where the header has {len(header)}"
-                        )
-                    else:
-                        rows.append(dict(zip(header, fields, strict=True)))
-                        lines.append(start)
-                    start = reader.line_num + 1
-            except csv.Error as error:
-                raise UserError(f"{path}, line {reader.line_num}: {error}") from error
-        return FileRows(str(path), rows, lines)
-
-    return read
-
-
-def _read_parquet(path: Path) -> FileRows:
+def _read_parquet(path: Path, form: Format) -> FileRows:
     from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]  # pyarrow has no types
 
+    from .features import features_of, named
+
     try:
-        rows = parquet.read_table(path).to_pylist()
+        with parquet.ParquetFile(io.BytesIO(read_bytes(path))) as file:
+            if file.metadata.num_rows > MOST_ROWS:
+                raise UserError(f"{path}: {file.metadata.num_rows:,} rows: too large for a data file")
+            if twice := _twice(file.schema_arrow.names):
+                raise UserError(f"{path}: two columns are called '{twice}'")
+            table = file.read()
     except ArrowException as error:
         raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from error
-    return FileRows(str(path), rows, range(1, len(rows) + 1), "row")
+    features = features_of(table.schema)
+    rows = [{name: named(features.get(name), value) for name, value in row.items()} for row in table.to_pylist()]
+    label_names = {name: names for name, feature in features.items() if (names := getattr(feature, "names", None))}
+    return FileRows(str(path), rows, range(1, len(rows) + 1), "row", label_names)
 
 
-READERS: dict[str, Callable[[Path], FileRows]] = {
-    ".jsonl": _read_json_lines,
-    ".json": _read_json,
-    ".csv": _separated(",", csv.QUOTE_MINIMAL),
-    ".tsv": _separated("\t", csv.QUOTE_NONE),
+def _twice(names: Sequence[str]) -> str | None:
+    return next((name for name in names if names.count(name) > 1), None)
+
+
+READERS: dict[str, Reader] = {
+    ".jsonl": read_json_lines,
+    ".json": read_json,
+    ".csv": separated(",", '"'),
+    ".tsv": separated("\t", ""),
     ".parquet": _read_parquet,
     ".conll": read_conll,
+    ".conllu": read_conllu,
     ".semeval": read_semeval,
 }
-FORMATS = tuple(suffix.removeprefix(".") for suffix in READERS)
+SEPARATED = (".csv", ".tsv")
+WITH_HEADER = (*SEPARATED, ".conll", ".conllu")
+FORMATS = (*(suffix.removeprefix(".") for suffix in READERS), LINES)

@@ -1,22 +1,24 @@
-"""Where the rows of a task come from: local files, or a data set of the hub."""
+"""Where the rows of a task come from: local files and folders, or a data set of the hub."""
 
 from __future__ import annotations
 
 import hashlib
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from glob import glob, has_magic
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 from ..errors import UserError
+from ..kinds import Kind
 from ..tasks import Files, Hub, Task
 from .file_rows import Row
-from .files import read_pairs, read_rows
-
-if TYPE_CHECKING:
-    from ..kinds import Kind
+from .files import LINES, is_plain, read_pairs, read_rows
+from .formats import Format
+from .hub import HubRows, hub_rows, is_saved, saved_folder, saved_rows
+from .images import image_rows, is_image_folder
+from .opened import suffix_of
 
 SPLITS = ("train", "validation", "test")
 
@@ -25,7 +27,7 @@ SHUFFLE_SEED = 20190613
 
 
 class Source(Protocol):
-    """The rows of one split, which know where they stand."""
+    """The rows of one split, which know where they are."""
 
     @property
     def lazy(self) -> bool:
@@ -36,42 +38,6 @@ class Source(Protocol):
     def place(self, index: int) -> str: ...
     def label_values(self, column: str) -> Sequence[Any]:
         """Values of `column` that hold all labels of the split, where they can be had without reading every row."""
-
-
-@dataclass(frozen=True)
-class HubRows:
-    """One split of a hub dataset; class labels are read as their names."""
-
-    rows: Any  # datasets.Dataset
-    name: str
-
-    lazy: ClassVar[bool] = True
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Row:
-        row: Row = self.rows[index]
-        return {column: _label_names(self.rows.features[column], value) for column, value in row.items()}
-
-    def place(self, index: int) -> str:
-        return f"{self.name}, row {index + 1}"
-
-    @property
-    def commit(self) -> str | None:
-        """The commit that was read, which is what `datasets` calls the folder that it keeps a split in."""
-        folders = [Path(file["filename"]).parent.name for file in self.rows.cache_files]
-        return next((folder for folder in folders if re.fullmatch(r"[0-9a-f]{40}", folder)), None)
-
-    def label_values(self, column: str) -> Sequence[Any]:
-        """The names that the dataset declares, in its order, or else the values that occur, sorted."""
-        feature = self.rows.features.get(column)
-        names = getattr(getattr(feature, "feature", feature), "names", ())
-        if names:
-            return [list(names)] if hasattr(feature, "feature") else list(names)
-        if getattr(feature, "dtype", None) not in ("string", "large_string", "int32", "int64"):
-            return ()
-        return sorted_labels({str(value) for value in self.rows.unique(column) if value is not None})
 
 
 @dataclass(frozen=True)
@@ -98,6 +64,40 @@ class Part:
         return self.whole.label_values(column)
 
 
+@dataclass(frozen=True)
+class Joined:
+    """Several sources, one after the other."""
+
+    parts: Sequence[Source]
+
+    @property
+    def lazy(self) -> bool:
+        return any(part.lazy for part in self.parts)
+
+    def __len__(self) -> int:
+        return sum(len(part) for part in self.parts)
+
+    def __getitem__(self, index: int) -> Row:
+        part, inside = self._place(index)
+        return part[inside]
+
+    def place(self, index: int) -> str:
+        part, inside = self._place(index)
+        return part.place(inside)
+
+    def label_values(self, column: str) -> Sequence[Any]:
+        """The names that all parts declare, if they agree."""
+        first, *others = (part.label_values(column) for part in self.parts)
+        return first if all(list(other) == list(first) for other in others) else ()
+
+    def _place(self, index: int) -> tuple[Source, int]:
+        for part in self.parts:
+            if index < len(part):
+                return part, index
+            index -= len(part)
+        raise IndexError(index)
+
+
 def open_sources(task: Task, kind: Kind) -> dict[str, Source]:
     """The three splits of `task`.
 
@@ -105,15 +105,35 @@ def open_sources(task: Task, kind: Kind) -> dict[str, Source]:
         UserError: a file or the dataset cannot be read, or train is too small to give the validation split.
     """
     data = task.data
-    sources = _hub_sources(task, data) if isinstance(data, Hub) else _file_sources(task, data, kind)
-    if isinstance(data.validation, int):
-        train, count = sources["train"], data.validation
+    sources: dict[str, Source] = {}
+    errors = []
+    for split in SPLITS:
+        part = getattr(data, split)
+        if isinstance(part, (int, float)):
+            continue
+        try:
+            sources[split] = (
+                hub_rows(task, data, split, part) if isinstance(data, Hub) else _file_source(part, data, kind, split)
+            )
+        except UserError as error:
+            if isinstance(data, Hub):
+                raise
+            errors.append(UserError(*(f"task '{task.name}': {split} split: {message}" for message in error.messages)))
+    if errors:
+        raise UserError.collect(errors)
+    if isinstance(data.validation, (int, float)):
+        train, count = sources["train"], held_out(data.validation, len(sources["train"]))
         if count >= len(train):
             raise UserError(f"task '{task.name}': validation: {count} of the {len(train)} rows of train leave none")
-        held_out = set(shuffled(len(train))[:count])
-        sources["validation"] = Part(train, sorted(held_out))
-        sources["train"] = Part(train, [index for index in range(len(train)) if index not in held_out])
+        chosen = set(shuffled(len(train))[:count])
+        sources["validation"] = Part(train, sorted(chosen))
+        sources["train"] = Part(train, [index for index in range(len(train)) if index not in chosen])
     return {split: sources[split] for split in SPLITS}
+
+
+def held_out(validation: int | float, rows: int) -> int:
+    """How many rows of train `validation` asks for: a number of them, or a share below 1."""
+    return validation if isinstance(validation, int) else max(1, round(validation * rows))
 
 
 def shuffled(count: int) -> list[int]:
@@ -123,17 +143,10 @@ def shuffled(count: int) -> list[int]:
     return order
 
 
-def sorted_labels(names: set[str]) -> tuple[str, ...]:
-    """By number where all labels are numbers, else by name."""
-    if all(name.isdecimal() for name in names):
-        return tuple(sorted(names, key=int))
-    return tuple(sorted(names))
-
-
 def identity(data: Files | Hub, test: Source) -> dict[str, Any]:
     """What fixes the content of `data`: the commit of a hub dataset, the hashes of files.
 
-    Where the task's revision is a branch, the rows of its `test` split tell the commit.
+    Where the task's revision is a branch, the rows of its `test` split know the commit.
     """
     if isinstance(data, Hub):
         folder = {"folder": data.folder} if data.folder else {}
@@ -141,70 +154,77 @@ def identity(data: Files | Hub, test: Source) -> dict[str, Any]:
         return {"hub": data.id, "config": data.config, **folder, "revision": revision} | {
             split: getattr(data, split) for split in SPLITS
         }
-    return {split: _file_identity(getattr(data, split), data) for split in SPLITS}
+    return {split: _file_identity(getattr(data, split), data, split) for split in SPLITS}
 
 
-def _file_identity(file: str | tuple[str, str] | int, files: Files) -> dict[str, Any]:
-    if isinstance(file, int):
-        return {**_file_identity(files.train, files), "held_out": file}
-    paths = [Path(name) for name in ([file] if isinstance(file, str) else file)]
+def _file_identity(file: str | tuple[str, ...] | int | float, files: Files, split: str) -> dict[str, Any]:
+    if isinstance(file, (int, float)):
+        return {**_file_identity(files.train, files, "train"), "held_out": file}
+    form = {name: getattr(files, name) for name in format_of(files).settings}
+    names = [path for name in ([file] if isinstance(file, str) else file) for path in _paths(name)]
+    paths = [path for name in names for path in _content(saved_folder(name, split))]
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     together = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return {"file": " and ".join(path.name for path in paths), "sha256": together}
+    return {"file": " and ".join(path.name for path in names), "sha256": together, **form}
 
 
-def _file_sources(task: Task, files: Files, kind: Kind) -> dict[str, Source]:
-    sources: dict[str, Source] = {}
-    errors = []
-    for split in SPLITS:
-        file = getattr(files, split)
-        try:
-            if isinstance(file, str):
-                sources[split] = read_rows(Path(file), files.format)
-            elif not isinstance(file, int):
-                sources[split] = read_pairs(Path(file[0]), Path(file[1]), _pair_columns(kind))
-        except UserError as error:
-            errors.append(UserError(*(f"task '{task.name}': {split} split: {message}" for message in error.messages)))
-    if errors:
-        raise UserError.collect(errors)
-    return sources
+def _content(path: Path) -> list[Path]:
+    return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
-def _pair_columns(kind: Kind) -> tuple[str, str]:
-    if len(kind.columns) != 2:
-        raise UserError(f"two line-aligned files have two columns, {kind.name} needs {', '.join(kind.columns)}")
-    first, second = kind.columns
-    return first, second
+def format_of(files: Files) -> Format:
+    """How the task's files are written."""
+    return Format(name=files.format, delimiter=files.delimiter, quote=files.quote, header=files.header)
 
 
-def _hub_sources(task: Task, hub: Hub) -> dict[str, Source]:
-    import datasets
-
-    datasets.disable_progress_bars()
-    sources: dict[str, Source] = {}
-    for split in SPLITS:
-        part = getattr(hub, split)
-        if isinstance(part, int):
-            continue
-        name = f"{hub.id}[{part}]"
-        try:
-            rows = datasets.load_dataset(hub.id, hub.config, data_dir=hub.folder, split=part, revision=hub.revision)
-        except Exception as error:  # the hub client, file readers and the network each raise their own classes
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise UserError(f"task '{task.name}': {name} at revision {hub.revision}: {reason}") from error
-        if len(rows) == 0:
-            raise UserError(f"task '{task.name}': {split} split: {name}: no rows")
-        sources[split] = HubRows(rows, name)
-    return sources
+def _file_source(names: str | tuple[str, ...], files: Files, kind: Kind, split: str) -> Source:
+    paths = [_paths(name) for name in ([names] if isinstance(names, str) else names)]
+    flat = [path for found in paths for path in found]
+    form = format_of(files)
+    if form.name == LINES or (not form.name and len(names) > 1 and not isinstance(names, str) and _plain(flat)):
+        return _aligned(paths, kind)
+    if len({suffix_of(path) for path in flat if path.is_file()}) > 1 and not form.name:
+        raise UserError(f"several files of one split have one format, found {', '.join(map(str, flat))}")
+    sources = [_source(path, form, split) for path in flat]
+    return sources[0] if len(sources) == 1 else Joined(sources)
 
 
-def _label_names(feature: Any, value: Any) -> Any:
-    """`value`, with the numbers of a `ClassLabel` feature (or of a list of them) replaced by their names.
+def _plain(paths: Sequence[Path]) -> bool:
+    return all(is_plain(path) and not path.is_dir() for path in paths)
 
-    GLUE and others mark withheld labels with -1; those become None, which no kind accepts.
+
+def _source(path: Path, form: Format, split: str) -> Source:
+    if is_saved(path):
+        return saved_rows(saved_folder(path, split))
+    if is_image_folder(path):
+        return image_rows(path)
+    return read_rows(path, form)
+
+
+def _paths(name: str) -> list[Path]:
+    """The file called `name`, or those that the pattern `name` fits, in the order of their names.
+
+    Raises:
+        UserError: no file fits the pattern.
     """
-    if isinstance(value, list) and hasattr(feature, "feature"):
-        return [_label_names(feature.feature, item) for item in value]
-    if isinstance(value, int) and hasattr(feature, "int2str"):
-        return feature.int2str(value) if value >= 0 else None
-    return value
+    if not has_magic(name) or Path(name).exists():
+        return [Path(name)]
+    found = [Path(path) for path in sorted(glob(name, recursive=True)) if Path(path).is_file()]
+    if not found:
+        raise UserError(f"{name}: no file fits this pattern")
+    return found
+
+
+def _aligned(paths: Sequence[Sequence[Path]], kind: Kind) -> Source:
+    columns = kind.columns
+    if len(columns) != 2:
+        raise UserError(f"two line-aligned files have two columns, {kind.name} needs {', '.join(columns)}")
+    if len(paths) != 2 or len(paths[0]) != len(paths[1]):
+        files = ", ".join(str(path) for found in paths for path in found)
+        raise UserError(
+            f"expected two line-aligned files, as in [train.en, train.de], found {files}; "
+            "several files of one format are joined where `format` names it"
+        )
+    first, second = columns
+    pairs = [read_pairs(one, other, (first, second)) for one, other in zip(*paths, strict=True)]
+    return pairs[0] if len(pairs) == 1 else Joined(pairs)

@@ -2,44 +2,87 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..converters import marked_entities
 from ..errors import UserError
-from .file_rows import FileRows, Row, lines_of
+from .file_rows import FileRows, Row
+from .formats import Format
+from .opened import lines_of
 
 SEMEVAL_MARKERS = {"head": ("<e1>", "</e1>"), "tail": ("<e2>", "</e2>")}
 
 
-def read_conll(path: Path) -> FileRows:
+CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+
+
+def read_conll(path: Path, form: Format) -> FileRows:
     """Sentences of `tokens` and `tags`: a line per word, the word in its first column and the tag in its last.
 
-    Columns are separated by tabs, or in a line without tabs by spaces. A line of white space alone ends a sentence;
-    `-DOCSTART-` lines are left out. A sentence stands at the line of its first word.
+    Columns are separated by tabs, or in a line without tabs by spaces; other white space is part of a word. A line of
+    white space alone ends a sentence; `-DOCSTART-` lines are left out. An error names the line of the first word.
+    With names for the columns (`header`), a sentence has a list for each of them too.
 
     Raises:
-        UserError: a line has one column alone.
+        UserError: a line has one column alone, or another number than the names.
     """
-    rows: list[Row] = []
+    names = form.header if isinstance(form.header, tuple) else ()
+    return _sentences(path, lines_of(path), names)
+
+
+def read_conllu(path: Path, form: Format) -> FileRows:
+    """CoNLL-U: ten tab-separated columns with their names in lower case, and `tokens` for `form`.
+
+    Comments, ranges of words (`1-2`) and empty nodes (`1.1`) are left out. The comment `# global.columns = …` of
+    CoNLL-U Plus, or `header`, names other columns; `tags` is the last one.
+    """
+    lines = list(lines_of(path))
+    names: Sequence[str] = form.header if isinstance(form.header, tuple) else CONLLU
+    for _, line in lines:
+        if line.startswith("# global.columns =") and not isinstance(form.header, tuple):
+            names = tuple(line.partition("=")[2].lower().split())
+    words = [
+        (number, line)
+        for number, line in lines
+        if not line.startswith("#") and not ("id" in names and re.match(r"\d+[-.]\d+\t", line))
+    ]
+    return _sentences(path, words, names)
+
+
+def _sentences(path: Path, lines: Iterable[tuple[int, str]], names: Sequence[str]) -> FileRows:
+    sentences: list[list[list[str]]] = []
     numbers: list[int] = []
-    open_sentence = False
-    for number, line in lines_of(path):
+    is_open = False
+    word = names.index("form") if "form" in names else 0
+    for number, line in lines:
         if not line.strip() or line.startswith("-DOCSTART-"):
-            open_sentence = False
+            is_open = False
             continue
-        fields = line.strip().split("\t" if "\t" in line.strip() else None)
-        if len(fields) < 2:
-            raise UserError(f"{path}, line {number}: expected a word and its tag, found {line.strip()!r}")
-        if not open_sentence:
-            rows.append({"tokens": [], "tags": []})
+        line = line.strip(" \t")
+        fields = [field.strip(" ") for field in line.split("\t")] if "\t" in line else re.split(" +", line)
+        if len(fields) < 2 or not fields[word]:
+            raise UserError(f"{path}, line {number}: expected a word and its tag, found {line!r}")
+        if names and len(fields) != len(names):
+            raise UserError(f"{path}, line {number}: {len(fields)} columns where {len(names)} have names")
+        if not is_open:
+            sentences.append([])
             numbers.append(number)
-            open_sentence = True
-        rows[-1]["tokens"].append(fields[0].strip())
-        rows[-1]["tags"].append(fields[-1].strip())
+            is_open = True
+        sentences[-1].append(fields)
+    rows = [
+        {
+            "tokens": [fields[word] for fields in sentence],
+            "tags": [fields[-1] for fields in sentence],
+            **{name: [fields[column] for fields in sentence] for column, name in enumerate(names)},
+        }
+        for sentence in sentences
+    ]
     return FileRows(str(path), rows, numbers)
 
 
-def read_semeval(path: Path) -> FileRows:
+def read_semeval(path: Path, form: Format) -> FileRows:
     """Rows of `text`, `head` (e1), `tail` (e2) and `relation`, from records of a few lines each.
 
         8001<tab>"The <e1>audits</e1> were about <e2>waste</e2>."
@@ -59,7 +102,7 @@ def read_semeval(path: Path) -> FileRows:
         if not tab:
             raise UserError(f'{path}, line {number}: expected a number, a tab and a "sentence", found {line!r}')
         if not lines or "\t" in lines[0][1]:
-            raise UserError(f"{path}, line {number}: the line after the sentence must tell the relation")
+            raise UserError(f"{path}, line {number}: the line after the sentence must name the relation")
         _, relation = lines.pop(0)
         sentence = sentence.strip()
         if len(sentence) > 1 and sentence[0] == sentence[-1] == '"':
@@ -76,12 +119,12 @@ def read_line_pairs(first: Path, second: Path, columns: tuple[str, str]) -> File
     """Rows of `columns`: line n of the first file and line n of the second.
 
     Raises:
-        UserError: the files have not as many lines.
+        UserError: their numbers of lines differ.
     """
     pair = [list(lines_of(path)) for path in (first, second)]
     if len(pair[0]) != len(pair[1]):
         raise UserError(
-            f"{first} has {len(pair[0])} lines and {second} has {len(pair[1])}: line-aligned files have as many"
+            f"{first} has {len(pair[0])} lines and {second} has {len(pair[1])}: line-aligned files have equally many"
         )
     rows = [dict(zip(columns, (one, other), strict=True)) for (_, one), (_, other) in zip(*pair, strict=True)]
     return FileRows(f"{first} and {second}", rows, range(1, len(rows) + 1))

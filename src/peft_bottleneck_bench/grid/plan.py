@@ -109,6 +109,12 @@ def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kin
         return count_parameters(make_trainable(skeleton, name, options, task_type))
 
 
+def data_notes(runs: Iterable[Run]) -> list[str]:
+    """What stands out in the data of each task."""
+    notes = [f"{run.task.name}: {note}" for run in runs for note in run.data.notes]
+    return list(dict.fromkeys(notes))
+
+
 def head_notes(runs: Iterable[Run]) -> list[str]:
     """One line for each method of a task whose head cannot be kept."""
     notes = [

@@ -150,6 +150,12 @@ class _Features:
                         f"{run.task.name}: {made.encoded.cut} of {len(run.data.splits[split])} {split} examples are "
                         f"longer than {run.setting.max_length} tokens and are cut"
                     )
+                if made.encoded.cut_targets:
+                    self.say(
+                        f"{run.task.name}: {made.encoded.cut_targets} of {len(run.data.splits[split])} {split} "
+                        "targets are longer than training.generation_max_length, "
+                        f"{run.setting.generation['max_new_tokens']}, and are cut"
+                    )
         return self.features
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -77,8 +78,7 @@ def make_setting(
     markers: tuple[str, ...] = ()
     generation: dict[str, Any] = {}
     if kind.generates:
-        source = f"{{{kind.columns[0]}}}"
-        prompt = task.source_prefix + source if model.config.is_encoder_decoder else task.prompt or f"{source}\n\n"
+        prompt = kind.prompt_for(task, model.config)
         generation = {
             "max_new_tokens": training["generation_max_length"],
             "num_beams": training["generation_num_beams"],
@@ -86,6 +86,13 @@ def make_setting(
         }
     if task.kind == "relation_extraction":
         markers = marker_words(data.splits["train"], typed=task.markers == "typed")
+        if task.markers == "typed" and len(markers) == len(marker_words([], typed=False)):
+            raise UserError(f"task '{task.name}': markers: typed: no entity has a type")
+    weights: tuple[float, ...] = ()
+    if task.class_weights:
+        train = data.splits["train"]
+        counts = Counter(name for example in train for name in kind.labels_of(example))
+        weights = kind.class_weights(counts, len(train), data.labels)
     return Setting(
         model=model,
         labels=data.labels,
@@ -93,4 +100,5 @@ def make_setting(
         prompt=prompt,
         markers=markers,
         generation=generation,
+        class_weights=weights,
     )

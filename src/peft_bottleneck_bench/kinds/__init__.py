@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from .base import Encoded, Kind, Setting
 from .classification import Classification
-from .generation import Summarization, Translation
+from .generation import Generation, Summarization, Translation
+from .multilabel_classification import MultilabelClassification
 from .ner import Ner
 from .regression import Regression
 from .relation_extraction import RelationExtraction
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
-    for kind in (Classification(), Regression(), Ner(), RelationExtraction(), Translation(), Summarization())
+    for kind in (
+        Classification(),
+        MultilabelClassification(),
+        Regression(),
+        Ner(),
+        RelationExtraction(),
+        Translation(),
+        Summarization(),
+        Generation(),
+    )
 }
 
 __all__ = ["KINDS", "Encoded", "Kind", "Setting"]

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import UserError
+from ..tasks import Task
+from .prompts import never_empty
 
 if TYPE_CHECKING:
-    from ..models.base_model import BaseModel
+    from ..models.base_model import BaseModel  # it imports torch
+
+# The fields of a task that concern some kinds only.
+SETTINGS = ("labels", "scheme", "class_weights", "negative_label", "prompt", "source_prefix", "markers")
 
 Example = dict[str, Any]
+IGNORED = -100  # the label of a token that no loss counts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +31,8 @@ class Setting:
         prompt: for kinds that generate: the input, with the kind's source column in braces.
         markers: for relation extraction: the words that mark the entities, in the order of their embeddings.
         generation: for kinds that generate: `max_new_tokens` and whatever else `generate` takes.
+        class_weights: of each label in the loss; empty where all count alike.
+        thresholds: for several labels per example: the probability from which each label is given.
     """
 
     model: BaseModel
@@ -33,6 +41,8 @@ class Setting:
     prompt: str = ""
     markers: tuple[str, ...] = ()
     generation: Mapping[str, Any] = field(default_factory=dict)
+    class_weights: tuple[float, ...] = ()
+    thresholds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,7 @@ class Encoded:
         columns: one list per input, one entry per row.
         examples: the example that each row belongs to: a long text may take several rows.
         cut: how many examples lost a part because they are longer than `max_length`.
+        cut_targets: how many targets lost their end because the model may write no more.
         words: for token kinds: the words that each row has an output for, in order.
     """
 
@@ -50,6 +61,7 @@ class Encoded:
     examples: Sequence[int]
     cut: int = 0
     words: Sequence[Sequence[int]] = ()
+    cut_targets: int = 0
 
 
 class Kind(ABC):
@@ -67,8 +79,43 @@ class Kind(ABC):
     label_column: ClassVar[str] = ""
     """The column that names labels, in kinds that have a fixed set of them."""
     fewest_labels: ClassVar[int] = 2
+    settings: ClassVar[tuple[str, ...]] = ()
+    """The fields of a task that have an effect on this kind, of those in `SETTINGS`."""
+    calibrates: ClassVar[bool] = False
+    """Whether outputs for the validation examples decide about later predictions; see `calibrated`."""
     generates: ClassVar[bool] = False
     """Whether the output is text that the model generates."""
+
+    def required(self, task: Task) -> tuple[str, ...]:
+        """The columns that every example of `task` has."""
+        return self.columns
+
+    def optional(self, task: Task) -> tuple[str, ...]:
+        """The columns that the examples of `task` may have, all of them or none."""
+        return self.optional_columns
+
+    def parts(self, example: Example) -> dict[str, bool]:
+        """Which of the parts that the examples of a task may have, all of them or none, this one has."""
+        return {column: column in example for column in self.optional_columns}
+
+    def check_task(self, task: Task) -> None:
+        """Refuses settings that have no effect on this kind.
+
+        Raises:
+            UserError: names every one.
+        """
+        defaults = {field.name: field.default for field in fields(task)}
+        without = [
+            f"task '{task.name}': {name}: it has no effect on {self.name}"
+            for name in SETTINGS
+            if name not in self.settings and getattr(task, name) != defaults[name]
+        ]
+        if without:
+            raise UserError(*without)
+
+    def prompt_for(self, task: Task, config: Any) -> str:
+        """What a model of this configuration reads, with columns in braces; empty for kinds without a prompt."""
+        return ""
 
     @abstractmethod
     def example(self, row: Example) -> Example:
@@ -85,6 +132,31 @@ class Kind(ABC):
     def labels_of(self, example: Example) -> Sequence[str]:
         """The label names that the example mentions."""
         return (example[self.label_column],) if self.label_column else ()
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The columns that the model does not read."""
+        return self.columns[-1:]
+
+    def class_weights(self, counts: Mapping[str, int], examples: int, labels: Sequence[str]) -> tuple[float, ...]:
+        """`n / (k n_l)` for each of `k` labels `l` of `n` examples, as scikit-learn balances them."""
+        return tuple(examples / (len(labels) * counts[name]) if counts.get(name) else 1.0 for name in labels)
+
+    def loss(self, setting: Setting) -> Any:
+        """The loss where it is not the model's own, as `Trainer` takes it (`compute_loss_func`); else None."""
+        return None
+
+    def calibrated(self, outputs: Sequence[Any], examples: Sequence[Example], setting: Setting) -> Setting:
+        """`setting`, with what the outputs for the validation examples decide about later predictions."""
+        return setting
+
+    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
+        """The probability of each label by name; empty for kinds that give none."""
+        return {}
+
+    def input_text(self, example: Example) -> str:
+        """What the model reads of an example, as one text."""
+        return "\t".join(str(example[column]) for column in ("text", "text_pair") if column in example)
 
     @abstractmethod
     def references(self, examples: Sequence[Example]) -> list[Any]:
@@ -160,9 +232,19 @@ def texts_of(example: Example) -> list[str]:
 def encode_texts(examples: Sequence[Example], setting: Setting) -> tuple[dict[str, list[Any]], int]:
     """The inputs for texts or pairs of them, cut to `max_length`, and how many were cut."""
     texts = [texts_of(example) for example in examples]
-    encoded = setting.model.tokenizer(
+    tokenizer = setting.model.tokenizer
+    encoded = tokenizer(
         *(list(column) for column in zip(*texts, strict=True)),
         truncation=True,
         max_length=setting.max_length,
     )
-    return dict(encoded), sum(bool(encoding.overflowing) for encoding in encoded.encodings)
+    return filled_up(dict(encoded), tokenizer), sum(bool(encoding.overflowing) for encoding in encoded.encodings)
+
+
+def filled_up(columns: dict[str, list[Any]], tokenizer: Any) -> dict[str, list[Any]]:
+    """`columns`, with one token in rows that have none: those of empty texts, where a model has no special tokens."""
+    for row, ids in enumerate(columns["input_ids"]):
+        if not ids:
+            for name, values in columns.items():
+                values[row] = never_empty([], tokenizer) if name == "input_ids" else [int(name == "attention_mask")]
+    return columns

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from .base import Encoded, Example, Kind, Setting, encode_texts, texts_of
 
@@ -34,6 +35,7 @@ class Classification(SequenceKind):
     columns = ("text", "label")
     metrics = ("classification",)
     label_column = "label"
+    settings = ("labels", "class_weights")
 
     def example(self, row: Example) -> Example:
         texts_of(row)
@@ -54,6 +56,12 @@ class Classification(SequenceKind):
         columns["labels"] = [numbers[example["label"]] for example in examples]
         return Encoded(columns, range(len(examples)), cut)
 
+    def loss(self, setting: Setting) -> Any:
+        return weighted_loss(setting.class_weights) if setting.class_weights else None
+
+    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
+        return softmax(output, setting.labels)
+
     def predictions(
         self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
     ) -> list[Any]:
@@ -67,9 +75,25 @@ def label_name(row: Example, column: str) -> str:
         ValueError: it is neither.
     """
     label = row[column]
-    if not isinstance(label, (str, int)) or label == "":
+    if not isinstance(label, (str, int)) or not str(label).strip():
         raise ValueError(f"'{column}' must be a name or a whole number, found {label!r}")
-    return str(label)
+    return str(label).strip()
+
+
+def weighted_loss(weights: Sequence[float]) -> Callable[..., torch.Tensor]:
+    """`1/n Σ w_y CE(logits, y)` over the `n` examples of a batch, or of all that accumulate to one step."""
+
+    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        of_label = torch.tensor(weights, device=outputs.logits.device)
+        total = torch.nn.functional.cross_entropy(outputs.logits.float(), labels, weight=of_label, reduction="sum")
+        return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
+
+    return loss
+
+
+def softmax(output: Any, labels: Sequence[str]) -> dict[str, float]:
+    """The probabilities of the labels, by name."""
+    return dict(zip(labels, torch.softmax(torch.as_tensor(output), dim=-1).tolist(), strict=True))
 
 
 def label_options(labels: Sequence[str]) -> dict[str, Any]:

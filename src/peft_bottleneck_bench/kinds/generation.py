@@ -1,38 +1,100 @@
-"""Text from text: translation and summarization, with encoder–decoders and with decoder-only models."""
+"""Text from text: translation, summarization, answers and replies, with encoder–decoders and decoder-only models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import torch
 
-from .base import Encoded, Example, Kind, Setting
+from ..errors import UserError
+from ..tasks import Task
+from ..words import quoted
+from .base import IGNORED, Encoded, Example, Kind, Setting
+from .causality import sees_later_tokens
+from .prompts import (
+    checked_messages,
+    conversation_ids,
+    conversation_text,
+    never_empty,
+    placeholders,
+    prompt_ids,
+)
 
-IGNORED = -100
+METRICS = ("answer", "translation", "summarization", "number", "choice")
 
 
 class Generation(Kind):
-    """A source and a target text.
+    """Columns in braces in the task's `prompt`, or `messages`; `target`, a text or a list of them; optionally
+    `reference`, what the metric compares with in place of the target.
 
-    The model reads the task's prompt with the source in it, and is trained on the target alone: in a decoder-only
-    model the prompt is part of the same sequence and has no loss. For evaluation the model writes on from the prompt
-    (`generate`), which is then padded on the left. Prompts longer than `max_length` lose the end of their source.
+    The model reads the prompt with the columns in it, and is trained on the target alone (the first of several): in a
+    decoder-only model the prompt is part of the same sequence and has no loss. For evaluation the model writes on from
+    the prompt (`generate`), which is then padded on the left. A prompt longer than `max_length` loses the end of its
+    longest column.
+
+    `messages` are the turns of a conversation, in the model's own chat template or a plain one. Every turn of the
+    assistant is trained on and nothing else; the last one is what the model has to say in an evaluation. A
+    conversation that is too long loses its oldest turns after the system's.
     """
 
+    name = "generation"
+    columns: ClassVar[tuple[str, ...]] = ("target",)
+    optional_columns = ("reference",)
+    metrics: ClassVar[tuple[str, ...]] = METRICS
+    settings: ClassVar[tuple[str, ...]] = ("prompt",)
     generates = True
 
+    def required(self, task: Task) -> tuple[str, ...]:
+        if not task.prompt:
+            return ("messages",)
+        return tuple(dict.fromkeys((*placeholders(task.prompt), *self.columns)))
+
+    def optional(self, task: Task) -> tuple[str, ...]:
+        return self.optional_columns if task.prompt else ("target", *self.optional_columns)
+
+    def check_task(self, task: Task) -> None:
+        super().check_task(task)
+        if task.prompt and not placeholders(task.prompt):
+            raise UserError(f"task '{task.name}': prompt: no column in braces, as in {{question}}, in {task.prompt!r}")
+        if "target" in placeholders(task.prompt):
+            raise UserError(f"task '{task.name}': prompt: {{target}} is what the model has to write")
+
+    def prompt_for(self, task: Task, config: Any) -> str:
+        """What a model of this configuration reads; empty for conversations."""
+        return task.prompt
+
     def example(self, row: Example) -> Example:
-        for column in self.columns:
-            if not isinstance(row[column], str) or not row[column].strip():
-                raise ValueError(f"'{column}' must be text, found {row[column]!r}")
-        return row
+        example = dict(row)
+        if "messages" in row:
+            example["messages"] = checked_messages(row["messages"], "messages")
+            if "target" not in row:
+                *before, last = example["messages"]
+                if last["role"] != "assistant":
+                    raise ValueError("'messages' must end with what the assistant says, or `target` must hold it")
+                example |= {"messages": before, "target": last["content"]}
+        for column, value in example.items():
+            if column in ("target", "reference"):
+                example[column] = _texts(value, column)
+            elif column != "messages" and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
+                raise ValueError(f"'{column}' must be text, found {value!r}")
+        return example
 
     def stand_in(self, row: Example, setting: Setting) -> Any:
         return "?"
 
     def references(self, examples: Sequence[Example]) -> list[Any]:
-        return [example[self.columns[1]] for example in examples]
+        return [example.get("reference", example[self.columns[-1]]) for example in examples]
+
+    def input_text(self, example: Example) -> str:
+        if "messages" in example:
+            return "\n".join(message["content"] for message in example["messages"])
+        return "\n".join(str(value) for column, value in example.items() if column not in self.predicted)
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """The columns that the model does not read."""
+        return (self.columns[-1], "reference")
 
     def auto_class(self, config: Any) -> str:
         return "AutoModelForSeq2SeqLM" if config.is_encoder_decoder else "AutoModelForCausalLM"
@@ -40,27 +102,62 @@ class Generation(Kind):
     def task_type(self, config: Any) -> str:
         return "SEQ_2_SEQ_LM" if config.is_encoder_decoder else "CAUSAL_LM"
 
+    def check_model(self, model: Any) -> None:
+        super().check_model(model)
+        if sees_later_tokens(model, self.auto_class(model.config)):
+            raise UserError(
+                f"model '{model.name}' does not fit {self.name}: its tokens see later ones, so that it cannot write; "
+                "take a decoder-only model or an encoder–decoder"
+            )
+
     def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        source, target = self.columns
-        prompts = [_prompt_ids(example[source], source, setting) for example in examples]
+        if training and not setting.prompt and not setting.model.config.is_encoder_decoder:
+            return self._conversations(examples, setting)
+        prompts = [self._prompt(example, setting) for example in examples]
         cut = sum(was_cut for _, was_cut in prompts)
-        tokenizer, most = setting.model.tokenizer, setting.generation["max_new_tokens"]
-        written = [example[target] for example in examples]
+        written = [_first(example[self.columns[-1]]) for example in examples]
         columns: dict[str, list[Any]] = {"input_ids": [ids for ids, _ in prompts]}
-        if setting.model.config.is_encoder_decoder:
-            columns["labels"] = tokenizer(text_target=written, truncation=True, max_length=most)["input_ids"]
+        targets, cut_targets = _targets(written, setting)
+        if training and not setting.model.config.is_encoder_decoder:
+            columns["labels"] = [
+                [IGNORED] * len(ids) + end for ids, end in zip(columns["input_ids"], targets, strict=True)
+            ]
+            columns["input_ids"] = [ids + end for ids, end in zip(columns["input_ids"], targets, strict=True)]
         else:
-            # A space before the target, as between any two words; the end token is what the model learns to stop at.
-            targets = tokenizer([f" {text}" for text in written], add_special_tokens=False)["input_ids"]
-            targets = [[*ids[: most - 1], tokenizer.eos_token_id] for ids in targets]
-            if training:
-                columns["labels"] = [
-                    [IGNORED] * len(ids) + end for ids, end in zip(columns["input_ids"], targets, strict=True)
-                ]
-                columns["input_ids"] = [ids + end for ids, end in zip(columns["input_ids"], targets, strict=True)]
-            else:
-                columns["labels"] = targets
+            columns["labels"] = targets
         columns["attention_mask"] = [[1] * len(ids) for ids in columns["input_ids"]]
+        return Encoded(columns, range(len(examples)), cut, cut_targets=cut_targets)
+
+    def _prompt(self, example: Example, setting: Setting) -> tuple[list[int], bool]:
+        if setting.prompt:
+            return prompt_ids(example, setting.prompt, setting.model, setting.max_length)
+        tokenizer = setting.model.tokenizer
+        special = setting.model.config.is_encoder_decoder
+
+        def ids_of(messages: Sequence[Mapping[str, str]]) -> list[int]:
+            text = conversation_text([dict(message) for message in messages], tokenizer, reply=True)
+            return never_empty(tokenizer(text, add_special_tokens=special)["input_ids"], tokenizer)
+
+        ids, cut = _that_fits(example["messages"], setting.max_length, ids_of)
+        return ids[-setting.max_length :], cut or len(ids) > setting.max_length
+
+    def _conversations(self, examples: Sequence[Example], setting: Setting) -> Encoded:
+        """Whole conversations, with a loss on what the assistant says."""
+        room = setting.max_length + setting.generation["max_new_tokens"]
+        columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "attention_mask": []}
+        cut = 0
+        for example in examples:
+            last = {"role": "assistant", "content": _first(example["target"])}
+            pairs, was_cut = _that_fits(
+                [*example["messages"], last],
+                room,
+                lambda messages: list(zip(*conversation_ids(messages, setting.model.tokenizer), strict=True)),
+            )
+            cut += was_cut or len(pairs) > room
+            pairs = pairs[-room:]
+            columns["input_ids"].append([token for token, _ in pairs])
+            columns["labels"].append([token if said else IGNORED for token, said in pairs])
+            columns["attention_mask"].append([1] * len(pairs))
         return Encoded(columns, range(len(examples)), cut)
 
     def collator(self, setting: Setting, *, training: bool) -> Any:
@@ -75,39 +172,103 @@ class Generation(Kind):
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
-class Translation(Generation):
+class _FromSource(Generation):
+    """Generation from one column, with a prompt of its own where the task has none."""
+
+    settings = ("prompt", "source_prefix")
+
+    def required(self, task: Task) -> tuple[str, ...]:
+        source, target = self.columns
+        return tuple(dict.fromkeys((source, *placeholders(task.prompt), target)))
+
+    def optional(self, task: Task) -> tuple[str, ...]:
+        return self.optional_columns
+
+    def check_task(self, task: Task) -> None:
+        super().check_task(task)
+        source = self.columns[0]
+        if task.prompt and source not in placeholders(task.prompt):
+            found = quoted(placeholders(task.prompt))
+            raise UserError(f"task '{task.name}': prompt: {{{source}}} is missing, its columns are {found}")
+
+    def prompt_for(self, task: Task, config: Any) -> str:
+        source = f"{{{self.columns[0]}}}"
+        if config.is_encoder_decoder and (task.source_prefix or not task.prompt):
+            return task.source_prefix + source
+        return task.prompt or f"{source}\n\n"
+
+    def example(self, row: Example) -> Example:
+        target = self.columns[1]
+        example = super().example({"target" if column == target else column: row[column] for column in row})
+        return {target if column == "target" else column: value for column, value in example.items()}
+
+
+class Translation(_FromSource):
     """Columns `source` and `target`."""
 
     name = "translation"
     columns = ("source", "target")
-    metrics = ("translation", "summarization", "answer", "number", "choice")
+    metrics = ("translation", *(name for name in METRICS if name != "translation"))
 
 
-class Summarization(Generation):
+class Summarization(_FromSource):
     """Columns `document` and `summary`."""
 
     name = "summarization"
     columns = ("document", "summary")
-    metrics = ("summarization", "translation", "answer", "number", "choice")
+    metrics = ("summarization", *(name for name in METRICS if name != "summarization"))
 
 
-def _prompt_ids(text: str, column: str, setting: Setting) -> tuple[list[int], bool]:
-    """The prompt with `text` in it, as tokens, and whether `text` had to be cut for it to fit."""
-    tokenizer = setting.model.tokenizer
+def generate(model: Any, inputs: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
+    """What the model writes on from `inputs`, [batch, length], without the prompt."""
+    written: torch.Tensor = model.generate(**inputs, **options)
+    return written if model.config.is_encoder_decoder else written[:, inputs["input_ids"].shape[1] :]
 
-    def ids_of(content: str) -> list[int]:
-        ids: list[int] = tokenizer(setting.prompt.replace(f"{{{column}}}", content))["input_ids"]
-        # What follows the prompt in a decoder-only model is the target, not the end.
-        ends = not setting.model.config.is_encoder_decoder and ids[-1] == tokenizer.eos_token_id
-        return ids[:-1] if ends else ids
 
-    ids = ids_of(text)
-    if len(ids) <= setting.max_length:
-        return ids, False
-    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    room = setting.max_length - (len(ids) - len(encoded["input_ids"]))
-    end = encoded["offset_mapping"][max(room - 1, 0)][1]
-    return ids_of(text[:end])[: setting.max_length], True
+def _texts(value: Any, column: str) -> Any:
+    """A text, or a list of them; numbers become text."""
+    if isinstance(value, (list, tuple)) and value:
+        return [_texts(item, column) for item in value]
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"'{column}' must be text, found {value!r}")
+    return value
+
+
+def _first(value: Any) -> str:
+    return str(value[0] if isinstance(value, list) else value)
+
+
+def _targets(written: Sequence[str], setting: Setting) -> tuple[list[list[int]], int]:
+    """The targets as tokens, cut to what the model may write, and how many were cut."""
+    tokenizer, most = setting.model.tokenizer, setting.generation["max_new_tokens"]
+    if setting.model.config.is_encoder_decoder:
+        whole: list[list[int]] = tokenizer(text_target=list(written))["input_ids"]
+        kept: list[list[int]] = tokenizer(text_target=list(written), truncation=True, max_length=most)["input_ids"]
+        return kept, sum(len(ids) > most for ids in whole)
+    # A space before the target, as between any two words; a chat template ends where the reply begins. The end token
+    # is what the model learns to stop at.
+    space = " " if setting.prompt else ""
+    whole = tokenizer([f"{space}{text}" for text in written], add_special_tokens=False)["input_ids"]
+    return [[*ids[: most - 1], tokenizer.eos_token_id] for ids in whole], sum(len(ids) > most - 1 for ids in whole)
+
+
+def _that_fits(
+    messages: Sequence[Any], room: int, encode: Callable[[Sequence[Any]], list[Any]]
+) -> tuple[list[Any], bool]:
+    """The conversation encoded, without its oldest turns where it would not fit, and whether any is left out."""
+    system = [message for message in messages[:1] if message["role"] == "system"]
+    turns = list(messages[len(system) :])
+    encoded = encode([*system, *turns])
+    cut = False
+    while len(encoded) > room:
+        rest = next((n for n in range(1, len(turns)) if turns[n]["role"] == "user"), None)
+        if rest is None:
+            break
+        turns, cut = turns[rest:], True
+        encoded = encode([*system, *turns])
+    return encoded, cut
 
 
 def _padding(pad: int, *, left: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, torch.Tensor]]:

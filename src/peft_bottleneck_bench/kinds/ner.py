@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..models.base_model import BaseModel
-from .base import Encoded, Example, Kind, Setting
+from .base import IGNORED, Encoded, Example, Kind, Setting, filled_up
 from .classification import label_options
-
-IGNORED = -100  # the label of a token that no loss counts
 
 
 class Ner(Kind):
@@ -26,6 +24,7 @@ class Ner(Kind):
     columns = ("tokens", "tags")
     metrics = ("seqeval",)
     label_column = "tags"
+    settings = ("labels", "scheme")
     fewest_labels = 1
 
     def example(self, row: Example) -> Example:
@@ -36,10 +35,13 @@ class Ner(Kind):
         if len(tokens) != len(tags):
             raise ValueError(f"{len(tokens)} tokens but {len(tags)} tags")
         for position, (before, tag) in enumerate(pairwise(["O", *tags])):
-            if tag != "O" and tag[:2] not in ("B-", "I-"):
-                raise ValueError(f"tag {position} is {tag!r}: expected O, B-TYPE or I-TYPE")
+            if tag != "O" and (tag[:2] not in ("B-", "I-") or not tag[2:].strip()):
+                raise ValueError(f"tag {position} is {tag!r}: expected O, B-TYPE or I-TYPE; see `scheme`")
             if tag[:2] == "I-" and before[2:] != tag[2:]:
-                raise ValueError(f"tag {position} is {tag!r} after {before!r}: in IOB2 an entity starts with B-")
+                raise ValueError(
+                    f"tag {position} is {tag!r} after {before!r}: in IOB2 an entity starts with B-; "
+                    "for IOB1 write `scheme: iob1`"
+                )
         return {"tokens": list(tokens), "tags": list(tags)}
 
     def stand_in(self, row: Example, setting: Setting) -> Any:
@@ -48,6 +50,9 @@ class Ner(Kind):
     def labels_of(self, example: Example) -> Sequence[str]:
         """The entity types: a tag that train happens to lack (I- of a type of single words) is still known."""
         return [tag[2:] for tag in example["tags"] if tag != "O"]
+
+    def input_text(self, example: Example) -> str:
+        return " ".join(example["tokens"])
 
     def references(self, examples: Sequence[Example]) -> list[Any]:
         return [example["tags"] for example in examples]
@@ -139,9 +144,11 @@ def _tokenize(words: Sequence[str], model: BaseModel) -> tuple[dict[str, list[in
     for number, word in enumerate(words):
         owner += [number] * (len(word) + 1)
     text = " ".join(words)
-    inputs = dict(model.tokenizer(text, return_offsets_mapping=True))
+    inputs = dict(model.tokenizer([text], return_offsets_mapping=True))
+    offsets = inputs.pop("offset_mapping")[0]
+    inputs = {name: values[0] for name, values in filled_up(inputs, model.tokenizer).items()}
     tokens: dict[int, list[int]] = {}
-    for position, (start, end) in enumerate(inputs.pop("offset_mapping")):
+    for position, (start, end) in enumerate(offsets):
         if text[start:end].strip():  # special tokens have no characters, and some tokens are a space alone
             tokens.setdefault(owner[end - 1], []).append(position)
     return inputs, tokens

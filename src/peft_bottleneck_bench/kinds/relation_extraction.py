@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 from .base import Encoded, Example, Kind, Setting
-from .classification import label_name, label_options
+from .classification import label_name, label_options, softmax, weighted_loss
 from .marked_model import MarkedModel
 
 ENTITIES = ("head", "tail")
@@ -28,6 +28,7 @@ class RelationExtraction(Kind):
     columns = ("text", "head", "tail", "relation")
     metrics = ("relation_extraction", "semeval2010_task8")
     label_column = "relation"
+    settings = ("labels", "class_weights", "negative_label", "markers")
 
     def example(self, row: Example) -> Example:
         text = row["text"]
@@ -99,6 +100,15 @@ class RelationExtraction(Kind):
         from transformers import DataCollatorWithPadding
 
         return DataCollatorWithPadding(setting.model.tokenizer)
+
+    def loss(self, setting: Setting) -> Any:
+        return weighted_loss(setting.class_weights) if setting.class_weights else None
+
+    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
+        return softmax(output, setting.labels)
+
+    def parts(self, example: Example) -> dict[str, bool]:
+        return {f"{name}.type": "type" in example[name] for name in ENTITIES}
 
     def predictions(
         self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting

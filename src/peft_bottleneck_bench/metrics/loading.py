@@ -20,6 +20,7 @@ class _Metrics(Mapping[str, type[Metric]]):
         "seqeval": "seqeval.Seqeval",
         "relation_extraction": "relation_extraction.RelationExtraction",
         "semeval2010_task8": "semeval2010_task8.Semeval2010Task8",
+        "multilabel": "multilabel.Multilabel",
         "translation": "translation.Translation",
         "summarization": "summarization.Summarization",
         "answer": "answers.Answer",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import datasets
 
@@ -13,7 +13,7 @@ from .base import Metric, MetricTypes
 class TextMetric(Metric):
     """One predicted text per example, and one reference or a list of them."""
 
-    types: MetricTypes = (
+    types: ClassVar[MetricTypes] = (
         (datasets.Value("string"), datasets.Value("string")),
         (datasets.List(datasets.Value("string")), datasets.Value("string")),
     )

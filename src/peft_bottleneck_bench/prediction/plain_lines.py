@@ -7,34 +7,40 @@
 | named entities | the text | entities with their places, text |
 | relation extraction | the text, `[HEAD]…[/HEAD]` and `[TAIL]…[/TAIL]` in it, `[HEAD:PER]…[/HEAD]` with a type | \
 relation, probability, head → tail |
-| translation, summarization | the source | the target |
+| several labels | as for classification | labels with their probabilities, text |
+| translation, summarization, generation | the source, or what a user says | the target |
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
+
+from ..words import quoted
 
 Row = dict[str, Any]
 
 MARKED = re.compile(r"\[(HEAD|TAIL)(?::([^\[\]]+))?\](.*?)\[/\1(?::[^\[\]]+)?\]", re.DOTALL)
-ENGLISH_S = re.compile(r"(?<=.)['’]s$", re.IGNORECASE)  # a word of its own in most corpora
 
 
 def row_of(line: str, inputs: Sequence[str]) -> Row:
-    """The row that a line of plain text stands for, in a task whose examples have the columns `inputs`.
+    """The row of a line of plain text, in a task whose examples have the columns `inputs`.
 
     Raises:
-        ValueError: the task has pairs of texts, and the line is no pair.
+        ValueError: the task reads a pair of texts and the line is none, or it reads several columns.
     """
     if "text_pair" in inputs:
         texts = line.split("\t")
+        if not line.strip():
+            texts = ["", ""]
         if len(texts) != 2:
             raise ValueError(f"expected two texts with a tab between them, found {len(texts)}")
         return {"text": texts[0], "text_pair": texts[1]}
+    if inputs[0] == "messages":
+        return {"messages": [{"role": "user", "content": line}]}
+    if len(inputs) > 1 and inputs[0] != "text":
+        raise ValueError(f"the task reads {quoted(inputs)}: give JSON objects with these columns")
     return {"text" if inputs[0] == "tokens" else inputs[0]: line}
 
 
@@ -51,7 +57,7 @@ def with_entities(row: Row) -> Row:
     for match in MARKED.finditer(text):
         name = match[1].lower()
         if name in found:
-            raise ValueError(f"[{match[1]}] stands in the text twice")
+            raise ValueError(f"[{match[1]}] is in the text twice")
         plain += text[place : match.start()]
         found[name] = {"start": len(plain), "end": len(plain) + len(match[3])} | (
             {"type": match[2]} if match[2] else {}
@@ -61,33 +67,6 @@ def with_entities(row: Row) -> Row:
         if name.lower() not in found:
             raise ValueError(f"no [{name}]…[/{name}] in the text: both entities must be marked")
     return {**row, **found, "text": plain + text[place:]}
-
-
-def words_of(text: str) -> list[tuple[int, int]]:
-    """Where the words of a text stand: split at spaces, with leading and trailing punctuation and 's set apart."""
-    places = []
-    for match in re.finditer(r"\S+", text):
-        start, end = match.span()
-        before, after = [], []
-        while end - start > 1 and _is_mark(text[start]):
-            before.append((start, start + 1))
-            start += 1
-        while end - start > 1 and _is_mark(text[end - 1]):
-            after.append((end - 1, end))
-            end -= 1
-        if english := ENGLISH_S.search(text[start:end]):
-            after.append((start + english.start(), end))
-            end = start + english.start()
-        places += [*before, (start, end), *reversed(after)]
-    return places
-
-
-def joined_words(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:
-    """The tokens with a space between them, and where each of them stands."""
-    ends = [0]
-    for token in tokens:
-        ends.append(ends[-1] + len(token) + 1)
-    return " ".join(tokens), [(start, end - 1) for start, end in pairwise(ends)]
 
 
 def entities(text: str, words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Row]:
@@ -118,6 +97,9 @@ def line_of(row: Row) -> str:
         head, tail = (row["text"][row[name]["start"] : row[name]["end"]] for name in ("head", "tail"))
         return _line(row["relation"], f"{row['probabilities'][row['relation']]:.3f}", f"{head} → {tail}")
     texts = [row[name] for name in ("text", "text_pair") if name in row]
+    if "labels" in row:
+        given = [f"{name} {row['probabilities'][name]:.3f}" for name in row["labels"]]
+        return _line(", ".join(given) or "no label", *texts)
     if "label" in row:
         return _line(row["label"], f"{row['probabilities'][row['label']]:.3f}", *texts)
     if "score" in row:
@@ -127,7 +109,3 @@ def line_of(row: Row) -> str:
 
 def _line(*parts: str) -> str:
     return "\t".join(" ".join(part.split()) for part in parts)
-
-
-def _is_mark(character: str) -> bool:
-    return unicodedata.category(character)[0] in "PS"

@@ -12,6 +12,7 @@ from transformers import set_seed
 
 from ..errors import UserError
 from ..kinds import Encoded, Kind, Setting
+from ..kinds.generation import generate
 from ..models.base_model import BaseModel
 from ..saved.saved import Saved
 
@@ -55,10 +56,9 @@ class Predictor:
         outputs = self._outputs(encoded, batch_size)
         predictions = self.kind.predictions(outputs, encoded, examples, self.setting)
         answers = [{self.kind.columns[-1]: prediction} for prediction in predictions]
-        if self.kind.columns[-1] in ("label", "relation"):
-            for answer, output in zip(answers, outputs, strict=True):
-                shares = torch.softmax(torch.as_tensor(output), dim=-1).tolist()
-                answer["probabilities"] = dict(zip(self.setting.labels, shares, strict=True))
+        for answer, output in zip(answers, outputs, strict=False):
+            if probabilities := self.kind.probabilities(output, self.setting):
+                answer["probabilities"] = probabilities
         return answers
 
     def _outputs(self, encoded: Encoded, batch_size: int) -> list[Any]:
@@ -72,9 +72,7 @@ class Predictor:
             inputs = {name: value.to(self.model.device) for name, value in batch.items() if name != "labels"}
             with torch.inference_mode(), torch.autocast(self.model.device.type, **self.precision):
                 if self.kind.generates:
-                    written = self.model.generate(**inputs, **self.setting.generation)
-                    prompt = 0 if self.model.config.is_encoder_decoder else inputs["input_ids"].shape[1]
-                    outputs.extend(written[:, prompt:].cpu().numpy())
+                    outputs.extend(generate(self.model, inputs, self.setting.generation).cpu().numpy())
                 else:
                     outputs.extend(self.model(**inputs).logits.float().cpu().numpy())
         return outputs

@@ -1,22 +1,25 @@
-"""New examples from arguments, files and standard input, each with the place where it stands, for error messages."""
+"""New examples from arguments, files and standard input, each with its place for error messages."""
 
 from __future__ import annotations
 
-import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from ..data.columns import find, is_missing
 from ..data.files import READERS, read_rows
-from ..data.loading import quoted
+from ..data.json_rows import checked_row, parse
+from ..data.opened import suffix_of
 from ..errors import UserError
 from ..kinds import Setting
 from ..saved.saved import Saved
-from .plain_lines import joined_words, row_of, with_entities, words_of
+from ..words import joined_words, quoted, words_of
+from .plain_lines import row_of, with_entities
 
 Row = dict[str, Any]
-Placed = tuple[str, Row | str]  # where it stands; columns, or a line of plain text
+Placed = tuple[str, Row | str]  # its place; columns, or a line of plain text
 
 
 def from_arguments(texts: Sequence[str]) -> Iterator[Placed]:
@@ -25,10 +28,11 @@ def from_arguments(texts: Sequence[str]) -> Iterator[Placed]:
 
 
 def from_file(file: str) -> Iterator[Placed]:
-    """The rows of a data file, told by its suffix; of any other file, or of `-` for standard input, the lines.
+    """The rows of a data file, as its suffix says; of any other file, or of `-` for standard input, the lines.
 
-    A line that begins with a brace is a JSON object with the task's columns, any other is plain text; blank lines are
-    passed over.
+    A line that begins with a brace is a JSON object with the task's columns, any other is plain text. In a file of
+    plain text an empty line is an empty text, so that there is an answer for each line; between JSON objects it is
+    passed over. An array of JSON objects is read as its rows.
 
     Raises:
         UserError: the file cannot be read, or a line of it; those before it are yielded first.
@@ -37,7 +41,7 @@ def from_file(file: str) -> Iterator[Placed]:
         yield from _lines("standard input", sys.stdin.buffer)
         return
     path = Path(file)
-    if path.suffix.lower() in READERS.keys() - {".jsonl"}:  # JSON Lines are read as they come
+    if suffix_of(path) in READERS and not _is_stream(path):
         rows = read_rows(path)
         yield from ((rows.place(index), rows[index]) for index in range(len(rows)))
         return
@@ -47,28 +51,55 @@ def from_file(file: str) -> Iterator[Placed]:
         yield from _lines(str(path), stream)
 
 
+def _is_stream(path: Path) -> bool:
+    """Whether the file is JSON Lines, which are read as they come."""
+    return path.suffix.lower() == ".jsonl" and path.is_file() and not _starts_array(path.open("rb").read(4096))
+
+
+def _starts_array(start: bytes) -> bool:
+    return re.match(rb"(\xef\xbb\xbf)?\s*\[\s*[{\]]", start) is not None
+
+
 def _lines(name: str, stream: BinaryIO) -> Iterator[Placed]:
+    empty: list[str] = []  # the places of empty lines before the first line that says which form this is
+    has_objects: bool | None = None
     for number, raw in enumerate(stream, start=1):
         place = f"{name}, line {number}"
-        try:
-            line = raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{place}: not UTF-8 text") from error
+        line = _decoded(raw, number, place).rstrip("\r\n")
+        is_object = line.lstrip().startswith("{")
+        if has_objects is None and line.strip():
+            has_objects = is_object
+            if line.strip() == "[" or _starts_array(line.encode()):
+                yield from _array(name, line + _decoded(stream.read(), 2, name))
+                return
+            yield from ((earlier, "") for earlier in ([] if is_object else empty))
         if not line.strip():
-            continue
-        if not line.lstrip().startswith("{"):
-            yield place, line
-            continue
-        try:
-            yield place, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{place}: not valid JSON: {error.msg} at column {error.colno}") from error
+            if has_objects is None:
+                empty.append(place)
+            elif not has_objects:
+                yield place, ""
+        else:
+            yield place, parse(line, name, first_line=number) if is_object else line
+
+
+def _array(name: str, text: str) -> Iterator[Placed]:
+    rows = parse(text, name)
+    return (
+        (place, checked_row(row, place)) for number, row in enumerate(rows, 1) for place in [f"{name}, row {number}"]
+    )
+
+
+def _decoded(raw: bytes, number: int, place: str) -> str:
+    try:
+        return raw.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: not UTF-8 text") from error
 
 
 def examples(placed: Iterable[Placed], saved: Saved, setting: Setting) -> Iterator[Row]:
     """Complete examples of the kind that was trained, ready for a `Predictor` with this `setting`.
 
-    Those of named entities have `text` and `words` beside their tokens: where these stand in the text.
+    Those of named entities have `text` and `words` beside their tokens: the places of these in the text.
 
     Raises:
         UserError: a row does not fit; says where and why.
@@ -83,8 +114,6 @@ def examples(placed: Iterable[Placed], saved: Saved, setting: Setting) -> Iterat
 def _example(content: Row | str, saved: Saved, setting: Setting) -> Row:
     kind, inputs = saved.kind, saved.content["inputs"]
     if isinstance(content, str):
-        if not content.strip():
-            raise ValueError("there is no text")
         content = row_of(content, inputs)
     words: Sequence[tuple[int, int]] = ()
     if kind.name == "relation_extraction" and "text" in content and not {"head", "tail"} & content.keys():
@@ -103,10 +132,8 @@ def _example(content: Row | str, saved: Saved, setting: Setting) -> Row:
 def _value(row: Row, column: str, saved: Saved) -> Any:
     """A column under the name that the task's data have for it, or else under the kind's own."""
     name = saved.content["columns"].get(column, column)
-    value: Any = row
-    for part in [name] if name in row else name.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    value = row.get(column) if value is None else value
+    value = find(row, name)
+    value = row.get(column) if is_missing(value) or value is None else value
     if value is None:
         raise ValueError(f"no column '{name}' ({saved.kind.name} needs it), the row has {quoted(row)}")
     return value

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from typing_extensions import Self
 
 from ..file_names import FileName
+from ..tasks import KindName
 
 SCHEMA_VERSION: Final = 1
 #: No honest score or time comes near. Sums and squares of such numbers are still numbers.
@@ -40,7 +41,6 @@ def _from_time(value: datetime) -> str:
     return value.strftime(TIME_FORMAT)
 
 
-KindName = Literal["classification", "regression", "ner", "relation_extraction", "translation", "summarization"]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]  # int64 in Arrow
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
@@ -99,6 +99,7 @@ class DataUsed(_Part, frozen=True):
     sha256: str | None = None
     licence: str | None = None
     counts: Counts
+    notes: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="what stands out in the examples")
 
 
 class Hardware(_Part, frozen=True):

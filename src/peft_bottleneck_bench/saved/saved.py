@@ -106,4 +106,5 @@ class Saved:
             prompt=self.content["prompt"],
             markers=tuple(self.content["markers"]),
             generation=self.content["generation"],
+            thresholds=tuple(self.content.get("thresholds", ())),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -98,7 +99,8 @@ def make_trainer(
     references = run.kind.references(run.data.splits["validation"])
 
     def compute_metrics(evaluated: Any) -> dict[str, float]:
-        predictions = _predictions(run, features, "validation", evaluated.predictions)
+        calibrated = _calibrated(run, features, evaluated.predictions) if run.kind.calibrates else run
+        predictions = _predictions(calibrated, features, "validation", evaluated.predictions)
         scores = run.metric.compute(references=references, predictions=predictions)
         return {PREFIX.removeprefix("eval_") + name: score for name, score in scores.items()}
 
@@ -120,6 +122,7 @@ def make_trainer(
         },
         compute_metrics=compute_metrics,
         preprocess_logits_for_metrics=run.kind.outputs,
+        compute_loss_func=run.kind.loss(run.setting),
         keep_best=keep_best,
         callbacks=[Watch(on_step)],
     )
@@ -136,6 +139,8 @@ def _measure(
     trainer = make_trainer(run, features, work, on_step)
     trained = train(trainer, checkpoint)
     trainer.compute_metrics = None  # the test split is scored here, once
+    if run.kind.calibrates:
+        run = _calibrated(run, features, trainer.predict(features["validation"].rows).predictions)
     outputs = trainer.predict(features["test"].rows).predictions
     if not processes.is_main():
         return {}, []
@@ -172,6 +177,12 @@ def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: A
     """The outputs of the rows of a split, read as the kind reads them, one per example."""
     rows, encoded = features[split].restore(outputs), features[split].encoded
     return run.kind.predictions(rows, encoded, run.data.splits[split], run.setting)
+
+
+def _calibrated(run: Run, features: Mapping[str, Split], outputs: Any) -> Run:
+    """The run with what the outputs of the validation split decide about predictions: thresholds."""
+    rows = features["validation"].restore(outputs)
+    return replace(run, setting=run.kind.calibrated(rows, run.data.splits["validation"], run.setting))
 
 
 def _frame(run: Run, started: datetime) -> Callable[..., records.Record]:

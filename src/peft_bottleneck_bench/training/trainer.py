@@ -12,6 +12,7 @@ from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from .. import processes
+from ..kinds.generation import generate
 from ..saved.parameters import restore, trained_parameters
 from ..workbench.memory import PeakMemory
 from . import checkpoints
@@ -74,9 +75,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         inputs = self._prepare_inputs(inputs)
         prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
-            written = self.accelerator.unwrap_model(model).generate(**prompt, **self.generation)
-        if not self.accelerator.unwrap_model(model).config.is_encoder_decoder:
-            written = written[:, prompt["input_ids"].shape[1] :]
+            written = generate(self.accelerator.unwrap_model(model), prompt, self.generation)
         return None, written.contiguous(), inputs["labels"]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:

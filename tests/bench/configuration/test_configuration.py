@@ -126,7 +126,7 @@ def test_everything_wrong_is_told_at_once(configure: Configure) -> None:
             "unknown key 'trainin': did you mean 'training'?",
             "unknown task 'sst': did you mean 'sst2'?",
             "task 'x': unknown kind 'clasification': did you mean 'classification'?",
-            "unknown key 'tasks.x.data.dev': choose from train, validation, test, format",
+            "unknown key 'tasks.x.data.dev': choose from train, validation, test, format, delimiter, quote, header",
             "task 'x': data.validation: expected the path of a file, found None",
             "unknown method 'houlsbi': did you mean 'houlsby'?",
             "method 'lora': unknown option 'rank_patern': did you mean 'rank_pattern'?",

@@ -65,8 +65,8 @@ def test_a_negative_label_may_look_like_a_number() -> None:
             "data.format: unknown format 'conl': did you mean 'conll'?",
         ),
         (
-            {"name": "mine", "kind": "ner", "data": {**FILES, "train": ["a", "b", "c"]}},
-            "data.train: expected two line-aligned files, found ['a', 'b', 'c']",
+            {"name": "mine", "kind": "ner", "data": {**FILES, "train": ["a", 3]}},
+            "data.train: expected files of one format, or two line-aligned ones, found ['a', 3]",
         ),
         (
             {"name": "mine", "kind": "ner", "data": {**FILES, "validation": 0}},
@@ -78,7 +78,7 @@ def test_a_negative_label_may_look_like_a_number() -> None:
         ),
         (
             {"name": "mine", "kind": "ner", "data": FILES, "negative_label": "O"},
-            "negative_label: ner has none, only relation_extraction",
+            "negative_label: it has no effect on ner",
         ),
         (
             {"name": "mine", "kind": "ner", "data": {"hub": "a/b", "revision": "c", "validation": 0}},

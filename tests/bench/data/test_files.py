@@ -62,7 +62,7 @@ def test_a_quoted_line_break_does_not_shift_the_lines_after_it(tmp_path: Path) -
         ("a.json", '[{"text": "a"},\n{"text": ]', "a.json, line 2: not valid JSON: Expecting value at column 10"),
         ("a.json", '[{"text": "a"}, null]', "a.json, row 2: expected a JSON object, found null"),
         ("a.csv", "text,label\na,b\nc\n", "a.csv, line 3: 1 fields where the header has 2"),
-        ("a.csv", 'text,label\na,"b\n', "a.csv, line 2: unexpected end of data"),
+        ("a.csv", 'text,label\na,"b\n', "a.csv, line 2: a quotation mark opens here and none closes"),
         ("a.csv", "text,label\n", "a.csv: the file has no rows"),
         ("a.parquet", "no parquet", "a.parquet: not a Parquet file: "),
         ("a.xlsx", "", "a.xlsx: unknown format '.xlsx': choose from .jsonl, .json, "),

@@ -113,7 +113,7 @@ def test_line_aligned_files_are_the_two_columns_of_the_kind(tmp_path: Path, kind
             "relation_extraction",
             "a.semeval",
             '1\t"<e1>a</e1> <e2>b</e2>"\n2\t"<e1>a</e1> <e2>b</e2>"\nOther\n',
-            "line 1: the line after the sentence must tell the relation",
+            "line 1: the line after the sentence must name the relation",
         ),
         ("relation_extraction", "a.semeval", '1\t"<e1>a</e1> <e2>b"\nOther\n', "line 1: expected '</e2>' once, found"),
         ("relation_extraction", "a.txt", SEMEVAL, "a.txt: unknown format '.txt': choose from .jsonl, .json, .csv, "),
@@ -136,7 +136,7 @@ def test_line_aligned_files_must_fit(tmp_path: Path) -> None:
         load("translation", shorter)
     assert error.value.messages == (
         f"task 'mine': validation split: {files['a']} has 2 lines and {files['b']} has 1: "
-        "line-aligned files have as many",
+        "line-aligned files have equally many",
         f"task 'mine': test split: {tmp_path / 'd'}: no such file",
     )
     blank = Files(train=pairs["c"], validation=pairs["c"], test=pairs["c"])

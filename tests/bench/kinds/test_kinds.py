@@ -46,11 +46,11 @@ def gpt2(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
         ("regression", {"text": "a", "score": float("nan")}, "'score' must be a number, found nan"),
         ("ner", {"tokens": "a b", "tags": ["O", "O"]}, "'tokens' must be a list of text, found 'a b'"),
         ("ner", {"tokens": ["a", "b"], "tags": ["O"]}, "2 tokens but 1 tags"),
-        ("ner", {"tokens": ["a"], "tags": ["PER"]}, "tag 0 is 'PER': expected O, B-TYPE or I-TYPE"),
+        ("ner", {"tokens": ["a"], "tags": ["PER"]}, "tag 0 is 'PER': expected O, B-TYPE or I-TYPE; see `scheme`"),
         (
             "ner",
             {"tokens": ["a", "b"], "tags": ["B-LOC", "I-PER"]},
-            "tag 1 is 'I-PER' after 'B-LOC': in IOB2 an entity starts with B-",
+            "tag 1 is 'I-PER' after 'B-LOC': in IOB2 an entity starts with B-; for IOB1 write `scheme: iob1`",
         ),
         (
             "relation_extraction",

@@ -7,7 +7,8 @@ import re
 import pytest
 from seqeval.scheme import IOB2, Entities
 
-from peft_bottleneck_bench.prediction.plain_lines import entities, joined_words, line_of, with_entities, words_of
+from peft_bottleneck_bench.prediction.plain_lines import entities, line_of, with_entities
+from peft_bottleneck_bench.words import joined_words, words_of
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_markers_become_offsets() -> None:
     ("text", "message"),
     [
         ("[HEAD]Ada[/HEAD] left", "no [TAIL]…[/TAIL] in the text: both entities must be marked"),
-        ("[HEAD]a[/HEAD] [HEAD]b[/HEAD]", "[HEAD] stands in the text twice"),
+        ("[HEAD]a[/HEAD] [HEAD]b[/HEAD]", "[HEAD] is in the text twice"),
         (None, "'text' must be text, found None"),
     ],
 )

@@ -1,0 +1,28 @@
+"""Folders of images: one folder per label, as `DIR/cat/1.png`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..errors import UserError
+from .file_rows import FileRows
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+
+
+def is_image_folder(path: Path) -> bool:
+    """Whether folders with images are in the folder."""
+    return path.is_dir() and any(file.suffix.lower() in SUFFIXES for file in path.glob("*/*"))
+
+
+def image_rows(folder: Path) -> FileRows:
+    """Rows of `image`, a path, and `label`, the name of the folder that the file is in.
+
+    Raises:
+        UserError: an image is in no folder of its own label.
+    """
+    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    if stray := [file for file in files if file.parent == folder]:
+        raise UserError(f"{stray[0]}: an image without a label: it belongs into a folder that has the label's name")
+    rows = [{"image": str(file), "label": file.relative_to(folder).parts[0]} for file in files]
+    return FileRows(str(folder), rows, range(1, len(rows) + 1), "image")
