@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 
 from pydantic import AfterValidator
 
 LONGEST = 255  # bytes, on all common file systems
+LONGEST_SLUG = 80
 #: Refused by Windows, or with a meaning to a shell or a URL.
 RESERVED = frozenset('<>:"/\\|?*')
 
@@ -29,6 +31,15 @@ def file_name_problem(name: str) -> str | None:
     if len(name.encode()) > LONGEST:
         return f"is longer than {LONGEST} bytes"
     return None
+
+
+def slug(text: str) -> str:
+    """`text` as a short file name: ASCII letters, digits and single dashes; what is cut is hashed."""
+    words = "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text).split()).lower()
+    if words and len(words) <= LONGEST_SLUG:
+        return words
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"{words[:LONGEST_SLUG]}-{digest}".strip("-")
 
 
 def _checked(name: str) -> str:

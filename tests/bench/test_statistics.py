@@ -9,10 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binom, friedmanchisquare, norm
 
 from peft_bottleneck_bench import metrics
-from peft_bottleneck_bench.statistics import LEVEL, Ranking, Sample, holm, mean_and_std, rank, resampled_scores
+from peft_bottleneck_bench.statistics import (
+    LEVEL,
+    POWER,
+    Ranking,
+    Sample,
+    average_ranks,
+    holm,
+    mean_and_std,
+    rank,
+    resampled_scores,
+)
 
 
 @dataclass(frozen=True)
@@ -78,7 +88,7 @@ WORLDS = {
 
 def assert_promise_kept(rankings: Sequence[Ranking]) -> None:
     """That equal methods were separated no more often than promised, within binomial error."""
-    wrong = sum(any(p < 1 - LEVEL for p in ranking.p_values.values()) for ranking in rankings)
+    wrong = sum(any(pair.separated for pair in ranking.pairs.values()) for ranking in rankings)
     assert wrong <= binom.ppf(0.999, len(rankings), 1 - LEVEL)
     # A tier boundary needs a separated pair, so the promise holds for tiers all the more.
     assert sum(max(s.tier or 0 for s in r.standings.values()) > 1 for r in rankings) <= wrong
@@ -125,8 +135,8 @@ def test_tiers_are_consistent_with_means_and_tests() -> None:
         tiers = [s.tier or 0 for s in standings]
         assert tiers[0] == 1
         assert all(later - earlier in (0, 1) for earlier, later in pairwise(tiers))
-        for (better, worse), p_value in ranking.p_values.items():
-            if p_value >= 1 - LEVEL:  # what the data cannot separate shares a tier
+        for (better, worse), pair in ranking.pairs.items():
+            if not pair.separated:  # what the data cannot separate shares a tier
                 assert ranking.standings[better].tier == ranking.standings[worse].tier
         for place, standing in enumerate(standings, start=1):
             best, worst = standing.ranks or (0, 0)
@@ -141,7 +151,7 @@ def test_the_same_samples_in_any_order_give_the_same_ranking() -> None:
 def test_ties_are_ties() -> None:
     right = np.random.default_rng(2).integers(2, size=(1, 3, 100)).repeat(3, axis=0)
     ranking = rank(samples(right))
-    assert set(ranking.p_values.values()) == {1.0}
+    assert {(pair.p_value, pair.corrected) for pair in ranking.pairs.values()} == {(1.0, 1.0)}
     assert [(s.tier, s.ranks) for s in ranking.standings.values()] == [(1, (1, 3))] * 3
     assert list(ranking.standings) == ["m0", "m1", "m2"]
 
@@ -158,7 +168,7 @@ def test_few_data_neither_crash_nor_separate(seeds: int, examples: int) -> None:
     right = np.stack([np.zeros((seeds, examples), int), np.ones((seeds, examples), int)])
     ranking = rank(samples(right))
     assert [standing.tier for standing in ranking.standings.values()] == [1, 1] or examples == 5
-    assert all(0 <= p_value <= 1 for p_value in ranking.p_values.values())
+    assert all(0 <= pair.p_value <= pair.corrected <= 1 for pair in ranking.pairs.values())
 
 
 def test_an_interval_ends_where_scores_do() -> None:
@@ -212,3 +222,63 @@ def test_many_examples_are_drawn_piecewise_with_the_same_law() -> None:
 def test_holm_is_the_step_down_procedure() -> None:
     adjusted = holm({("a", "b"): 0.01, ("a", "c"): 0.04, ("b", "c"): 0.03})
     assert adjusted == {("a", "b"): 0.03, ("a", "c"): pytest.approx(0.06), ("b", "c"): pytest.approx(0.06)}
+
+
+def test_a_pair_reads_the_same_from_both_sides() -> None:
+    ranking = rank(World().table(np.random.default_rng(3), [0.0, 1.0], 2, 300))
+    ((better, worse),) = ranking.pairs
+    there, back = ranking.between(better, worse), ranking.between(worse, better)
+    assert there.difference == -back.difference > 0
+    assert there.interval == (-back.interval[1], -back.interval[0])
+    assert there == back.reversed
+
+
+def test_a_difference_of_the_detectable_size_is_found_with_the_promised_power() -> None:
+    """Two methods whose examples are independent coins: the true difference is known."""
+    generator, examples, base = np.random.default_rng(6), 400, 0.7
+    flat = rank(samples((generator.random((2, 1, examples)) < base).astype(int)))
+    detectable = flat.detectable
+    assert detectable is not None
+    error = np.sqrt(2 * base * (1 - base) / examples)
+    assert detectable == pytest.approx((1.96 + 0.84) * error, rel=0.1)
+    chances = np.array([base, base + detectable])[:, None, None]
+    found = [
+        next(iter(rank(samples((generator.random((2, 1, examples)) < chances).astype(int))).pairs.values())).separated
+        for _ in range(200)
+    ]
+    assert binom.ppf(0.001, 200, POWER) <= sum(found) <= binom.ppf(0.999, 200, POWER + 0.05)
+
+
+def test_average_ranks_are_demsars() -> None:
+    """The worked example of Demšar 2006: C4.5 and three variants on 14 data sets."""
+    table = {
+        "C4.5": [0.763, 0.599, 0.954, 0.628, 0.882, 0.936, 0.661, 0.583, 0.775, 1.000, 0.940, 0.619, 0.972, 0.957],
+        "m": [0.768, 0.591, 0.971, 0.661, 0.888, 0.931, 0.668, 0.583, 0.838, 1.000, 0.962, 0.666, 0.981, 0.978],
+        "cf": [0.771, 0.590, 0.968, 0.654, 0.886, 0.916, 0.609, 0.563, 0.866, 1.000, 0.965, 0.614, 0.9751, 0.946],
+        "m+cf": [0.798, 0.569, 0.967, 0.657, 0.898, 0.931, 0.685, 0.625, 0.875, 1.000, 0.962, 0.669, 0.975, 0.970],
+    }
+    found = average_ranks(table, greater_is_better=[True] * 14)
+    assert found.ranks == pytest.approx({"m+cf": 1.964, "m": 2.0, "cf": 2.893, "C4.5": 3.143}, abs=2e-3)
+    assert found.critical == pytest.approx(1.25, abs=0.01)
+    assert found.p_value == pytest.approx(friedmanchisquare(*table.values()).pvalue)
+    assert not found.separated(3.143 - 2.0)  # the paper: Nemenyi's test does not find m better than C4.5
+    mirrored = average_ranks({name: [-s for s in row] for name, row in table.items()}, greater_is_better=[False] * 14)
+    assert mirrored == found
+
+
+def test_average_ranks_separate_no_equal_methods_and_need_two_tasks() -> None:
+    generator = np.random.default_rng(7)
+    false = [
+        len(
+            average_ranks(
+                dict(zip("abcd", generator.random((4, 9)), strict=True)), greater_is_better=[True] * 9
+            ).may_be_best
+        )
+        < 4
+        for _ in range(400)
+    ]
+    assert sum(false) <= binom.ppf(0.999, 400, 1 - LEVEL)
+    tied = average_ranks({"a": [0.5, 0.5], "b": [0.5, 0.5]}, greater_is_better=[True, True])
+    assert (tied.ranks, tied.p_value, tied.may_be_best) == ({"a": 1.5, "b": 1.5}, 1.0, ["a", "b"])
+    with pytest.raises(ValueError, match="2 methods on 1 tasks"):
+        average_ranks({"a": [0.5], "b": [0.4]}, greater_is_better=[True])

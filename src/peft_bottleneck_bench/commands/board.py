@@ -26,7 +26,7 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
     quiet()
     from .. import records
     from ..leaderboard import build, render_table
-    from ..terminal import print_wide
+    from ..terminal import print_wide, visible
 
     if not parsed.results.is_dir():
         raise UserError(f"{parsed.results}: no such folder")
@@ -36,6 +36,6 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
     written = build(parsed.results)
     print_wide(render_table(found))
     for warning in warnings:
-        print(f"left out: {warning}")
+        print(f"left out: {visible(warning)}")
     print(f"\nwritten: {', '.join(str(path) for path in written[:2])} and {len(written) - 2} pictures")
     return 0

@@ -44,6 +44,7 @@ def _compare(parsed: argparse.Namespace) -> int:
 
     quiet()
     from ..leaderboard.comparing import compare
+    from ..terminal import visible
 
     found, refused = compare(parsed.a, parsed.b, parsed.results, parsed.task)
     if parsed.json:
@@ -52,7 +53,7 @@ def _compare(parsed: argparse.Namespace) -> int:
         return 0
     print("\n\n".join(_text(one) for one in found))
     for reason in refused:
-        print(f"\nnot compared: {reason}")
+        print(f"\nnot compared: {visible(reason)}")
     return 0
 
 
@@ -60,6 +61,7 @@ def _text(one: Comparison) -> str:
     """For people: a heading, both sides, the difference, the verdict."""
     from ..leaderboard import formatting as show
     from ..statistics import LEVEL
+    from ..terminal import visible
 
     seeds = ", ".join(map(str, one.seeds))
     less = "" if one.greater_is_better else ", less is better"
@@ -73,6 +75,8 @@ def _text(one: Comparison) -> str:
     sign = "-" if one.difference < 0 else "+"
     interval = f"{LEVEL:.0%} interval {show.interval(one.interval)}"
     lines.append(f"  {'difference':<{width}}  {sign}{show.score(abs(one.difference))}, {interval}")
-    p_value = "p < 0.001" if one.p_value < 0.001 else f"p = {one.p_value:.3f}"
-    corrected = f", corrected for {one.pairs} pairs" if one.pairs > 1 else ""
-    return "\n".join([*lines, f"  {p_value}{corrected}", one.verdict, *one.notes])
+    lines.append(f"  {show.p_value(one.p_value)} for this pair alone")
+    if one.pairs > 1:
+        lines[-1] += f", {show.p_value(one.corrected)} corrected for {one.pairs} pairs"
+    why = [one.why_both] if one.why_both else []
+    return "\n".join(map(visible, [*lines, one.verdict, *why, *one.notes]))

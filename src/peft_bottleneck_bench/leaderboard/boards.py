@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
+from pydantic import JsonValue
+
+from ..configuration.training_options import score_relevant
 from ..metrics import METRICS, Score
 from ..records import Record
 from ..statistics import Ranking, Sample, Standing, mean_and_std, rank
-from .samples import NotComparable, samples
-from .variants import labels, variant_key
+from .collapses import Trivial, collapses, trivial
+from .samples import NotComparable, Tests, read_tests, samples
 
 Runs = Mapping[Path, Record]
 
@@ -27,20 +30,22 @@ class Row:
         runs: its records by path, one per seed, in the order of the seeds.
         problem: why it is incomplete, and therefore not ranked; None if it is not.
         standing: mean and spread of the finished runs; None if there is none.
+        collapses: what shows that a run learnt nothing.
     """
 
     method: str
     runs: dict[Path, Record]
     problem: str | None = None
     standing: Standing | None = None
+    collapses: list[str] = field(default_factory=list)
 
     @property
     def finished(self) -> dict[Path, Record]:
         return {path: record for path, record in self.runs.items() if record.status == "finished"}
 
-    def largest(self, name: str) -> int | None:
-        """The greatest value of the field `name` over the finished runs."""
-        return max((getattr(record, name) for record in self.finished.values()), default=None)
+    def largest(self, cost: Callable[[Record], int | None]) -> int | None:
+        """The greatest `cost` over the finished runs."""
+        return max((value for record in self.finished.values() if (value := cost(record)) is not None), default=None)
 
     @property
     def train_seconds(self) -> float | None:
@@ -55,8 +60,9 @@ class Board:
 
     Args:
         record: any of its runs, for what they have in common.
-        rows: the ranked ones by rank, then the others by name.
+        rows: the ranked ones by rank, then the others by score, then the incomplete ones by name.
         ranking: None where no method could be ranked.
+        baseline: the best answer that takes no model; None where there is none.
         notes: what a reader must know to read the board, one sentence each.
     """
 
@@ -64,6 +70,7 @@ class Board:
     record: Record
     rows: list[Row]
     ranking: Ranking | None = None
+    baseline: Trivial | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -76,10 +83,14 @@ class Board:
 
     @property
     def score(self) -> Score | None:
-        """What is known of the main score; None for one of a metric of the hub."""
+        """What is known of the main score; None for one of a metric of the Hub."""
         metric = METRICS.get(self.record.metric.name)
         scores = metric.scores if metric is not None else ()
         return next((score for score in scores if score.name == self.main_metric), None)
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({record.seed for row in self.rows for record in row.runs.values()})
 
 
 def boards(runs: Runs) -> list[Board]:
@@ -115,22 +126,75 @@ def _grouped(runs: Runs, key: Callable[[Record], str]) -> dict[str, dict[Path, R
 def _board(runs: Runs) -> Board:
     record = next(iter(runs.values()))
     board = Board(_title(record), record, _rows(runs))
-    seeds = {record.seed for record in runs.values()}
     for row in board.rows:
-        row.problem = _problem(row, seeds)
+        row.problem = _problem(row, board.seeds)
         scores = [record.test_score for record in row.finished.values()]
         row.standing = Standing(*mean_and_std(scores)) if scores else None
-    _rank(board)
+    tests = read_tests({path: record for row in board.rows for path, record in row.finished.items()})
+    board.baseline = trivial(record.kind, tests)
+    for row in board.rows:
+        for path, run in row.finished.items():
+            row.collapses += collapses(run, tests.predictions.get(path), board.baseline, tests.references)
+    _rank(board, tests)
     order = list(board.ranking.standings) if board.ranking else []
-    board.rows.sort(key=lambda row: (order.index(row.method) if row.method in order else len(order), row.method))
-    board.notes += _notes(board, len(seeds))
+    board.rows.sort(key=lambda row: (_place(row, order, board.greater_is_better), row.method))
+    board.notes += _notes(board)
     return board
 
 
+def _place(row: Row, order: list[str], greater_is_better: bool) -> tuple[int, float]:
+    if row.method in order:
+        return 0, order.index(row.method)
+    if row.problem is None and row.standing is not None:
+        return 1, -row.standing.mean if greater_is_better else row.standing.mean
+    return 2, 0.0
+
+
 def _rows(runs: Runs) -> list[Row]:
-    variants = list(_grouped(runs, variant_key).values())
-    methods = labels([next(iter(variant.values())) for variant in variants])
+    variants = list(_grouped(runs, _variant_key).values())
+    methods = _labels([next(iter(variant.values())) for variant in variants])
     return [Row(method, _one_per_seed(variant)) for method, variant in zip(methods, variants, strict=True)]
+
+
+def _variant_key(record: Record) -> str:
+    """What two runs of one method share if they differ in seed alone."""
+    return json.dumps([record.method, _settings(record)], sort_keys=True)
+
+
+def _labels(variants: Sequence[Record]) -> list[str]:
+    """The method of each variant; where several share one, with the settings that tell them apart."""
+    settings = [dict(_flat(_settings(record))) for record in variants]
+    by_method: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for record, own in zip(variants, settings, strict=True):
+        by_method[record.method].append(own)
+    return [
+        _label(record.method, own, by_method[record.method]) for record, own in zip(variants, settings, strict=True)
+    ]
+
+
+def _label(method: str, own: Mapping[str, str], namesakes: Sequence[Mapping[str, str]]) -> str:
+    names = sorted({name for other in namesakes for name in other})
+    telling = [name for name in names if len({other.get(name) for other in namesakes}) > 1]
+    shown = ", ".join(f"{name.rpartition('.')[2]} {own.get(name, 'unset')}" for name in telling)
+    return f"{method} ({shown})" if shown else method
+
+
+def _settings(record: Record) -> dict[str, JsonValue]:
+    """The configuration without the seed and without what decides only speed."""
+    settings = {key: value for key, value in record.configuration.items() if key != "seed"}
+    training = settings.get("training")
+    if isinstance(training, dict):
+        settings["training"] = dict(score_relevant(training))
+    return settings
+
+
+def _flat(value: JsonValue | Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Dotted names and their values as text."""
+    if isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value if isinstance(value, str) else json.dumps(value)
 
 
 def _one_per_seed(runs: Runs) -> dict[Path, Record]:
@@ -140,25 +204,24 @@ def _one_per_seed(runs: Runs) -> dict[Path, Record]:
     return {chosen[seed]: runs[chosen[seed]] for seed in sorted(chosen)}
 
 
-def _problem(row: Row, seeds: set[int]) -> str | None:
+def _problem(row: Row, seeds: list[int]) -> str | None:
     failed = [record for record in row.runs.values() if record.status == "failed"]
     findings = [f"seed {record.seed} failed: {record.reason}" for record in failed]
-    if missing := sorted(seeds - {record.seed for record in row.runs.values()}):
+    if missing := sorted(set(seeds) - {record.seed for record in row.runs.values()}):
         findings.append(f"no run with seed {', '.join(map(str, missing))}")
     return "; ".join(findings) or None
 
 
-def _rank(board: Board) -> None:
+def _rank(board: Board, tests: Tests) -> None:
     """Gives every complete row its full standing, or the board a note why none has one."""
     complete = [row for row in board.rows if row.problem is None]
     if not complete:
         return
     try:
-        drawn = samples({row.method: row.runs for row in complete})
+        board.ranking = rank_on(board, samples({row.method: row.runs for row in complete}, tests))
     except NotComparable as error:
-        board.notes.append(f"Not ranked: {error}.")
+        board.notes.append(f"Not ranked: {error}. The means are sorted, and say nothing of chance.")
         return
-    board.ranking = rank_on(board, drawn)
     for row in complete:
         row.standing = board.ranking.standings[row.method]
 
@@ -169,11 +232,17 @@ def rank_on(board: Board, drawn: Mapping[str, Sample]) -> Ranking:
     return rank(drawn, greater_is_better=board.greater_is_better, limits=limits)
 
 
-def _notes(board: Board, seeds: int) -> list[str]:
+def _notes(board: Board) -> list[str]:
     notes = []
-    if board.ranking and seeds == 1:
+    if board.ranking and len(board.seeds) == 1:
         notes.append("One seed per method: another training run may order them otherwise.")
-    machines = {record.hardware for row in board.rows for record in row.runs.values()}
-    if len(machines) > 1:
+    runs = [record for row in board.rows for record in row.runs.values()]
+    if len({record.hardware for record in runs}) > 1:
         notes.append("Times and memory were taken on different machines; compare them with care.")
+    versions: dict[str, set[str]] = defaultdict(set)
+    for record in runs:
+        for package, version in record.versions.items():
+            versions[package].add(version)
+    if mixed := [f"{name} {' and '.join(sorted(found))}" for name, found in versions.items() if len(found) > 1]:
+        notes.append(f"The runs had different package versions ({', '.join(mixed)}), which may change scores.")
     return notes

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import records
+from ..errors import UserError
+from ..file_names import slug
 from .boards import boards
 from .markdown import markdown
 from .overview import overviews
@@ -17,7 +19,18 @@ def build(results_dir: Path) -> list[Path]:
 
     Returns:
         The files written.
+
+    Raises:
+        UserError: the folder cannot be written; names it and the cause.
     """
+    try:
+        return _build(results_dir)
+    except OSError as error:
+        cause = (error.strerror or str(error)).lower()
+        raise UserError(f"{results_dir}: cannot write the leaderboard: {cause}") from error
+
+
+def _build(results_dir: Path) -> list[Path]:
     # Here, because matplotlib takes a second that the terminal's table need not wait for.
     from . import pictures
     from .page import page
@@ -26,14 +39,13 @@ def build(results_dir: Path) -> list[Path]:
     found = boards(runs)
     all_tasks = overviews(found)
     methods = pictures.styles(found)
-    written: dict[str, list[Path]] = {}
-    for number, board in enumerate(found):
-        stem = results_dir / "pictures" / f"{number:02}-{_slug(board.title)}"
-        written[board.title] = pictures.write(board, methods, stem)
-    relative = {
-        title: [path.relative_to(results_dir).as_posix() for path in paths if path.suffix == ".png"]
-        for title, paths in written.items()
-    }
+    written = [
+        pictures.write(board, methods, results_dir / "pictures" / f"{number:02}-{slug(board.title)}")
+        for number, board in enumerate(found)
+    ]
+    relative = [
+        [path.relative_to(results_dir).as_posix() for path in paths if path.suffix == ".png"] for paths in written
+    ]
     texts = {
         results_dir / "LEADERBOARD.md": markdown(found, all_tasks, relative),
         results_dir / "index.html": page(found, all_tasks, results_dir),
@@ -41,12 +53,7 @@ def build(results_dir: Path) -> list[Path]:
     for path, text in texts.items():
         with records.replacing(path) as file:
             file.write(text.encode())
-    drawn = [path for paths in written.values() for path in paths]
+    drawn = [path for paths in written for path in paths]
     for path in {*results_dir.glob("pictures/*-cost.*"), *results_dir.glob("pictures/*-loss.*")} - {*drawn}:
         path.unlink()  # of a board that is no more
     return [*texts, *drawn]
-
-
-def _slug(title: str) -> str:
-    """`title` as a file name: letters, digits and single dashes."""
-    return "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in title).split()).lower()

@@ -1,7 +1,7 @@
 """Two methods, or two sets of runs, against each other: the leaderboard's statistics for one pair.
 
 Two methods of one folder that are complete on their board are compared as the board does, with its correction for all
-pairs. Otherwise the two stand alone, on the seeds that both finished, and what differs between them is told.
+pairs. Otherwise the pair is tested alone, on the seeds that both finished, and notes say what differs between the two.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ..errors import UserError, suggest
 from ..statistics import LEVEL, Ranking, Standing
 from . import formatting as show
 from .boards import Board, Row, Runs, boards, rank_on
-from .samples import NotComparable, samples
+from .samples import NotComparable, read_tests, samples
 
 Place = tuple[str, str]  # task and model
 
@@ -32,7 +32,8 @@ class Comparison:
         seeds: those that both have.
         difference: of the means, A less B.
         interval: of the difference at `LEVEL`, for this pair alone; None where fewer than two examples differ.
-        p_value: that equal methods would differ so much; adjusted for `pairs` pairs.
+        p_value: that equal methods would differ so much, for this pair alone.
+        corrected: `p_value` adjusted for `pairs` pairs; the verdict follows it.
         notes: what a reader must know, one sentence each.
     """
 
@@ -47,13 +48,14 @@ class Comparison:
     difference: float
     interval: tuple[float, float] | None
     p_value: float
+    corrected: float
     pairs: int
     notes: list[str] = field(default_factory=list)
 
     @property
     def better(self) -> int | None:
         """0 for A, 1 for B, None where the data cannot separate them."""
-        if self.p_value >= 1 - LEVEL:
+        if self.corrected >= 1 - LEVEL:
             return None
         return 0 if (self.difference > 0) == self.greater_is_better else 1
 
@@ -63,6 +65,16 @@ class Comparison:
         if self.better is None:
             return "a tie: the data cannot separate them"
         return f"{self.names[self.better]} is better by {show.score(abs(self.difference))}"
+
+    @property
+    def why_both(self) -> str | None:
+        """Why the interval and the verdict disagree; None where they do not."""
+        if self.better is not None or self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
+            return None
+        return (
+            f"The interval leaves out 0, as the pair alone is significant ({show.p_value(self.p_value)}). The verdict "
+            f"follows the corrected p: of {self.pairs} pairs, some differ so much by chance."
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Plain values, the two sides as `a` and `b`."""
@@ -78,6 +90,7 @@ class Comparison:
             "difference": self.difference,
             "interval": None if self.interval is None else list(self.interval),
             "p_value": self.p_value,
+            "corrected": self.corrected,
             "pairs": self.pairs,
             "better": None if self.better is None else "ab"[self.better],
             "verdict": self.verdict,
@@ -157,11 +170,12 @@ def _pairs(
     first: list[tuple[Board, Row]], second: list[tuple[Board, Row]]
 ) -> Iterator[tuple[tuple[Board, Row], tuple[Board, Row]]]:
     """Rows of one board, or else the only ones of both sides, or else those of one method."""
-    together = [(a, b) for a in first for b in second if a[0] is b[0]]
+    different = [(a, b) for a in first for b in second if a[1] is not b[1]]
+    together = [(a, b) for a, b in different if a[0] is b[0]]
     if together or (len(first) == len(second) == 1):
-        yield from together or [(first[0], second[0])]
+        yield from together or different
     else:
-        yield from ((a, b) for a in first for b in second if a[1].method == b[1].method)
+        yield from ((a, b) for a, b in different if a[1].method == b[1].method)
 
 
 def _comparison(
@@ -175,9 +189,9 @@ def _comparison(
     else:
         keys = names
         runs, notes = _alone(names, first, second)
-        ranking = rank_on(board, samples(dict(zip(names, runs, strict=True))))
-    pair, sign = (keys, 1) if keys in ranking.p_values else (keys[::-1], -1)
-    interval = ranking.differences[pair]
+        tests = read_tests({**runs[0], **runs[1]})
+        ranking = rank_on(board, samples(dict(zip(names, runs, strict=True)), tests))
+    pair = ranking.between(*keys)
     standings = _standings(ranking, keys)
     return Comparison(
         *place,
@@ -187,10 +201,11 @@ def _comparison(
         names=names,
         standings=standings,
         seeds=tuple(record.seed for record in runs[0].values()),
-        difference=standings[0].mean - standings[1].mean,
-        interval=interval if interval is None or sign > 0 else (-interval[1], -interval[0]),
-        p_value=ranking.p_values[pair],
-        pairs=len(ranking.p_values),
+        difference=pair.difference,
+        interval=pair.interval,
+        p_value=pair.p_value,
+        corrected=pair.corrected,
+        pairs=len(ranking.pairs),
         notes=notes,
     )
 

@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Numbers as people read them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def spread(mean: float | None, std: float | None) -> str:
 def interval(bounds: tuple[float, float] | None) -> str:
     """`0.8911 to 0.9343`: a dash would read as a minus."""
     return NONE if bounds is None else f"{score(bounds[0])} to {score(bounds[1])}"
+
+
+def p_value(value: float) -> str:
+    """`p = 0.012`, and `p < 0.001` below."""
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def ranks(bounds: tuple[int, int] | None) -> str:

@@ -1,13 +1,14 @@
-"""All tasks of one model in one table, with a mean only where it is a mean over the same tasks."""
+"""All tasks of one model in one table, with average ranks over the methods that are complete on every task."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
 
-from ..statistics import Standing
+from ..statistics import AverageRanks, Standing, average_ranks
+from . import formatting as show
 from .boards import Board
+from .verdict import joined
 
 
 @dataclass(frozen=True)
@@ -15,14 +16,33 @@ class Overview:
     """The boards of one model side by side.
 
     Args:
-        lines: one per method, the best mean first, those without one last.
-        unit: what the means are of; None where the boards' figures have no common scale.
+        lines: one per method, the best average rank first, those without one last.
+        ranks: of the methods that are complete on every task; None where fewer than two are.
     """
 
     model: str
     boards: list[Board]
     lines: list[Line]
-    unit: str | None
+    ranks: AverageRanks | None
+
+    @property
+    def verdict(self) -> list[str]:
+        """What the tasks together say, one sentence each."""
+        if self.ranks is None:
+            return ["No ranking over tasks: fewer than two methods are complete on all of them."]
+        ranks, first = self.ranks, next(iter(self.ranks.ranks))
+        best = ranks.may_be_best
+        found = [f"{first} has the best average rank: {ranks.ranks[first]:.2f} over {ranks.tasks} tasks."]
+        test = f"Friedman's test over tasks: {show.p_value(ranks.p_value)}"
+        if len(best) == len(ranks.ranks):
+            found.append(f"{test}: the tasks do not separate the methods. Each may be best.")
+        else:
+            found.append(f"{test}. By Nemenyi's test {joined(best)} may be best.")
+        found.append(
+            f"Average ranks have to differ by {ranks.critical:.2f} to be separated. The tasks are the observations: "
+            "few tasks say little, and each board says more of its own task."
+        )
+        return found
 
 
 @dataclass(frozen=True)
@@ -31,13 +51,13 @@ class Line:
 
     Args:
         standings: one per board; None where the method has no finished run.
-        mean: over all boards, in per cent of the best possible score; None where it would leave one out.
+        rank: its average rank; None where it is not complete on every task.
         lacking: the tasks on which the method is incomplete.
     """
 
     method: str
     standings: list[Standing | None]
-    mean: float | None
+    rank: float | None
     lacking: list[str]
 
 
@@ -49,27 +69,20 @@ def overviews(boards: Sequence[Board]) -> list[Overview]:
 
 
 def _overview(model: str, boards: list[Board]) -> Overview:
-    scales = [_best(board) for board in boards]
     methods = sorted({row.method for board in boards for row in board.rows})
-    lines = [_line(method, boards, scales) for method in methods]
-    lines.sort(key=lambda line: (line.mean is None, -(line.mean or 0.0), bool(line.lacking), line.method))
-    metrics = sorted({board.main_metric for board in boards})
-    unit = None if None in scales else f"mean of {', '.join(metrics)}, each in per cent of its best value"
-    return Overview(model, boards, lines, unit)
+    lines = [_line(method, boards) for method in methods]
+    scores = {line.method: [s.mean for s in line.standings if s] for line in lines if not line.lacking}
+    ranks = None
+    if len(scores) > 1:
+        ranks = average_ranks(scores, greater_is_better=[board.greater_is_better for board in boards])
+        lines = [Line(one.method, one.standings, ranks.ranks.get(one.method), one.lacking) for one in lines]
+    lines.sort(key=lambda line: (line.rank is None, line.rank or 0.0, bool(line.lacking), line.method))
+    return Overview(model, boards, lines, ranks)
 
 
-def _line(method: str, boards: list[Board], scales: list[float | None]) -> Line:
+def _line(method: str, boards: list[Board]) -> Line:
     rows = [next((row for row in board.rows if row.method == method), None) for board in boards]
-    complete = [row is not None and row.problem is None for row in rows]
-    standings = [row.standing if row else None for row in rows]
-    mean = None
-    if all(complete):
-        scores = [100 * s.mean / scale for s, scale in zip(standings, scales, strict=True) if s and scale]
-        mean = fmean(scores) if len(scores) == len(boards) else None
-    lacking = [board.record.task for board, whole in zip(boards, complete, strict=True) if not whole]
-    return Line(method, standings, mean, lacking)
-
-
-def _best(board: Board) -> float | None:
-    """The value of a perfect score; None for an error, or for a metric that does not say."""
-    return board.score.best if board.score and board.score.best > 0 else None
+    lacking = [
+        board.record.task for board, row in zip(boards, rows, strict=True) if row is None or row.problem is not None
+    ]
+    return Line(method, [row.standing if row else None for row in rows], None, lacking)

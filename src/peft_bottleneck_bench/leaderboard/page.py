@@ -2,55 +2,64 @@
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from ..records import Prediction, Record
 from ..statistics import Standing
-from . import formatting, pictures
-from .boards import Board
-from .details import details
+from . import formatting
+from .boards import Board, Row
+from .columns import adapter_bytes, columns, peak_memory, share, train_seconds, trainable
+from .details import Details, details, thinned
+from .examples import disagreements
 from .overview import Overview
+from .samples import NotComparable, test_rows
+from .verdict import remarks, verdict
 
 _PARTS = files(__package__) / "templates"
+_SCRIPTS = ("script.js", "pictures.js", "run.js")
+_COSTS = {
+    "trainable parameters": trainable,
+    "train time (s)": train_seconds,
+    "peak memory (B)": peak_memory,
+    "adapter file (B)": adapter_bytes,
+}
 
 
 def page(boards: Sequence[Board], overviews: Sequence[Overview], folder: Path) -> str:
     """The page for the boards of the records below `folder`.
 
-    Whatever stands in records and predictions is escaped: by the template engine in the page itself, and by
-    `textContent` in what the script adds.
+    Whatever records and predictions hold is escaped: by the template engine in the page itself, and by `textContent`
+    in what the script adds. The page's policy allows its own style and script alone, by their hashes.
     """
     environment = Environment(
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.policies["json.dumps_kwargs"] = {}  # keys stay in the order in which they are to be read
-    methods = pictures.styles(boards)
-    runs = [(path, record) for board in boards for row in board.rows for path, record in row.runs.items()]
+    style, script = _part("style.css"), "\n".join(map(_part, _SCRIPTS))
+    runs: list[Details] = []
+    shown = [_board(number, board, folder, runs) for number, board in enumerate(boards)]
     return environment.get_template("index.html").render(
-        boards=[
-            {
-                "board": board,
-                "id": f"board-{number}",
-                "axis": _Axis(board),
-                "pictures": {n: Markup(svg) for n, svg in pictures.inline(board, methods, f"p{number}").items()},
-            }
-            for number, board in enumerate(boards)
-        ],
+        boards=shown,
         overviews=overviews,
-        methods=methods,
-        runs=[details(path, record, folder) for path, record in runs],
-        number_of={path: number for number, (path, _) in enumerate(runs)},
-        failed=sum(record.status == "failed" for _, record in runs),
+        content={"boards": [item["content"] for item in shown], "runs": runs},
+        number_of={run["key"]: number for number, run in enumerate(runs)},
+        folder=folder,
+        failed=sum(r.status == "failed" for b in boards for row in b.rows for r in row.runs.values()),
         tasks=sorted({board.record.task for board in boards}),
         models=sorted({board.record.model for board in boards}),
         show=formatting,
-        style=Markup(_part("style.css")),
-        script=Markup(_part("script.js")),
+        share=share,
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'",
     )
 
 
@@ -58,19 +67,88 @@ def _part(name: str) -> str:
     return (_PARTS / name).read_text(encoding="utf-8")
 
 
-class _Axis:
-    """Where scores lie between the least and the greatest end of any interval on a board, in per cent."""
+def _hash(text: str) -> str:
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _board(number: int, board: Board, folder: Path, runs: list[Details]) -> dict[str, object]:
+    """What the template needs of a board; adds the details of its runs to `runs`."""
+    rows = {row.method: _rows(row) for row in board.rows}
+    for row in board.rows:
+        for (path, record), predictions in zip(row.runs.items(), rows[row.method], strict=True):
+            runs.append(details(path.relative_to(folder), record, predictions))
+    # Only where the board is ranked are the predictions known to be of the same examples.
+    comparable = {
+        row.method: [run for run in rows[row.method] if isinstance(run, list)]
+        for row in board.rows
+        if board.ranking and row.method in board.ranking.standings
+    }
+    shown = columns(board)
+    return {
+        "board": board,
+        "id": f"board-{number}",
+        "axis": Axis(board),
+        "columns": shown,
+        "verdict": verdict(board),
+        "remarks": remarks(board),
+        "content": {
+            "title": board.title,
+            "metric": board.main_metric,
+            "greaterIsBetter": board.greater_is_better,
+            "baseline": board.baseline and {"answer": board.baseline.answer, "score": board.baseline.score},
+            "methods": [_method(row) for row in board.rows],
+            "table": [[one.name for one in shown], *([one.cell(row) for one in shown] for row in board.rows)],
+            "examples": disagreements(comparable) if comparable else None,
+        },
+    }
+
+
+def _rows(row: Row) -> list[list[Prediction] | str | None]:
+    return [_test_rows(path, record) for path, record in row.runs.items()]
+
+
+def _test_rows(path: Path, record: Record) -> list[Prediction] | str | None:
+    if record.status == "failed":
+        return None
+    try:
+        return test_rows(path, record)
+    except NotComparable as error:
+        return str(error)
+
+
+def _method(row: Row) -> dict[str, object]:
+    """A method in the pictures and in what can be downloaded."""
+    standing = row.standing
+    return {
+        "name": row.method,
+        "mean": standing and standing.mean,
+        "std": standing and standing.std,
+        "interval": standing and standing.interval,
+        "tier": standing and standing.tier,
+        "ranks": standing and standing.ranks,
+        "complete": row.problem is None,
+        "scores": {str(record.seed): record.test_score for record in row.finished.values()},
+        "costs": {name: cost(row) for name, cost in _COSTS.items()},
+        "losses": [thinned(record.loss_curve) for record in row.runs.values() if record.loss_curve],
+    }
+
+
+class Axis:
+    """Where scores are between the least and the greatest end of any interval on a board, in per cent."""
 
     def __init__(self, board: Board) -> None:
         standings = [row.standing for row in board.rows if row.standing]
         ends = [end for standing in standings for end in (standing.mean, *(standing.interval or ()))]
+        if board.baseline and ends:
+            ends.append(board.baseline.score)
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
+        self.baseline = self.place(board.baseline.score) if board.baseline else None
 
     def place(self, score: float) -> float:
         span = self.high - self.low
-        return 100 * (score - self.low) / span if span else 50.0
+        return 4 + 92 * (score - self.low) / span if span else 50.0
 
-    def marks(self, standing: Standing) -> dict[str, Any]:
+    def marks(self, standing: Standing) -> dict[str, float]:
         """Start, width and middle of the bar for a method."""
         low, high = standing.interval or (standing.mean, standing.mean)
         return {

@@ -1,27 +1,30 @@
-"""Score against cost, and loss curves, by matplotlib: as files, and as SVG that takes the page's colours."""
+"""Score against cost, and loss curves, by matplotlib, as files."""
 
 from __future__ import annotations
 
-import io
-import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from ..terminal import visible
 from .boards import Board, Row
+from .columns import adapter_bytes, peak_memory, train_seconds, trainable
+
+LONGEST_NAME = 60
 
 Style = tuple[str, str]  # colour and marker
+Cost = tuple[str, str, Callable[[Row], float | None]]
 
 # Okabe and Ito's colours, which the colour-blind can tell apart, and two more; black is left to the ink.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-# Stand-ins that `inline` turns into the page's own colours.
 _INK, _LINE = "#1a1a1b", "#d8d8d9"
 _RC: Any = {
     "axes.edgecolor": _LINE,
@@ -41,12 +44,12 @@ _RC: Any = {
 }
 
 #: What a method costs: the words for it, its unit, and where a row has it.
-COSTS: dict[str, tuple[str, str, Callable[[Row], float | None]]] = {
-    "trainable_parameters": ("trainable parameters", "", lambda row: row.largest("trainable_parameters")),
-    "train_seconds": ("train time", "s", lambda row: row.train_seconds),
-    "peak_memory_bytes": ("peak memory", "B", lambda row: row.largest("peak_memory_bytes")),
-    "adapter_bytes": ("adapter file", "B", lambda row: row.largest("adapter_bytes")),
-}
+COSTS: tuple[Cost, ...] = (
+    ("trainable parameters", "", trainable),
+    ("train time", "s", train_seconds),
+    ("peak memory", "B", peak_memory),
+    ("adapter file", "B", adapter_bytes),
+)
 
 
 def styles(boards: Sequence[Board]) -> dict[str, Style]:
@@ -62,7 +65,8 @@ def write(board: Board, methods: Mapping[str, Style], stem: Path) -> list[Path]:
     """Writes `<stem>-cost` and `<stem>-loss` as PNG and SVG; a picture with nothing to show is left out."""
     written = []
     for name, draw in (("cost", _cost_figure), ("loss", _loss_figure)):
-        with mpl.rc_context(dict(_RC, **{"svg.hashsalt": f"{stem.name}-{name}"})):
+        with mpl.rc_context(dict(_RC, **{"svg.hashsalt": f"{stem.name}-{name}"})), warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # names in scripts that the font lacks, or too long
             figure = draw(board, methods)
             if figure is None:
                 continue
@@ -73,23 +77,6 @@ def write(board: Board, methods: Mapping[str, Style], stem: Path) -> list[Path]:
                 figure.set_layout_engine("none")  # laid out once is laid out
                 written.append(path)
     return written
-
-
-def inline(board: Board, methods: Mapping[str, Style], prefix: str) -> dict[str, str]:
-    """One SVG element per picture that has something to show, by what it shows; ids begin with `prefix`."""
-    drawings: dict[str, Callable[[Axes], bool]] = {
-        f"{board.main_metric} against {words}": partial(_draw_cost, board=board, methods=methods, cost=cost)
-        for cost, (words, _, _) in COSTS.items()
-    }
-    drawings["training loss"] = partial(_draw_loss, board=board, methods=methods)
-    found = {}
-    for number, (name, draw) in enumerate(drawings.items()):
-        with mpl.rc_context(dict(_RC, **{"svg.hashsalt": prefix, "svg.fonttype": "none"})):
-            figure = Figure(figsize=(3.9, 2.8))
-            figure.subplots_adjust(left=0.17, right=0.97, bottom=0.18, top=0.97)
-            if draw(figure.add_subplot()):
-                found[name] = _element(figure, f"{prefix}-{number}", name)
-    return found
 
 
 def _cost_figure(board: Board, methods: Mapping[str, Style]) -> Figure | None:
@@ -114,13 +101,13 @@ def _with_legend(figure: Figure, board: Board) -> Figure:
     return figure
 
 
-def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: str) -> bool:
+def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: Cost) -> bool:
     """Score over one cost, with intervals and the front that no complete method beats in both; incomplete ones hollow.
 
     Returns:
         Whether any method is there.
     """
-    words, unit, cost_of = COSTS[cost]
+    words, unit, cost_of = cost
     points = [(x, row.standing, row) for row in board.rows if row.standing and (x := cost_of(row)) is not None]
     for x, standing, row in points:
         colour, marker = methods[row.method]
@@ -128,7 +115,7 @@ def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: str
         axes.errorbar(
             [x],
             [standing.mean],
-            yerr=[[standing.mean - low], [high - standing.mean]],
+            yerr=[[max(0.0, standing.mean - low)], [max(0.0, high - standing.mean)]],
             color=colour,
             marker=marker,
             markerfacecolor="none" if row.problem else colour,
@@ -165,14 +152,16 @@ def pareto_front(points: Sequence[tuple[float, float]], greater_is_better: bool)
 
 
 def _draw_loss(axes: Axes, board: Board, methods: Mapping[str, Style]) -> bool:
-    """One thin line per run; whether there is any."""
+    """The mean over seeds, with a band from the least to the greatest; whether there is any."""
     for row in board.rows:
-        label = _plain(row.method)
-        for record in row.runs.values():
-            if record.loss_curve:
-                steps, losses = zip(*record.loss_curve, strict=True)
-                axes.plot(steps, losses, color=methods[row.method][0], lw=0.9, alpha=0.8, label=label)
-                label = "_nolegend_"
+        curves = [dict(record.loss_curve) for record in row.runs.values() if record.loss_curve]
+        if not curves:
+            continue
+        steps = sorted(set.intersection(*(set(curve) for curve in curves))) or sorted(curves[0])
+        losses = np.array([[curve.get(step, np.nan) for step in steps] for curve in curves])
+        colour = methods[row.method][0]
+        axes.plot(steps, np.nanmean(losses, axis=0), color=colour, lw=1.2, label=_plain(row.method))
+        axes.fill_between(steps, np.nanmin(losses, axis=0), np.nanmax(losses, axis=0), color=colour, alpha=0.15, lw=0)
     axes.set_xlabel("step")
     axes.set_ylabel("training loss")
     return bool(axes.lines)
@@ -180,18 +169,7 @@ def _draw_loss(axes: Axes, board: Board, methods: Mapping[str, Style]) -> bool:
 
 def _plain(text: str) -> str:
     """`text` without meaning to matplotlib, which reads between dollars as mathematics and hides a leading `_`."""
+    text = visible(text)
+    text = text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]} …"
     escaped = text.replace("$", r"\$")
     return f"\u200b{escaped}" if escaped.startswith("_") else escaped
-
-
-def _element(figure: Figure, prefix: str, name: str) -> str:
-    """The figure as an SVG element with ids of its own, in the page's colours, named for screen readers."""
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'\bid="', f'id="{prefix}-', svg)
-    svg = re.sub(r'(url\(|href=")#', rf"\1#{prefix}-", svg)
-    svg = svg.replace(_INK, "var(--ink)").replace(_LINE, "var(--line)")
-    return re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf'<svg \1 role="img" aria-label="{name}">', svg, count=1)

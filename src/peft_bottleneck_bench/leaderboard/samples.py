@@ -1,66 +1,129 @@
-"""The samples that a ranking needs, read from the prediction files of a board's runs."""
+"""What the runs of a board predicted on their common test examples."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from pydantic import JsonValue
 
 from .. import metrics, records
+from ..errors import UserError
+from ..metrics import Metric
 from ..records import Record
 from ..statistics import Sample, resampled_scores
+
+SHOWN = 3
 
 
 class NotComparable(Exception):
     """The runs cannot be compared example by example; says why."""
 
 
-def samples(methods: Mapping[str, Mapping[Path, Record]]) -> dict[str, Sample]:
+@dataclass
+class Tests:
+    """The predictions of a board's runs on the test split.
+
+    Args:
+        metric: None where the metric is one of the Hub, which knows no single examples.
+        predictions: by record, in the order of `references`.
+        problems: why a run has none.
+    """
+
+    metric: Metric | None = None
+    references: list[JsonValue] = field(default_factory=list)
+    predictions: dict[Path, list[JsonValue]] = field(default_factory=dict)
+    problems: dict[Path, str] = field(default_factory=dict)
+
+    def score(self, predictions: list[JsonValue]) -> float | None:
+        """The main score of `predictions`; None without a metric."""
+        if self.metric is None:
+            return None
+        return float(self.metric.score(self.metric.statistics(self.references, predictions).sum(axis=0)))
+
+
+def read_tests(runs: Mapping[Path, Record]) -> Tests:
+    """The predictions of `runs`, which share a metric."""
+    tests = Tests()
+    for path, record in runs.items():
+        try:
+            tests.metric = tests.metric or _metric(record)
+            rows = test_rows(path, record)
+            references, predictions = [row.reference for row in rows], [row.prediction for row in rows]
+            tests.metric.check(references, predictions)
+            if tests.predictions and references != tests.references:
+                raise NotComparable(f"{path} was scored on other examples than {next(iter(tests.predictions))}")
+        except NotComparable as error:
+            tests.problems[path] = str(error)
+        except (ValueError, TypeError) as error:
+            tests.problems[path] = f"{path}: {error}"
+        else:
+            tests.references, tests.predictions[path] = references, predictions
+    return tests
+
+
+def samples(methods: Mapping[str, Mapping[Path, Record]], tests: Tests) -> dict[str, Sample]:
     """One sample per method, from all of its runs.
 
     Raises:
-        NotComparable: the metric knows no examples, or a prediction file is missing or of other examples.
+        NotComparable: a run has no predictions that can be compared; names the first few.
     """
-    runs = {path: record for method in methods.values() for path, record in method.items()}
-    record = next(iter(runs.values()))
-    if record.metric.name not in metrics.METRICS:
-        raise NotComparable(f"the metric '{record.metric.name}' cannot be resampled by example")
-    references: list[Any] = []
-    predictions: dict[Path, list[Any]] = {}
-    for path, run in runs.items():
-        rows = test_rows(path, run)
-        predictions[path] = [row.prediction for row in rows]
-        found = [row.reference for row in rows]
-        references = references or found
-        if found != references:
-            raise NotComparable(f"{path} was scored on other examples than {next(iter(runs))}")
-    metric = metrics.METRICS[record.metric.name](**dict[str, Any](record.metric.options))
-    drawn = dict(zip(runs, resampled_scores(metric, references, list(predictions.values())), strict=True))
+    paths = [path for runs in methods.values() for path in runs]
+    problems = list(dict.fromkeys(tests.problems[path] for path in paths if path in tests.problems))
+    if problems or tests.metric is None:
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise NotComparable("; ".join(problems[:SHOWN]) + more)
+    try:
+        with np.errstate(all="ignore"):
+            drawn = resampled_scores(tests.metric, tests.references, [tests.predictions[path] for path in paths])
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise NotComparable(f"the predictions cannot be scored: {error}") from error
+    if not np.isfinite(drawn).all():
+        raise NotComparable("the predictions are too large to compute with")
+    by_path = dict(zip(paths, drawn, strict=True))
     return {
         name: Sample(
-            scores=np.array([run.test_score for run in method.values()]),
-            resampled=np.stack([drawn[path] for path in method]),
-            predictions=[predictions[path] for path in method],
+            scores=np.array([record.test_score for record in runs.values()]),
+            resampled=np.stack([by_path[path] for path in runs]),
+            predictions=[tests.predictions[path] for path in runs],
         )
-        for name, method in methods.items()
+        for name, runs in methods.items()
     }
 
 
+def _metric(record: Record) -> Metric:
+    name = record.metric.name
+    if name not in metrics.METRICS:
+        raise NotComparable(f"the metric '{name}' cannot be resampled by example")
+    try:
+        metric = metrics.load(name, **record.metric.options)
+    except (UserError, ValueError, TypeError, AttributeError) as error:
+        raise NotComparable(f"the metric '{name}' does not take the options of the record: {error}") from error
+    if not isinstance(metric, Metric) or metric.main != record.main_metric:
+        raise NotComparable(f"the metric '{name}' with these options gives no '{record.main_metric}'")
+    return metric
+
+
 def test_rows(path: Path, record: Record) -> list[records.Prediction]:
-    """The predictions on the test split of the run whose record lies at `path`, in the order of the examples.
+    """The predictions on the test split of the run whose record is at `path`, in the order of the examples.
 
     Raises:
         NotComparable: there are none.
     """
     if record.predictions is None:
         raise NotComparable(f"{path} names no predictions")
+    file = path.parent / record.predictions
     try:
-        rows = records.read_predictions(path.parent / record.predictions)
-    except (OSError, ValueError) as error:
+        rows = records.read_predictions(file)
+    except FileNotFoundError as error:
+        raise NotComparable(f"{file} is missing") from error
+    except OSError as error:
+        raise NotComparable(f"{file} cannot be read: {error.strerror}") from error
+    except ValueError as error:
         raise NotComparable(str(error)) from error
     rows = sorted((row for row in rows if row.split == "test"), key=lambda row: row.index)
     if not rows:
-        raise NotComparable(f"{path.parent / record.predictions} has no rows of the test split")
+        raise NotComparable(f"{file} has no rows of the test split")
     return rows

@@ -8,53 +8,47 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from . import formatting as show
-from .boards import Board, Row, Runs, boards
+from ..terminal import visible
+from .boards import Board, Runs, boards
+from .columns import columns, score_name
+from .overview import overviews
+from .verdict import remarks, verdict
 
 
 def render_table(runs: Runs) -> RenderableType:
-    """One table per board of `runs`, which are records by path, as `records.read_all` gives them."""
-    tables = [Padding(_table(board), (1, 0, 0, 0)) for board in boards(runs)]
+    """One table and verdict per board of `runs`, which are records by path, and one verdict over all tasks."""
+    found = boards(runs)
+    tables: list[RenderableType] = [Padding(_table(board), (1, 0, 0, 0)) for board in found]
+    tables += [_text("", f"{one.model}: all tasks", *one.verdict) for one in overviews(found)]
     return Group(*tables) if tables else Text("No records yet.")
 
 
 def _table(board: Board) -> Table:
     table = Table(
-        title=Text(board.title, style="bold"),
+        title=_text(board.title, style="bold"),
         title_justify="left",
-        caption=Text("\n".join(_remarks(board))),
+        caption=_text(*verdict(board), *remarks(board)),
+        caption_style="",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         show_edge=False,
         collapse_padding=True,
     )
-    score = f"{board.main_metric} ± std"
-    if not board.greater_is_better:
-        score += "\n(less is better)"
-    table.add_column("tier", justify="right", no_wrap=True)
-    table.add_column("rank", justify="right", no_wrap=True)
-    table.add_column("method", overflow="fold")  # the only column that may give way: figures are never cut
-    for name in (score, "trained\nparams", "train\ntime", "peak\nmemory", "adapter\nfile"):
-        table.add_column(name, justify="right", no_wrap=True)
+    shown = [(column.heading or column.name, column.short) for column in columns(board) if column.short]
+    for name, _ in shown:
+        if name == "method":  # the only column that may give way: numbers are never cut
+            table.add_column(name, overflow="fold")
+        elif name == score_name(board):
+            better = "" if board.greater_is_better else "\n(less is better)"
+            table.add_column(Text(visible(name) + better), justify="right", no_wrap=True)
+        else:
+            table.add_column(name.replace(" ", "\n"), justify="right", no_wrap=True)
     for row in board.rows:
-        table.add_row(*map(Text, _cells(row)))
+        table.add_row(*(_text(cell(row)) for _, cell in shown))
     return table
 
 
-def _cells(row: Row) -> list[str]:
-    standing = row.standing
-    return [
-        str(standing.tier) if standing and standing.tier else show.NONE,
-        show.ranks(standing.ranks if standing else None),
-        row.method,
-        show.spread(standing.mean, standing.std) if standing else show.NONE,
-        show.short_count(row.largest("trainable_parameters")),
-        show.seconds(row.train_seconds),
-        show.size(row.largest("peak_memory_bytes")),
-        show.size(row.largest("adapter_bytes")),
-    ]
-
-
-def _remarks(board: Board) -> list[str]:
-    return [*(f"{row.method} is incomplete: {row.problem}" for row in board.rows if row.problem), *board.notes]
+def _text(*lines: str, style: str = "") -> Text:
+    """`lines` without meaning to rich or to the terminal."""
+    return Text("\n".join(map(visible, lines)), style=style)

@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
@@ -16,14 +15,16 @@ from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid import progress
 from peft_bottleneck_bench.grid.claims import Holder
 from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.records import Record, Scores
 from peft_bottleneck_bench.run import Run
 
-RECORD: dict[str, Any] = {
-    "status": "finished",
-    "main_metric": "f1",
-    "metrics": {"validation": {"f1": 0.75}, "test": {"f1": 0.5}},
-    "train_seconds": 3.14,
-}
+RECORD = Record.model_construct(
+    status="finished",
+    main_metric="f1",
+    metrics=Scores(validation={"f1": 0.75}, test={"f1": 0.5}),
+    train_seconds=3.1,
+)
+FAILED = Record.model_construct(status="failed", reason="MachineError: unplugged")
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def run(configure: Callable[..., Path]) -> Run:
 
 def test_a_log_gets_one_line_a_run(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     with progress.show_progress(2) as shown:
-        for record in (RECORD, {"status": "failed", "reason": "MachineError: unplugged"}):
+        for record in (RECORD, FAILED):
             shown.started(run)
             for step in range(100):
                 shown.step(step, 100)

@@ -160,6 +160,41 @@ def write_run(
     return path
 
 
+def write_hostile_run(folder: Path, method: str, seed: int, text: str) -> Path:
+    """Writes a run with `text` in every field that may hold any."""
+    path = write_run(folder, method, seed, 0.9)
+    record = records.read(path)
+    side = records.predictions_path(path)
+    rows = [
+        records.Prediction(split="test", index=row.index, reference=text, prediction=text + str(row.index), more=text)
+        for row in records.read_predictions(side)
+    ]
+    records.write_predictions(rows, side)
+    part = record.metric.model_copy(
+        update={"signature": text, "options": {"main": text, text: text}, "name": "hostile/" + text}
+    )
+    records.write(
+        record.replace(
+            run=text,
+            task=text,
+            method=method + text,
+            model=text,
+            main_metric=text,
+            metric=part,
+            metrics={"validation": {text: 0.5}, "test": {text: 0.5, text + "2": 0.1}},
+            report=[{"label": text, "precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 1}],
+            configuration={"method": text, text: {text: [text]}, "seed": seed},
+            data={**record.data.model_dump(), "source": text, "revision": text, "sha256": text, "licence": text},
+            versions={text: text},
+            commit=text,
+            hardware={**record.hardware.model_dump(), "device": text, "processor": text, "platform": text},
+            determinism=text,
+        ),
+        path,
+    )
+    return path
+
+
 def write_failed_run(folder: Path, method: str, seed: int, reason: str, **options: Any) -> Path:
     """Writes the record of a run that failed with `reason`."""
     unknown = ("trainable_parameters", "train_seconds", "train_examples_per_second", "peak_memory_bytes")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from synthetic import write_failed_run, write_grid, write_run
 
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.leaderboard import Board, boards
+from peft_bottleneck_bench.leaderboard.building import build
 from peft_bottleneck_bench.leaderboard.overview import overviews
 
 
@@ -109,7 +112,10 @@ def test_a_metric_that_knows_no_examples_is_shown_unranked(tmp_path: Path) -> No
     path = write_run(tmp_path, "a", 0, 0.9)
     record = records.read(path)
     records.write(record.replace(metric=record.metric.model_copy(update={"name": "bertscore"})), path)
-    assert only(tmp_path).notes == ["Not ranked: the metric 'bertscore' cannot be resampled by example."]
+    assert only(tmp_path).notes == [
+        "Not ranked: the metric 'bertscore' cannot be resampled by example. The means are sorted, and say nothing of "
+        "chance."
+    ]
 
 
 def test_different_machines_are_noted(tmp_path: Path) -> None:
@@ -118,28 +124,118 @@ def test_different_machines_are_noted(tmp_path: Path) -> None:
     assert "Times and memory were taken on different machines; compare them with care." in only(tmp_path).notes
 
 
-def test_means_are_over_the_same_tasks_or_not_at_all(tmp_path: Path) -> None:
+def test_average_ranks_are_over_the_same_tasks_or_not_at_all(tmp_path: Path) -> None:
     write_grid(tmp_path)
     all_boards = found(tmp_path)
     (overview,) = overviews(all_boards)
-    means = {line.method: (line.mean, line.lacking) for line in overview.lines}
-    assert means["lora"] == (None, ["synthetic_classification"])
-    assert means["full"] == (None, ["synthetic_ner"])
-    assert means["head_only"] == (None, ["synthetic_translation"])
-    scores = [row.standing.mean for b in all_boards for row in b.rows if row.method == "houlsby" and row.standing]
-    per_cent = [100 * score for score in scores[:3]] + scores[3:]  # BLEU is in per cent already
-    assert means["houlsby"] == (pytest.approx(sum(per_cent) / 4), [])
-    assert [line.mean for line in overview.lines[:3]] == sorted(
-        (line.mean for line in overview.lines[:3]), reverse=True
-    )
+    lines = {line.method: (line.rank, line.lacking) for line in overview.lines}
+    assert lines["lora"] == (None, ["synthetic_classification"])
+    assert lines["full"] == (None, ["synthetic_ner"])
+    assert lines["head_only"] == (None, ["synthetic_translation"])
+    complete = ["houlsby", "parallel_adapter", "pfeiffer"]
+    orders = [[row.method for row in board.rows if row.method in complete] for board in all_boards]
+    ranks = {name: sum(1 + order.index(name) for order in orders) / 4 for name in complete}
+    assert {line.method: line.rank for line in overview.lines if line.rank} == ranks
+    assert [line.method for line in overview.lines[:3]] == sorted(complete, key=lambda name: ranks[name])
+    first, test, limit = overview.verdict
+    assert first.startswith(f"{overview.lines[0].method} has the best average rank: ")
+    assert test.endswith("the tasks do not separate the methods. Each may be best.")
+    assert limit.startswith("Average ranks have to differ by ")
 
 
-def test_errors_have_no_common_scale_with_scores(tmp_path: Path) -> None:
-    write_run(tmp_path, "a", 0, 0.9)
-    path = write_run(tmp_path, "a", 0, 0.9, kind="regression")
-    record = records.read(path)
-    metric = record.metric.model_copy(update={"options": {"main": "mse"}, "greater_is_better": False})
-    records.write(record.replace(main_metric="mse", metric=metric), path)
+def test_methods_that_order_alike_on_many_tasks_are_separated_over_tasks(tmp_path: Path) -> None:
+    for task in range(8):
+        for method, skill in (("good", 0.95), ("fair", 0.7), ("bad", 0.3)):
+            write_run(tmp_path, method, 0, skill, task=f"task {task}")
     (overview,) = overviews(found(tmp_path))
-    assert overview.unit is None
-    assert overview.lines[0].mean is None
+    assert [line.method for line in overview.lines] == ["good", "fair", "bad"]
+    assert "By Nemenyi's test good and fair may be best." in overview.verdict[1]
+    assert overview.ranks is not None
+    assert overview.ranks.ranks == {"good": 1, "fair": 2, "bad": 3}
+
+
+def test_errors_and_scores_have_ranks_in_common(tmp_path: Path) -> None:
+    for method, skill in (("a", 0.9), ("b", 0.5)):
+        write_run(tmp_path, method, 0, skill)
+        path = write_run(tmp_path, method, 0, skill, kind="regression")
+        record = records.read(path)
+        metric = record.metric.model_copy(update={"options": {"main": "mse"}, "greater_is_better": False})
+        records.write(record.replace(main_metric="mse", metric=metric), path)
+    (overview,) = overviews(found(tmp_path))
+    assert [(line.method, line.rank) for line in overview.lines] == [("a", 1), ("b", 2)]
+
+
+def test_one_complete_method_has_no_rank_over_tasks(tmp_path: Path) -> None:
+    for task in ("one", "two"):
+        write_run(tmp_path, "a", 0, 0.9, task=task)
+    write_run(tmp_path, "b", 0, 0.9, task="one")
+    (overview,) = overviews(found(tmp_path))
+    assert overview.ranks is None
+    assert overview.verdict == ["No ranking over tasks: fewer than two methods are complete on all of them."]
+
+
+def test_without_predictions_means_are_sorted_and_the_reason_is_in_words(tmp_path: Path) -> None:
+    for method, skill in (("bad", 0.3), ("good", 0.9), ("fair", 0.6)):
+        path = write_run(tmp_path, method, 0, skill)
+        records.predictions_path(path).unlink()
+    board = only(tmp_path)
+    assert [row.method for row in board.rows] == ["good", "fair", "bad"]
+    (note,) = board.notes
+    assert re.fullmatch(r"Not ranked: (.+ is missing; ){2}.+ is missing\. The means are sorted, and .*", note)
+    assert "Errno" not in note
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"metric": {"options": {"main": 5}}}, "does not take the options of the record"),
+        ({"metric": {"options": {"main": "accuracy", "nonsense": [1]}}}, "does not take the options of the record"),
+        ({"metric": {"options": {"main": "macro_f1"}}}, "with these options gives no 'accuracy'"),
+        ({"predictions": "nowhere.gz"}, "nowhere.gz is missing"),
+        ({"predictions": [["x"]]}, "prediction 0 is ['x']: expected "),
+        ({"predictions": [None]}, "prediction 0 is None: expected "),
+    ],
+)
+def test_odd_records_are_shown_unranked_with_the_reason(tmp_path: Path, changes: dict[str, Any], reason: str) -> None:
+    write_run(tmp_path, "sound", 0, 0.9)
+    path = write_run(tmp_path, "odd", 0, 0.9)
+    record = records.read(path)
+    if isinstance(changes.get("predictions"), list):
+        rows = records.read_predictions(records.predictions_path(path))
+        odd = [row.model_copy(update={"prediction": changes["predictions"][0]}) for row in rows]
+        records.write_predictions(odd, records.predictions_path(path))
+    elif "metric" in changes:
+        for file, other in records.read_all(tmp_path)[0].items():
+            records.write(other.replace(metric=other.metric.model_copy(update=changes["metric"])), file)
+    else:
+        records.write(record.replace(**changes), path)
+    board = only(tmp_path)
+    assert board.ranking is None
+    assert reason in board.notes[0]
+    build(tmp_path)
+
+
+def test_huge_numbers_are_shown_unranked(tmp_path: Path) -> None:
+    for method in ("a", "b"):
+        path = write_run(tmp_path, method, 0, 0.9, kind="regression", examples=50)
+        rows = records.read_predictions(records.predictions_path(path))
+        huge = [row.model_copy(update={"prediction": 1e300 * (row.index + 1)}) for row in rows]
+        records.write_predictions(huge, records.predictions_path(path))
+    assert "too large" in only(tmp_path).notes[0]
+    build(tmp_path)
+
+
+def test_mixed_package_versions_are_noted(tmp_path: Path) -> None:
+    write_run(tmp_path, "a", 0, 0.9, versions={"torch": "2.13.0", "peft": "0.21"})
+    write_run(tmp_path, "b", 0, 0.9, versions={"torch": "2.12.0", "peft": "0.21"})
+    note = "The runs had different package versions (torch 2.12.0 and 2.13.0), which may change scores."
+    assert note in only(tmp_path).notes
+
+
+def test_boards_of_equal_titles_keep_their_own_pictures(tmp_path: Path) -> None:
+    for method, data in (("a", "1"), ("b", "2")):
+        record = records.read(write_run(tmp_path, method, 0, 0.9))
+        write_run(tmp_path, method, 0, 0.9, data=record.data.model_copy(update={"sha256": data}))
+    build(tmp_path)
+    pictures = re.findall(r"\((pictures/[^)]*)\)", (tmp_path / "LEADERBOARD.md").read_text())
+    assert len(pictures) == len(set(pictures)) == 4

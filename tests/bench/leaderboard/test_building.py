@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import errno
+import hashlib
+import html
 import json
+import os
 import re
+import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from synthetic import write_grid, write_run
+from synthetic import write_grid, write_hostile_run, write_run
 
 from peft_bottleneck_bench import records
+from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.leaderboard import build
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> \u2028 | `code` <!--"
@@ -61,12 +68,13 @@ def test_the_page_needs_nothing_but_itself(built: Path) -> None:
         "http://www.w3.org/2000/svg",
         "http://www.w3.org/1999/xlink",
     }
-    assert len(json.loads(outline.json)) == 6 * 3 + 6 * 3 - 1
+    content = json.loads(outline.json)
+    assert (len(content["boards"]), len(content["runs"])) == (2, 6 * 3 + 6 * 3 - 1)
 
 
 def test_the_document_holds_tables_remarks_and_pictures(built: Path) -> None:
     text = (built / "LEADERBOARD.md").read_text()
-    assert "- **lora** is incomplete: seed 1 failed: the loss is NaN at step 40" in text
+    assert "- lora is incomplete: seed 1 failed: the loss is NaN at step 40" in text
     assert re.search(
         r"\| 2 \| 5 \| head_only \| 0\.\d{4} ± 0\.\d{4} \| 0\.\d{4} to 0\.\d{4} \| 0, 1, 2 \| 1,538 \|", text
     )
@@ -86,12 +94,58 @@ def test_script_like_text_stays_text(tmp_path: Path) -> None:
     outline = Outline(page)
     assert [tag for tag, _ in outline.tags if tag == "img"] == []
     assert [tag for tag, _ in outline.tags].count("script") == 2
-    shown = {row["prediction"] for run in json.loads(outline.json) for row in run["errors"]["rows"]}
+    shown = {row["prediction"] for run in json.loads(outline.json)["runs"] for row in run["errors"]["rows"]}
     assert HOSTILE in shown
     assert "<script" not in document
     assert "<img" not in document
     rows = [line for line in document.splitlines() if "alert" in line and line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {12}
+
+
+def test_the_policy_allows_the_page_s_own_script_and_style_alone(built: Path) -> None:
+    text = (built / "index.html").read_text()
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert "unsafe" not in policy
+    for tag, directive in (("script", "script-src"), ("style", "style-src")):
+        (block,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, flags=re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()
+        assert f"{directive} 'sha256-{digest}'" in html.unescape(policy)
+    assert " style=" not in text
+    assert not re.search(r" on[a-z]+=", text.split("<body>")[1].split('<script type="application/json"')[0])
+
+
+def test_every_field_of_a_hostile_record_stays_text(tmp_path: Path) -> None:
+    """All text fields at once, in the page, the document and the pictures."""
+    for method in ("a", "b"):
+        for seed in range(2):
+            write_hostile_run(tmp_path, method, seed, HOSTILE)
+    build(tmp_path)
+    outline = Outline((tmp_path / "index.html").read_text())
+    assert {tag for tag, _ in outline.tags} & {"img", "iframe", "object", "a", "link"} == {"a", "link"}
+    assert [tag for tag, _ in outline.tags].count("script") == 2
+    document = (tmp_path / "LEADERBOARD.md").read_text()
+    assert "<script" not in document
+    assert "<img" not in document
+    for picture in (tmp_path / "pictures").glob("*.svg"):
+        assert "<script" not in picture.read_text()
+        ET.parse(picture)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_run(tmp_path, "houlsby", 0, 0.9)
+    (tmp_path / "pictures").write_text("in the way")
+    assert main(["leaderboard", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: cannot write the leaderboard: file exists\n"
+    (tmp_path / "pictures").unlink()
+
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("os.fsync", full)
+    assert main(["leaderboard", str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"error: {tmp_path}: cannot write the leaderboard: no space left on device\n"
 
 
 def test_pictures_of_boards_that_are_no_more_go(tmp_path: Path) -> None:

@@ -40,8 +40,9 @@ def test_methods_are_compared_as_their_board_does(results: Path) -> None:
     for a, b in (("houlsby", "head_only"), ("head_only", "houlsby"), ("houlsby", "pfeiffer")):
         ((one,), refused) = compare(a, b, results)
         assert refused == []
-        pair = (a, b) if (a, b) in board.ranking.p_values else (b, a)
-        assert one.p_value == board.ranking.p_values[pair]
+        pair = board.ranking.between(a, b)
+        assert (one.difference, one.interval) == (pair.difference, pair.interval)
+        assert (one.p_value, one.corrected) == (pair.p_value, pair.corrected)
         assert one.standings == (board.ranking.standings[a], board.ranking.standings[b])
         assert (one.pairs, one.seeds, one.examples) == (3, (0, 1, 2), 200)
 
@@ -133,7 +134,7 @@ def test_the_command_fits_a_terminal(results: Path, capsys: pytest.CaptureFixtur
     assert lines[1] == "accuracy, 200 test examples, seeds 0, 1, 2"
     assert [line.split()[0] for line in lines[2:5]] == ["houlsby", "head_only", "difference"]
     assert ", 95% interval 0." in lines[4]
-    assert lines[5] == "  p < 0.001, corrected for 3 pairs"
+    assert lines[5] == "  p < 0.001 for this pair alone, p < 0.001 corrected for 3 pairs"
     assert lines[6].startswith("houlsby is better by ")
     assert max(map(len, lines)) <= 80
     assert main([*arguments, "--json"]) == 0
@@ -142,3 +143,37 @@ def test_the_command_fits_a_terminal(results: Path, capsys: pytest.CaptureFixtur
     assert one["difference"] == pytest.approx(one["a"]["mean"] - one["b"]["mean"])
     assert main(["compare", "houlsby", "nothing", "--results", str(results)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {results}: no method 'nothing'")
+
+
+def test_one_line_says_why_the_interval_and_the_verdict_disagree(tmp_path: Path) -> None:
+    """Two methods of many differ by so little that their pair alone is significant and the corrected test is not."""
+    for number in range(6):
+        write(tmp_path, f"m{number}", 0.8 + 0.012 * number, seeds=(0,), examples=400)
+    (board,) = boards(records.read_all(tmp_path)[0])
+    assert board.ranking is not None
+    between = [names for names, pair in board.ranking.pairs.items() if pair.p_value < 0.05 <= pair.corrected]
+    assert between
+    ((one,), _) = compare(*between[0], tmp_path)
+    assert one.interval is not None
+    assert one.interval[0] > 0
+    assert one.verdict == "a tie: the data cannot separate them"
+    assert one.why_both is not None
+    assert one.why_both.startswith("The interval leaves out 0, as the pair alone is significant (p = 0.0")
+    assert one.why_both.endswith("follows the corrected p: of 15 pairs, some differ so much by chance.")
+    clear = next(names for names, pair in board.ranking.pairs.items() if pair.separated)
+    ((other,), _) = compare(*clear, tmp_path)
+    assert other.why_both is None
+
+
+def test_escape_sequences_in_records_reach_no_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for method in ("plain", "evil\x1b[2J\x1b]0;owned\x07\u202e"):
+        for seed in range(2):
+            path = write_run(tmp_path, method[:5], seed, 0.9, task="words")
+            records.write(records.read(path).replace(method=method, task="words\x1b[31m"), path)
+    (tmp_path / "bad\x1b[2J.json").write_text('{"schema_version": 1, "\\u001b[2J": 1}')
+    assert main(["leaderboard", str(tmp_path)]) == 0
+    assert main(["compare", str(tmp_path), "plain", "--results", str(tmp_path)]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert "\u202e" not in out + err
+    assert "\\x1b[2J" in out

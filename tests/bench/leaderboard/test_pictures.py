@@ -34,7 +34,6 @@ def test_a_board_without_a_finished_run_has_no_pictures(tmp_path: Path) -> None:
     write_failed_run(tmp_path, "houlsby", 0, "out of memory")
     (board,) = boards(records.read_all(tmp_path)[0])
     assert pictures.write(board, pictures.styles([board]), tmp_path / "x") == []
-    assert pictures.inline(board, pictures.styles([board]), "p") == {}
 
 
 @pytest.mark.parametrize("method", ["_hidden", "cost $x^2$", "<script>alert(1)</script>", "a & b"])
@@ -47,17 +46,20 @@ def test_names_are_drawn_as_they_are(tmp_path: Path, method: str) -> None:
     assert "<script" not in cost.read_text()
 
 
-def test_inline_pictures_are_sound_and_share_no_id(tmp_path: Path) -> None:
-    write_run(tmp_path, "houlsby", 0, 0.9)
+@pytest.mark.parametrize("method", ["x" * 255, "\x1b[31m", "\x00", "模型 नमस्ते", "\u202eabc"])
+def test_odd_names_leave_sound_files(tmp_path: Path, method: str) -> None:
+    path = write_run(tmp_path, "odd", 0, 0.9)
+    records.write(records.read(path).replace(method=method, main_metric="accuracy"), path)
     (board,) = boards(records.read_all(tmp_path)[0])
-    ids: list[str] = []
-    for number in range(2):
-        for name, svg in pictures.inline(board, pictures.styles([board]), f"p{number}").items():
-            element = ET.fromstring(svg.replace("xlink:href", "href"))
-            assert element.get("aria-label") == name
-            ids += [identity for child in element.iter() if (identity := child.get("id"))]
-            targets = [href[1:] for child in element.iter() if (href := child.get("href"))]
-            assert targets
-            assert set(targets) <= set(ids)
-            assert "var(--ink)" in svg
-    assert len(ids) == len(set(ids))
+    for picture in pictures.write(board, pictures.styles([board]), tmp_path / "x"):
+        if picture.suffix == ".svg":
+            ET.parse(picture)
+
+
+def test_scores_out_of_range_are_drawn(tmp_path: Path) -> None:
+    path = write_run(tmp_path, "huge", 0, 0.9)
+    scores = {"accuracy": 1e15}
+    records.write(records.read(path).replace(metrics={"validation": scores, "test": scores}), path)
+    write_run(tmp_path, "sound", 0, 0.9)
+    (board,) = boards(records.read_all(tmp_path)[0])
+    assert len(pictures.write(board, pictures.styles([board]), tmp_path / "x")) == 4

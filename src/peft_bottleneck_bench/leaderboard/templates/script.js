@@ -3,6 +3,7 @@
 const $ = (selector, parent = document) => parent.querySelector(selector);
 const $$ = (selector, parent = document) => [...parent.querySelectorAll(selector)];
 const say = (text) => { $("#status").textContent = text; };
+const content = JSON.parse($("#data").textContent);
 
 /* Everything that comes from a record enters the page as text, never as markup. */
 function make(tag, properties = {}, ...children) {
@@ -10,6 +11,13 @@ function make(tag, properties = {}, ...children) {
   for (const [name, value] of Object.entries(properties)) {
     if (name in element) element[name] = value; else element.setAttribute(name, value);
   }
+  element.append(...children);
+  return element;
+}
+
+function draw(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
   element.append(...children);
   return element;
 }
@@ -35,129 +43,93 @@ function sort(header) {
   body.classList.toggle("by-tier", column === 0 && direction === "ascending");
   say(`Sorted by ${header.textContent.trim()}, ${direction}`);
 }
-for (const header of $$("th[aria-sort]")) $("button", header).addEventListener("click", () => sort(header));
+const sortable = (header) => $("button", header).addEventListener("click", () => sort(header));
+$$("th[aria-sort]").forEach(sortable);
 
-/* Filtering */
-function filter() {
-  const words = $("#filter-method").value.toLowerCase().split(/[\s,]+/).filter(Boolean);
-  const [task, model] = [$("#filter-task").value, $("#filter-model").value];
-  const whole = $("#filter-complete").checked;
-  let [shown, all] = [0, 0];
-  for (const section of $$("main section")) {
-    let visible = 0;
-    for (const line of $$("tbody tr", section)) {
-      const method = line.dataset.method.toLowerCase();
-      line.hidden = (words.length > 0 && !words.some((word) => method.includes(word)))
-        || (whole && line.classList.contains("incomplete"));
-      visible += !line.hidden;
-    }
-    const chosen = (!model || section.dataset.model === model)
-      && (!task || section.dataset.task === task);
-    section.hidden = !chosen || visible === 0;
-    if (section.classList.contains("board")) {
-      all += $$("tbody tr", section).length;
-      shown += section.hidden ? 0 : visible;
-    }
-  }
-  say(`${shown} of ${all} rows`);
-}
-for (const event of ["input", "change"]) $(".tools").addEventListener(event, filter);
-$(".tools").addEventListener("submit", (event) => event.preventDefault());
-
-/* Runs */
-const dialog = $("#run");
-const runs = JSON.parse($("#runs").textContent);
-
+/* A table of plain values whose columns sort. */
 function table(label, header, lines, className = "") {
-  const cells = (line, tag) => make("tr", {}, ...line.map((cell) =>
-    cell instanceof Node ? cell : make(tag, tag === "th" ? { scope: "col" } : {}, String(cell))));
-  const element = make("table", { className }, make("thead", {}, cells(header, "th")),
-    make("tbody", {}, ...lines.map((line) => cells(line, "td"))));
+  const cell = (value) => value instanceof Node ? value : make("td", { "data-sort": String(value) }, String(value));
+  const head = header.map((name, column) => {
+    const numbers = lines.every((line) => line[column] instanceof Node || typeof line[column] === "number" || !isNaN(line[column]));
+    return make("th", { scope: "col", "aria-sort": "none", "data-type": numbers ? "number" : "text", "data-first": "ascending" },
+      make("button", { type: "button" }, name));
+  });
+  const element = make("table", { className }, make("thead", {}, make("tr", {}, ...head)),
+    make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map(cell)))));
+  head.forEach(sortable);
   return make("div", { className: "frame", tabIndex: 0, role: "region", "aria-label": label }, element);
 }
 
-function facts(pairs) {
-  return make("dl", { className: "facts" }, ...pairs.map(([name, value]) =>
-    make("div", { className: String(value).length > 45 ? "wide" : "" }, make("dt", {}, name), make("dd", {}, String(value)))));
+function exampleTable(label, rows) {
+  const columns = [...new Set(rows.flatMap(Object.keys))];
+  return table(label, columns, rows.map((row) => columns.map((name) => row[name] ?? "")), "errors");
 }
 
-function curve(name, points) {
-  const [width, height, left, bottom] = [360, 150, 46, 22];
-  const svg = (tag, attributes, text = "") => {
-    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
-    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-    element.textContent = text;
-    return element;
-  };
-  const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
-  const scale = (values, from, to) => {
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    return (value) => high === low ? (from + to) / 2 : from + (to - from) * (value - low) / (high - low);
-  };
-  const [px, py] = [scale(xs, left, width - 8), scale(ys, height - bottom - 6, 10)];
-  const label = (value) => Number(value.toPrecision(3)).toString();
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img",
-    "aria-label": `${name}: from ${label(ys[0])} to ${label(ys.at(-1))}` });
-  picture.append(
-    svg("path", { d: `M${left - 4} 6V${height - bottom}H${width}`, fill: "none", stroke: "var(--line)" }),
-    svg("polyline", { points: points.map(([x, y]) => `${px(x).toFixed(1)},${py(y).toFixed(1)}`).join(" "),
-      fill: "none", stroke: "currentColor", "stroke-width": 1.6, class: "curve" }),
-    ...points.length <= 12 ? points.map(([x, y]) =>
-      svg("circle", { cx: px(x), cy: py(y), r: 2.6, fill: "currentColor", class: "curve" })) : [],
-  );
-  const text = { fill: "var(--quiet)", "font-size": 11 };
-  picture.append(
-    svg("text", { ...text, x: left - 8, y: 14, "text-anchor": "end" }, label(Math.max(...ys))),
-    svg("text", { ...text, x: left - 8, y: height - bottom, "text-anchor": "end" }, label(Math.min(...ys))),
-    svg("text", { ...text, x: left, y: height - 6 }, `step ${xs[0]}`),
-    svg("text", { ...text, x: width - 2, y: height - 6, "text-anchor": "end" }, `${xs.at(-1)}`),
-  );
-  return make("figure", {}, picture, make("figcaption", {}, name));
+/* Filters and the open run are in the address, so that a view can be sent. */
+const fields = { method: $("#filter-method"), task: $("#filter-task"), model: $("#filter-model") };
+const complete = $("#filter-complete");
+
+function address(changes) {
+  const state = new URLSearchParams(location.hash.slice(1));
+  for (const [name, value] of Object.entries(changes)) {
+    if (value) state.set(name, value); else state.delete(name);
+  }
+  history.replaceState(null, "", `#${state}`);
 }
 
-function confusion({ labels, counts, frequent }) {
-  const name = frequent ? "Most frequent confusions" : "Confusion matrix";
-  if (frequent) return [make("h3", {}, name), table(name, ["reference", "prediction", "times"], frequent)];
-  const lines = counts.map((row, index) => {
-    const most = Math.max(1, row.reduce((sum, count) => sum + count, 0));
-    return [make("th", { scope: "row" }, labels[index]), ...row.map((count) =>
-      make("td", { style: `background: rgb(var(--heat) / ${(0.6 * count / most).toFixed(3)})` }, String(count)))];
-  });
-  return [make("h3", {}, name), table(name, ["reference ↓ prediction →", ...labels], lines)];
+function filter() {
+  const words = fields.method.value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+  const [task, model] = [fields.task.value, fields.model.value];
+  let [shown, all] = [0, 0];
+  for (const section of $$("main section")) {
+    let visible = 0;
+    for (const line of $$("tbody tr[data-method]", section)) {
+      const method = line.dataset.method.toLowerCase();
+      line.hidden = (words.length > 0 && !words.some((word) => method.includes(word)))
+        || (complete.checked && line.classList.contains("incomplete"));
+      visible += !line.hidden;
+    }
+    const chosen = (!model || section.dataset.model === model) && (!task || section.dataset.task === task);
+    section.hidden = !chosen || visible === 0;
+    if (section.classList.contains("board")) {
+      all += $$("tbody tr[data-method]", section).length;
+      shown += section.hidden ? 0 : visible;
+    }
+  }
+  $("#nothing").hidden = shown > 0 || all === 0;
+  say(`${shown} of ${all} rows`);
 }
 
-function open(run) {
-  const close = make("button", { className: "close", type: "button", onclick: () => dialog.close() }, "Close");
-  const parts = [
-    make("div", { className: "top" }, make("div", {}, make("h2", { id: "run-title" }, run.title),
-      make("p", {}, run.subtitle)), close),
-    facts(run.facts),
-  ];
-  const names = [...new Set(Object.values(run.metrics).flatMap(Object.keys))];
-  if (names.length) {
-    parts.push(make("h3", {}, "Scores"), table("Scores", ["split", ...names],
-      Object.entries(run.metrics).map(([split, figures]) => [split, ...names.map((name) => figures[name] ?? "–")])));
-  }
-  const curves = Object.entries(run.curves).filter(([, points]) => points.length > 1);
-  if (curves.length) {
-    parts.push(make("h3", {}, "Curves"), make("div", { className: "grid" }, ...curves.map(([name, points]) => curve(name, points))));
-  }
-  if (run.report.length) {
-    const columns = ["label", "precision", "recall", "f1", "support"];
-    parts.push(make("h3", {}, "By label"), table("By label", columns, run.report.map((row) => columns.map((name) => row[name]))));
-  }
-  if (run.confusion) parts.push(...confusion(run.confusion));
-  if (run.errors) {
-    parts.push(make("h3", {}, "Errors"), make("p", { className: "note" }, run.errors.summary));
-    const columns = [...new Set(run.errors.rows.flatMap(Object.keys))];
-    if (columns.length) parts.push(table("Errors", columns, run.errors.rows.map((row) => columns.map((name) => row[name] ?? "")), "errors"));
-  }
-  parts.push(make("h3", {}, "Configuration"), make("pre", { tabIndex: 0 }, run.configuration));
-  dialog.replaceChildren(...parts);
-  dialog.showModal();
-  dialog.scrollTop = 0;
+function changed() {
+  address({ method: fields.method.value, task: fields.task.value, model: fields.model.value, complete: complete.checked ? "1" : "" });
+  filter();
 }
-for (const button of $$("button.run")) button.addEventListener("click", () => open(runs[button.dataset.run]));
-dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
 
-filter();
+function restore() {
+  const state = new URLSearchParams(location.hash.slice(1));
+  for (const [name, field] of Object.entries(fields)) field.value = state.get(name) ?? "";
+  for (const field of [fields.task, fields.model]) if (field.selectedIndex < 0) field.value = "";
+  complete.checked = state.get("complete") === "1";
+  filter();
+  const run = content.runs.find(({ key }) => key === state.get("run"));
+  if (run) openRun(run); else if ($("#run").open) $("#run").close();
+}
+for (const event of ["input", "change"]) $(".tools").addEventListener(event, changed);
+$(".tools").addEventListener("submit", (event) => event.preventDefault());
+$("#clear").addEventListener("click", () => {
+  for (const field of Object.values(fields)) field.value = "";
+  complete.checked = false;
+  changed();
+});
+
+/* Downloads */
+function download(name, type, text) {
+  const link = make("a", { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+/* A spreadsheet takes a cell that begins like a formula for one. */
+const csvCell = (value) => `"${String(value).replace(/^[=+\-@\t\r]/, "'$&").replaceAll('"', '""')}"`;
+const csv = (lines) => lines.map((line) => line.map(csvCell).join(",")).join("\r\n") + "\r\n";
+$("#download-json").addEventListener("click", () =>
+  download("leaderboard.json", "application/json", JSON.stringify(content.boards, null, 2)));

@@ -1,0 +1,120 @@
+"""What a column of a board is, for the terminal, the document and the page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import formatting as show
+from .boards import Board, Row
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Args:
+        name: its heading.
+        cell: what a row shows there.
+        key: what rows are sorted by; None for a missing value.
+        short: what a terminal shows, where room is scarce; None leaves the column out there.
+        heading: the name there, if it is another.
+    """
+
+    name: str
+    cell: Callable[[Row], str]
+    key: Callable[[Row], float | str | None]
+    short: Callable[[Row], str] | None = None
+    heading: str = ""
+
+
+def columns(board: Board) -> list[Column]:
+    """The columns of `board`."""
+    return [
+        Column("tier", _tier, lambda row: row.standing.tier if row.standing else None, _tier),
+        Column("ranks", _ranks, _best_rank, _ranks),
+        Column("method", lambda row: row.method, lambda row: row.method, lambda row: row.method),
+        Column(score_name(board), _score, _mean, _score),
+        Column("95 % interval", _interval, _mean),
+        Column("seeds", _seeds, lambda row: len(row.finished)),
+        Column("trainable", lambda row: show.count(trainable(row)), trainable, _short_trainable, "trained params"),
+        Column("share", share, trainable),
+        Column("train time", _train_time, train_seconds, _train_time),
+        Column("peak memory", _peak_memory, peak_memory, _peak_memory),
+        Column("adapter file", _adapter_file, adapter_bytes, _adapter_file),
+    ]
+
+
+def score_name(board: Board) -> str:
+    """`accuracy ± std`."""
+    return f"{board.main_metric} ± std"
+
+
+def trainable(row: Row) -> int | None:
+    """The most parameters that a run trains."""
+    return row.largest(lambda record: record.trainable_parameters)
+
+
+def train_seconds(row: Row) -> float | None:
+    """The mean over runs, evaluation left out."""
+    return row.train_seconds
+
+
+def peak_memory(row: Row) -> int | None:
+    """The most bytes that a run had in use."""
+    return row.largest(lambda record: record.peak_memory_bytes)
+
+
+def adapter_bytes(row: Row) -> int | None:
+    """The largest file of trained weights."""
+    return row.largest(lambda record: record.adapter_bytes)
+
+
+def share(row: Row) -> str:
+    """The trained parameters in per cent of all."""
+    return show.share(trainable(row), row.largest(lambda record: record.total_parameters))
+
+
+def _tier(row: Row) -> str:
+    return str(row.standing.tier) if row.standing and row.standing.tier else show.NONE
+
+
+def _ranks(row: Row) -> str:
+    return show.ranks(row.standing.ranks if row.standing else None)
+
+
+def _best_rank(row: Row) -> float | None:
+    ranks = row.standing.ranks if row.standing else None
+    return ranks[0] + ranks[1] / 1000 if ranks else None
+
+
+def _score(row: Row) -> str:
+    return show.spread(row.standing.mean, row.standing.std) if row.standing else show.NONE
+
+
+def _mean(row: Row) -> float | None:
+    return row.standing.mean if row.standing else None
+
+
+def _interval(row: Row) -> str:
+    return show.interval(row.standing.interval if row.standing else None)
+
+
+def _seeds(row: Row) -> str:
+    return ", ".join(str(record.seed) for record in row.finished.values()) or show.NONE
+
+
+def _train_time(row: Row) -> str:
+    return show.seconds(row.train_seconds)
+
+
+def _short_trainable(row: Row) -> str:
+    return show.short_count(trainable(row))
+
+
+def _peak_memory(row: Row) -> str:
+    return show.size(peak_memory(row))
+
+
+def _adapter_file(row: Row) -> str:
+    return show.size(adapter_bytes(row))

@@ -1,0 +1,82 @@
+"""What a board says, in words: who may be best, who is worse than whom, and what it cannot tell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..statistics import LEVEL, POWER, Pair, Ranking
+from . import formatting as show
+from .boards import Board
+
+MOST_LOSERS = 6
+
+
+def verdict(board: Board) -> list[str]:
+    """One sentence each, the answer first; none for a board without a ranking, whose notes say why."""
+    ranking = board.ranking
+    if ranking is None:
+        return []
+    if not ranking.pairs:
+        (name,) = ranking.standings
+        return [f"{name} is the only complete method: there is nothing to compare it with."]
+    return [_best(ranking), *_worse(ranking), *_limits(board, ranking)]
+
+
+def remarks(board: Board) -> list[str]:
+    """What else a reader must know: incomplete methods, collapsed runs, and the board's notes."""
+    incomplete = [f"{row.method} is incomplete: {row.problem}" for row in board.rows if row.problem]
+    collapsed = [f"{row.method} collapsed: {'; '.join(row.collapses)}" for row in board.rows if row.collapses]
+    return [*incomplete, *collapsed, *board.notes]
+
+
+def difference(pair: Pair) -> str:
+    """`0.0321 (95 % interval 0.0120 to 0.0520, p = 0.002)`, of the better less the worse in absolute terms."""
+    pair = pair if pair.difference >= 0 else pair.reversed
+    interval = f"{LEVEL:.0%} interval {show.interval(pair.interval)}".replace("%", " %")
+    return f"{show.score(pair.difference)} ({interval}, {show.p_value(pair.corrected)})"
+
+
+def _best(ranking: Ranking) -> str:
+    names = list(ranking.standings)
+    best = [name for name, standing in ranking.standings.items() if standing.may_be_best]
+    if len(best) == len(names):
+        return f"Nothing is separated: each of the {len(names)} methods may be best."
+    if len(best) > 1:
+        return f"{joined(best)} may each be best: the data do not separate them."
+    if all(ranking.between(best[0], name).separated for name in names if name != best[0]):
+        return f"{best[0]} is best: every other method is significantly worse."
+    return f"Only {best[0]} may be best: every other method is significantly worse than some method."
+
+
+def _worse(ranking: Ranking) -> list[str]:
+    """Each method that loses, against the best-placed method that beats it."""
+    beaten: dict[str, tuple[str, Pair]] = {}
+    for (better, worse), pair in ranking.pairs.items():
+        if pair.separated:
+            beaten.setdefault(worse, (better, pair))
+    lines = [f"{worse} is worse than {better} by {difference(pair)}." for worse, (better, pair) in beaten.items()]
+    if len(lines) > MOST_LOSERS:
+        rest = joined(list(beaten)[MOST_LOSERS:])
+        lines = [*lines[:MOST_LOSERS], f"So are {rest}, each than a method above it."]
+    return lines
+
+
+def _limits(board: Board, ranking: Ranking) -> list[str]:
+    """What the board cannot tell, and how large a difference has to be that it could."""
+    open_pairs = [names for names, pair in ranking.pairs.items() if not pair.separated]
+    if not open_pairs:
+        return []
+    pairs = "this pair" if len(ranking.pairs) == 1 else f"{len(open_pairs)} of {len(ranking.pairs)} pairs"
+    found = f"The data do not separate {pairs}, which does not make them equal"
+    if ranking.detectable is None:
+        return [f"{found}."]
+    seeds = f"{len(board.seeds)} seed{'s' if len(board.seeds) > 1 else ''}"
+    return [
+        f"{found}: with {board.record.data.counts.test:,} test examples and {seeds}, a typical pair has to differ by "
+        f"{show.score(ranking.detectable)} to be separated with a power of {POWER:.0%}.".replace("%", " %")
+    ]
+
+
+def joined(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
