@@ -81,9 +81,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """
     parser = _parser()
     parsed, words = parser.parse_known_args(arguments)
-    rest = getattr(parsed, "rest", None)
+    rest: str = getattr(parsed, "rest", "")
     end = words.index("--") if "--" in words else len(words)
-    if unknown := [word for word in words[:end] if word.startswith("-") or rest is None]:
+    if unknown := [word for word in words[:end] if word.startswith("-") or not rest]:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if words:
         setattr(parsed, rest, [*getattr(parsed, rest), *words[:end], *words[end + 1 :]])

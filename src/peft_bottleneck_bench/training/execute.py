@@ -16,7 +16,7 @@ from transformers import set_seed
 from .. import processes, records
 from ..hardware import hardware
 from ..models.base_model import WEIGHT_SUFFIXES
-from ..models.methods import count_parameters, make_trainable
+from ..models.trainable import count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import load_initial
 from ..saved.saving import save_adapter

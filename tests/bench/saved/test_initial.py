@@ -17,7 +17,7 @@ from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.plan import head_notes, plan
-from peft_bottleneck_bench.models.methods import make_trainable
+from peft_bottleneck_bench.models.trainable import make_trainable
 from peft_bottleneck_bench.run import Run
 from peft_bottleneck_bench.saved.initial import load_initial
 from peft_bottleneck_bench.saved.saved import Saved
