@@ -81,8 +81,7 @@ class Run:
     @cached_property
     def hash(self) -> str:
         """Of what decides the score, search included: runs that share it must give the same on the same machine."""
-        decisive = {**self.configuration, "training": score_relevant(self.training)}
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
+        return run_hash(self.configuration)
 
     @property
     def place(self) -> Path:
@@ -127,3 +126,9 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.label} · {self.model.slug} · {self.trial or f'seed {self.seed}'}"
+
+
+def run_hash(configuration: Mapping[str, Any]) -> str:
+    """The hash of a run with this resolved configuration."""
+    decisive = {**configuration, "training": score_relevant(configuration.get("training", {}))}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from transformers import set_seed
 
@@ -192,7 +192,7 @@ def _frame(run: Run, started: datetime) -> Callable[..., records.Record]:
         schema_version=records.SCHEMA_VERSION,
         run=run.hash,
         task=run.task.name,
-        kind=cast(records.KindName, run.task.kind),
+        kind=run.task.kind,
         method=run.method.label,
         model=run.model.slug,
         seed=run.seed,
