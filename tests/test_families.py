@@ -13,11 +13,11 @@ from tiny_models import CONFIGURATIONS, ENCODER_DECODERS, tiny_inputs, tiny_mode
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from peft_bottleneck import ParallelAdapterConfig
-from peft_bottleneck.sites import FAMILIES
+from peft_bottleneck.families import FAMILIES
 
 NOT_GENERATING = {
     *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta", "deberta-v2", "mpnet"),
-    *("bert-generation", "modernbert", "vit", "beit", "clip"),
+    *("bert-generation", "modernbert", "mobilebert", "vit", "beit", "clip"),
     "whisper",  # its prompt is sound
 }
 GENERATING = [name for name in CONFIGURATIONS if name not in NOT_GENERATING]

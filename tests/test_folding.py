@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 from equations import METHODS, layers, output, randomise
-from peft import PeftModel, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from tiny_models import CONFIGURATIONS, tiny_inputs, tiny_model
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig
 
-# No place for a wider FFN: the configuration keeps no width, or the FFN is a mixture of experts.
-NOT_FOLDABLE = ("bloom", "mixtral")
+# No place for a wider FFN: the configuration keeps no width or one for several FFNs, or it is a mixture of experts.
+NOT_FOLDABLE = ("bloom", "mixtral", "mobilebert")
 FOLDABLE = sorted(CONFIGURATIONS.keys() - set(NOT_FOLDABLE))
 GATED = {
     "t5_gated": ("t5", {"feed_forward_proj": "gated-gelu"}),
@@ -190,6 +190,21 @@ def test_what_cannot_be_folded_says_why_and_changes_nothing(case: str) -> None:
     assert torch.equal(output(model.unload(), inputs), output(tiny_model(model_type), inputs))
 
 
+@pytest.mark.filterwarnings("ignore:You are trying to modify a model with PEFT:UserWarning")
+@pytest.mark.filterwarnings("ignore:Already found a `peft_config` attribute:UserWarning")
+def test_another_tuner_does_not_fold() -> None:
+    """All FFNs and the configuration become wider together, which one layer's `merge()` cannot do."""
+    model = foldable("bert")
+    with pytest.raises(ValueError, match="'default' cannot be folded layer by layer.*Fold it first"):
+        layers(model)[0].merge()
+    inputs, base = tiny_inputs("bert"), model.base_model.model
+    with_lora = get_peft_model(base, LoraConfig(target_modules=["query"], init_lora_weights=False)).eval()
+    expected = output(with_lora, inputs)
+    with pytest.raises(ValueError, match="cannot be folded layer by layer or by another tuner"):
+        with_lora.merge_and_unload()
+    assert_close(output(with_lora, inputs), expected)
+
+
 def test_no_width_in_the_configuration() -> None:
     inputs = tiny_inputs("bloom")
     model = foldable("bloom")
@@ -204,7 +219,7 @@ def test_no_width_in_the_configuration() -> None:
 @pytest.mark.parametrize("method", ["houlsby", "pfeiffer"])
 def test_sequential_adapters_cannot_be_merged(method: str) -> None:
     model = get_peft_model(tiny_model("bert"), METHODS[method]())
-    with pytest.raises(NotImplementedError, match=f"{method.capitalize()} adapters cannot be merged"):
+    with pytest.raises(ValueError, match=f"{method.capitalize()} adapters cannot be merged"):
         model.merge_and_unload()
 
 

@@ -76,6 +76,7 @@ CONFIGURATIONS: dict[str, dict[str, Any]] = {
     "deberta-v2": {**_BERT_LIKE, "relative_attention": True, "pos_att_type": ["c2p", "p2c"]},
     "bert-generation": {**_BERT_LIKE, "bos_token_id": 1, "eos_token_id": 2},
     "mpnet": {**_BERT_LIKE, "pad_token_id": 1},
+    "mobilebert": {**_BERT_LIKE, "embedding_size": 16, "intra_bottleneck_size": 16, "true_hidden_size": 16},
     "modernbert": {
         **_BERT_LIKE,
         "global_attn_every_n_layers": 2,

@@ -1,11 +1,12 @@
-"""Writes the README's table of families from the rows of `peft_bottleneck.sites`: `python tools/families.py`."""
+"""Writes the README's table of families from the rows of `peft_bottleneck.families`: `python tools/families.py`."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from peft_bottleneck.sites import FAMILIES, Family
+from peft_bottleneck.families import FAMILIES
+from peft_bottleneck.sites import Family
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- families: begin -->\n", "<!-- families: end -->\n"

@@ -209,9 +209,10 @@ def call_blocks(
     for name in missing():
         width = _width(blocks[name])
         for inputs in inputs_of_block(blocks[name], width, _configuration(name, modules)) if width else ():
-            reasons[name] = _try(mode, blocks[name], inputs)
-            if not reasons[name]:
+            reason = _try(mode, blocks[name], inputs)
+            if not reason:
                 break
+            reasons.setdefault(name, reason)
     return reasons
 
 
@@ -255,10 +256,10 @@ def _configuration(name: str, modules: Mapping[str, nn.Module]) -> Any:
 
 
 def _width(block: nn.Module) -> int | None:
-    """Channels of a block, as its first norm has them."""
-    norms = (module for module in block.modules() if is_norm(module) and getattr(module, "weight", None) is not None)
-    weight: Any = getattr(next(norms, None), "weight", None)
-    return None if weight is None else int(weight.shape[0])
+    """Channels of a block, as the norm that is least deep in it has them: heads may have norms of their own."""
+    norms = [(name.count("."), module) for name, module in block.named_modules() if is_norm(module)]
+    weights: list[Any] = [getattr(module, "weight", None) for _, module in sorted(norms, key=lambda norm: norm[0])]
+    return next((int(weight.shape[0]) for weight in weights if weight is not None), None)
 
 
 def _is_map(module: nn.Module, reads: Tensor, writes: Tensor) -> bool:

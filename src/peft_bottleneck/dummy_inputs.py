@@ -9,8 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-TOKENS = 8
+SIDE = 4  # of a grid of patches
+TOKENS = SIDE * SIDE
 Inputs = dict[str, Any]
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+# What is given first where a model takes it, and what is given as well where that does not reach all blocks.
+_FIRST = ("input_ids", "decoder_input_ids", "bbox")
+_THEN = ("pixel_values", "input_features", "image_grid_thw", "aspect_ratio_ids", "aspect_ratio_mask")
 
 
 def inputs_of_model(model: nn.Module) -> Iterator[Inputs]:
@@ -19,22 +24,23 @@ def inputs_of_model(model: nn.Module) -> Iterator[Inputs]:
     main = getattr(model, "main_input_name", None)
     if config is None or main is None:
         return
-    named = [main] if isinstance(main, str) else list(main)
     parameters = inspect.signature(model.forward).parameters
-    wanted = [
-        name
-        for name, parameter in parameters.items()
-        if name in named
-        or name in ("input_ids", "decoder_input_ids", "bbox")
-        or (parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIADIC)
-    ]
-    for makers in _GUESSES:
-        made = {name: makers[name](config) for name in wanted if name in makers}
-        if made:
-            yield {name: value for name, value in made.items() if value is not None}
+    named = {*_FIRST, *([main] if isinstance(main, str) else main)}
+    named |= {name for name, parameter in parameters.items() if _has_no_default(parameter)}
+    patches = {"hidden_states": _patches, "pixel_values": _patches} if "grid_thw" in parameters else {}
+    tried: list[set[str]] = []
+    for wanted in (named & parameters.keys(), (named | {*_THEN}) & parameters.keys()):
+        if wanted in tried:
+            return
+        tried.append(wanted)
+        for makers in _GUESSES:
+            made = {name: (patches.get(name) or makers[name])(config) for name in wanted if name in makers}
+            if made:
+                yield made
 
 
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+def _has_no_default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIADIC
 
 
 def _first(config: Any, *names: str, default: int) -> int:
@@ -61,6 +67,19 @@ def _pixels(config: Any) -> Tensor:
 
 def _video(config: Any) -> Tensor:
     return _pixels(config)[:, None].expand(-1, _first(config, "num_frames", default=8), -1, -1, -1)
+
+
+def _patches(config: Any) -> Tensor:
+    """One image of `SIDE` by `SIDE` patches, each flattened."""
+    channels, size = (
+        _first(config, "in_channels", "in_chans", "num_channels", default=3),
+        _first(config, "patch_size", default=14),
+    )
+    return torch.zeros(TOKENS, channels * _first(config, "temporal_patch_size", default=1) * size * size)
+
+
+def _grid(config: Any) -> Tensor:
+    return torch.tensor([[1, SIDE, SIDE]])
 
 
 def _waveform(config: Any) -> Tensor:
@@ -100,7 +119,14 @@ _COMMON: Mapping[str, Callable[[Any], Any]] = {
     "input_features": _mel,
     "inputs_embeds": _hidden,
     "hidden_states": _hidden,
-    "encoder_hidden_states": _hidden,
+    "encoder_hidden_states": lambda config: torch.zeros(
+        1,
+        TOKENS,
+        _first(config, "encoder_hidden_size", "cross_attention_hidden_size", "hidden_size", "d_model", default=32),
+    ),
+    "query_embeds": _hidden,
+    "grid_thw": _grid,
+    "image_grid_thw": _grid,
     "bbox": lambda config: torch.zeros(1, TOKENS, 4, dtype=torch.long),
     "aspect_ratio_ids": lambda config: torch.ones(1, 1, dtype=torch.long),
     "aspect_ratio_mask": lambda config: torch.ones(1, 1, _first(config, "max_num_tiles", default=4), dtype=torch.long),
@@ -112,20 +138,29 @@ _GUESSES: tuple[Mapping[str, Callable[[Any], Any]], ...] = (
 
 
 def inputs_of_block(block: nn.Module, width: int, config: Any) -> Iterator[Inputs]:
-    """Guesses of what one block takes: hidden states `[1, tokens, width]`, and what has no default."""
-    hidden = torch.zeros(1, TOKENS, width)
-    parameters = list(inspect.signature(block.forward).parameters.values())
-    required = [p.name for p in parameters[1:] if p.default is inspect.Parameter.empty and p.kind not in _VARIADIC]
+    """Guesses of what one block takes: hidden states `[…, tokens, width]`, and what has no default."""
+    parameters = inspect.signature(block.forward).parameters
+    first = next(iter(parameters))
+    required = [name for name, parameter in parameters.items() if name != first and _has_no_default(parameter)]
+    packed = "cu_seqlens" in parameters  # the sequences of a batch one after the other
     heads = max(1, _first(config, "num_attention_heads", "num_heads", "attention_heads", default=1))
     head = _first(config, "head_dim", "d_kv", default=width // heads)
-    for size in dict.fromkeys((head, head // 2)):
-        angles = torch.zeros(1, TOKENS, size)
-        known = {"position_embeddings": (angles, angles), "position_ids": torch.arange(TOKENS)[None]}
-        memory = {name: hidden for name in required if name.endswith("_states")}
-        names = {p.name for p in parameters}
-        yield {
-            parameters[0].name: hidden,
-            **dict.fromkeys(required),
-            **memory,
-            **{name: value for name, value in known.items() if name in names},
-        }
+    for shape in ((TOKENS,) if packed else (1, TOKENS), (1, SIDE, SIDE)):
+        hidden = torch.zeros(*shape, width)
+        for size in dict.fromkeys((head, head // 2)):
+            angles = torch.zeros(*shape, size)
+            known = {
+                "position_embeddings": (angles, angles),
+                "rotary_pos_emb": torch.zeros(TOKENS, head // 2),
+                "position_ids": torch.arange(TOKENS)[None],
+                "cu_seqlens": torch.tensor([0, TOKENS], dtype=torch.int32),
+                "max_seqlen": TOKENS,
+                "input_dimensions": (SIDE, SIDE),
+                "query_length": TOKENS,
+                **{name: hidden for name in required if name.endswith("_states")},
+            }
+            yield {
+                first: hidden,
+                **dict.fromkeys(required),
+                **{name: value for name, value in known.items() if name in parameters},
+            }

@@ -120,7 +120,7 @@ class FoldableModel(BottleneckModel):
             examples = ", ".join(kinds.values())
             raise ValueError(
                 f"foldable=True: {type(self.model).__name__} has FFNs of {len(kinds)} kinds ({examples}), and one "
-                "configuration describes bottlenecks of one kind."
+                "configuration describes bottlenecks of one kind; exclude_modules leaves modules out."
             )
         if name is None:
             raise ValueError(f"foldable=True: the FFN's activation {ffns[key].phi} is none that has a name.")

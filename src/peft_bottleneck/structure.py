@@ -10,14 +10,17 @@ have an FFN and the others a mixture of experts. What a call does not confirm is
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from torch import Tensor, nn
 
 from .data_flow import INPUT, BlockFlow, observe, storage_of
+from .families import family_of
 from .modules import base_modules, has_experts, is_norm
-from .sites import Family, family_of
+from .sites import Family
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 _INSTEAD = ("mamba", "conv")  # what takes the place of the attention in some blocks
@@ -39,6 +42,28 @@ def find_family(model: nn.Module, exclude: str | None = None) -> Family:
         ValueError: there is no row, and the blocks do not all show an attention and an FFN when they are called.
     """
     return family_of(model) or family_from_structure(model, exclude)
+
+
+def tell_sites(model: nn.Module, family: Family, indices: Any) -> None:
+    """Warns where the sites are not the user's choice: read off the structure, or of blocks in several towers."""
+    config: Any = getattr(model, "config", None)
+    if not family.model_types:
+        warnings.warn(
+            f"No sites are known for model_type={getattr(config, 'model_type', None)!r} ({type(model).__name__}); by "
+            f"its structure the blocks are {family.block!r}, with attention output {family.attention_output!r}, FFN "
+            f"input {', '.join(map(repr, family.ffn_input))} and FFN output {family.ffn_output or family.ffn!r}. If "
+            "that is wrong, set target_modules.",
+            stacklevel=3,
+        )
+    if indices is not None and not getattr(config, "is_encoder_decoder", False):
+        block = re.compile(rf"(?:.*\.)?(?:{family.block})")
+        lists = {name.rpartition(".")[0] for name, _ in base_modules(model) if block.fullmatch(name)}
+        if len(lists) > 1:
+            warnings.warn(
+                f"layers_to_transform={indices} means these blocks of each of {', '.join(sorted(lists))}. The name of "
+                "one of these lists as layers_pattern selects it.",
+                stacklevel=3,
+            )
 
 
 def family_from_structure(model: nn.Module, exclude: str | None = None) -> Family:

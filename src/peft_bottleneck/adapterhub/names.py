@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..families import COMPOSED, family_of
 from ..layer import BottleneckLayer
 from ..modules import feature_sizes
-from ..sites import COMPOSED, Family, family_of
+from ..sites import Family
 from .layouts import LAYOUTS, NOT_CONVERTED, PARAMETERS, Layout
 
 SITES = ("mh_adapter", "output_adapter", "cross_adapter")  # as the library's configurations call them

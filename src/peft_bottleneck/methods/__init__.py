@@ -1,6 +1,5 @@
 """One file per method: its defaults, its equation, its registration."""
 
-from ..cards import complete_pushed_cards
 from .houlsby import HoulsbyConfig, HoulsbyModel
 from .parallel import ParallelAdapterConfig, ParallelAdapterModel
 from .pfeiffer import PfeifferConfig, PfeifferModel
@@ -13,4 +12,3 @@ __all__ = [
     "PfeifferConfig",
     "PfeifferModel",
 ]
-complete_pushed_cards()

@@ -1,6 +1,7 @@
 """Houlsby: `y + B(y)` after the attention output projection and after the FFN output projection of every block.
 
-Both come before dropout, residual and norm. `DoubleSeqBnConfig` of AdapterHub's library.
+Both come before dropout, residual and norm. Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP";
+`DoubleSeqBnConfig` of AdapterHub's library.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..config import BottleneckConfig, wrong
-from ..merging import MergeableLayer
+from ..layer import BottleneckLayer
 from ..model import BottleneckModel
 from ..modules import is_norm
 from ..registration import register
@@ -22,7 +23,6 @@ from ..sites import Family, Site
 class HoulsbyConfig(BottleneckConfig):
     """Two bottlenecks per block, `y + B(y)` on the outputs of attention and FFN.
 
-    Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (https://arxiv.org/abs/1902.00751).
     The other fields are `BottleneckConfig`'s.
 
     Args:
@@ -48,12 +48,12 @@ class HoulsbyConfig(BottleneckConfig):
             yield wrong("train_layernorm", self.train_layernorm, "True or False")
 
 
-class HoulsbyLayer(MergeableLayer):
+class HoulsbyLayer(BottleneckLayer):
     prefix = "houlsby_"
 
 
 class HoulsbyModel(BottleneckModel):
-    """A base model with Houlsby adapters (https://arxiv.org/abs/1902.00751)."""
+    """A base model with Houlsby adapters."""
 
     prefix = HoulsbyLayer.prefix
     tuner_layer_cls = HoulsbyLayer
