@@ -53,7 +53,10 @@ def from_file(file: str) -> Iterator[Placed]:
 
 def _is_stream(path: Path) -> bool:
     """Whether the file is JSON Lines, which are read as they come."""
-    return path.suffix.lower() == ".jsonl" and path.is_file() and not _starts_array(path.open("rb").read(4096))
+    if path.suffix.lower() != ".jsonl" or not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return not _starts_array(stream.read(4096))
 
 
 def _starts_array(start: bytes) -> bool:
