@@ -17,7 +17,7 @@ HOUSES = ("peft_bottleneck", "peft_bottleneck_bench")
 
 # Files and folders of the harness from the ground up; those of one row do not import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "quiet", "terminal", "file_names", "shipped", "statistics", "workbench", "converters"),
+    ("errors", "quiet", "terminal", "file_names", "shipped", "value_types", "statistics", "workbench", "converters"),
     ("processes", "records", "metrics", "tasks", "models"),
     ("hardware", "kinds"),
     ("data", "saved"),

@@ -13,6 +13,7 @@ from .methods import (
     PfeifferConfig,
     PfeifferModel,
 )
+from .swapping import hotswap_adapter, rescale_adapter_scale
 
 __all__ = [
     "BottleneckConfig",
@@ -22,7 +23,9 @@ __all__ = [
     "ParallelAdapterModel",
     "PfeifferConfig",
     "PfeifferModel",
+    "hotswap_adapter",
     "load_adapterhub",
+    "rescale_adapter_scale",
     "save_adapterhub",
 ]
 __version__ = "0.1.0.dev0"

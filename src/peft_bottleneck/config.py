@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from .bottleneck import ACTIVATIONS, FORMS, INIT_METHODS
+from .cards import write_card
 from .registration import PeftConfig, PeftType
 
 
@@ -47,6 +49,10 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         layers_to_transform: indices of the blocks to adapt; None is all.
         layers_pattern: name of the list of blocks, where the first number in a module's name is not the block's.
         modules_to_save: further modules to train in full and to save with the adapter, a task head for example.
+        trainable_token_indices: tokens whose embeddings are trained and saved with the adapter: a list, or lists by
+            the name of the embedding module.
+        ensure_weight_tying: whether embeddings that `modules_to_save` or `trainable_token_indices` train stay tied to
+            the output embeddings, in a model that ties both.
 
     Raises:
         ValueError: a value that is not among the choices, or two that exclude each other; the message names both.
@@ -73,6 +79,12 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
     layers_pattern: list[str] | str | None = field(default=None, metadata={"help": "name of the list of blocks"})
     modules_to_save: list[str] | None = field(
         default=None, metadata={"help": "further modules to train in full and save with the adapter"}
+    )
+    trainable_token_indices: list[int] | dict[str, list[int]] | None = field(
+        default=None, metadata={"help": "tokens whose embeddings are trained and saved with the adapter"}
+    )
+    ensure_weight_tying: bool = field(
+        default=False, metadata={"help": "whether trained embeddings stay tied to the output embeddings"}
     )
 
     default_reduction_factor: ClassVar[float] = 16
@@ -101,6 +113,19 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         assert self.reduction_factor is not None  # by `__post_init__`
         return max(1, int(features // self.reduction_factor))
 
+    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+        """Saves the configuration as PEFT does, and completes the model card beside it."""
+        super().save_pretrained(save_directory, **kwargs)
+        self.complete_card(save_directory)
+
+    def complete_card(self, folder: str) -> None:
+        """Writes into the model card of this folder which method the adapter is of, and how to load it."""
+        write_card(Path(folder), self)
+
+    def _upload_modified_files(self, working_dir: str, *args: Any, **kwargs: Any) -> Any:
+        self.complete_card(working_dir)  # again: `push_to_hub` has put an empty one in its place
+        return super()._upload_modified_files(working_dir, *args, **kwargs)
+
     def _problems(self) -> Iterator[str]:
         """What is wrong with the values, one sentence for each problem."""
         if self.reduction_factor is not None and self.bottleneck_size is not None:
@@ -122,7 +147,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             yield wrong("dropout", self.dropout, "a number in [0, 1)")
         if not (_is_number(self.scaling) or self.scaling in ("learned", "channel")):
             yield wrong("scaling", self.scaling, "a number, 'learned' or 'channel'")
-        for name in ("use_bias", "init_weights"):
+        for name in ("use_bias", "init_weights", "ensure_weight_tying"):
             if not isinstance(getattr(self, name), bool):
                 yield wrong(name, getattr(self, name), "True or False")
         if self.bottleneck not in FORMS:

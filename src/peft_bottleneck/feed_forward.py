@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from .bottleneck import ACTIVATIONS, activation
-from .modules import base_modules
+from .modules import base_modules, is_full_precision
 from .probe import COMMON_ACTIVATIONS, probe
 from .sites import Family
 
@@ -99,7 +99,7 @@ class FeedForward:
             return self.problem
         wanted = "gated" if self.gated else "plain"
         weights = [linear.weight for linear in (*self.inputs, self.output)]
-        if not all(_is_full_precision(weight) for weight in weights):
+        if not all(is_full_precision(weight) for weight in weights):
             return f"the FFN of {self.name} is quantised; load the base model in full precision to fold"
         if bottleneck != wanted:
             return f"the FFN of {self.name} is {wanted}, the bottleneck {bottleneck}; set bottleneck={wanted!r}"
@@ -188,11 +188,6 @@ def _is_activation(name: str, module: nn.Module) -> bool:
 def _sizes(linear: Any) -> tuple[int, int]:
     """What a linear map reads and writes; the weight of a 4-bit one has another shape."""
     return tuple(linear.weight.shape) if isinstance(linear, Conv1D) else (linear.in_features, linear.out_features)
-
-
-def _is_full_precision(weight: Any) -> bool:
-    """4-bit weights may be stored in a floating-point type, which FSDP needs."""
-    return isinstance(weight, Tensor) and weight.is_floating_point() and not hasattr(weight, "quant_state")
 
 
 def _weight(linear: Any) -> Tensor:

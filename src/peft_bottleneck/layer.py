@@ -51,6 +51,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             setattr(self, self.prefix + name, nn.ModuleDict())
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
         self.merged_adapters: list[str] = []
+        self.multiplier = 1.0  # set while `rescale_adapter_scale` holds
         self.block_output = None if block is None else BlockOutput(block, self)
         self.was_called = False  # asked only where another `forward` is bound to this layer
         self.own_attributes = frozenset({*vars(self), "own_attributes"})
@@ -122,20 +123,9 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if self.block_output is not None:
             self.block_output.remove()
 
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Only parallel adapters can be folded into the base model.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError(
-            f"{self.prefix.strip('_').capitalize()} adapters cannot be merged: no weights of the base model compute "
-            "what their bottlenecks do. unload() removes them; ParallelAdapterConfig(foldable=True) makes adapters "
-            "that can be merged."
-        )
-
-    def unmerge(self) -> None:
-        """Nothing, since nothing can be merged."""
+    def merge_problem(self, adapter: str) -> str | None:
+        """Why this layer cannot merge this adapter; None if it can, or if only `merge` itself can tell."""
+        return None
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         if "forward" in vars(self):
@@ -207,7 +197,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         x = {read: rows.split(tensor) for read, tensor in inputs.items()}
         result = rows.split(y)  # some models flatten `[batch, tokens, d]` to `[batch·tokens, d]` around the FFN
         together = set()
-        for group in self.stacks.groups(members):
+        for group in self.stacks.groups(members) if self.multiplier == 1.0 else ():
             share = rows.share(group.adapters, result.shape[1], y.device)
             result = group.add_to(result, x[group.bottleneck.read], share, training=self.training)
             together |= set(group.adapters)
@@ -229,8 +219,13 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def _add(self, adapter: str, y: Tensor, x: Tensor) -> Tensor:
         """`y + B(x)` of one adapter."""
         bottleneck = self.bottlenecks[adapter]
-        scale = self._scale(adapter) if bottleneck.scale is None else bottleneck.scale
-        return bottleneck.add_to(y, x, self.parts(adapter), scale, training=self.training)
+        return bottleneck.add_to(y, x, self.parts(adapter), self.scale(adapter), training=self.training)
+
+    def scale(self, adapter: str) -> Tensor | float:
+        """`s` of one adapter, times the factor of `rescale_adapter_scale`; if trained, `[1]` or `[d_out]`."""
+        number = self.bottlenecks[adapter].scale
+        scale = self._scale(adapter) if number is None else number
+        return scale if self.multiplier == 1.0 else scale * self.multiplier
 
     def _scale(self, adapter: str) -> nn.Parameter:
         scale: nn.Parameter = self._part("scaling")[adapter]

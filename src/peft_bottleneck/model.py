@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -66,6 +66,15 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
     def _family(self, config: BottleneckConfig) -> Family:
         excluded = config.exclude_modules
         return find_family(self.model, excluded if isinstance(excluded, str) else None)
+
+    def _add_modules_to_save_to_tie(self, peft_config: BottleneckConfig, tied_weight_keys: Iterable[str]) -> None:
+        """`ensure_weight_tying`: the input embeddings are trained, and modules tied to them share their weight."""
+        tied = set(tied_weight_keys)
+        embeddings = self.model.get_input_embeddings()
+        name = next(name for name, module in self.model.named_modules() if module is embeddings)
+        kept = {given for given in peft_config.modules_to_save or () if not _names_any(given, tied | {name})}
+        peft_config.modules_to_save = sorted({*kept, name})
+        peft_config.modules_to_tie = tied
 
     @staticmethod
     def _check_target_module_exists(config: BottleneckConfig, key: str) -> Any:
@@ -182,8 +191,35 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         # PEFT's own copies `weight` to the new module, which a block or an FFN does not have.
         setattr(parent, child_name, new_module)
 
-    def _unload_and_optionally_merge(self, merge: bool = True, **kwargs: Any) -> nn.Module:
+    def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
+        """Merges adapters (None: the active ones) into the base model in place; `unmerge_adapter()` takes that back.
+
+        Raises:
+            NotImplementedError: an adapter cannot be merged; says why and what to set. Nothing is changed then.
+        """
+        self._check_merge(adapter_names)
+        super().merge_adapter(adapter_names=adapter_names, safe_merge=safe_merge)
+
+    def _check_merge(self, adapter_names: Iterable[str] | None) -> None:
+        names = list(self.active_adapters if adapter_names is None else adapter_names)
+        for key, layer in self.model.named_modules():
+            for name in names if isinstance(layer, self.tuner_layer_cls) else ():
+                if name in layer.bottlenecks and (problem := layer.merge_problem(name)) is not None:
+                    method = type(self).__name__.removesuffix("Model")
+                    raise NotImplementedError(
+                        f"{method} adapters cannot be merged: {problem} (adapter {name!r}, {key})."
+                    )
+
+    def _unload_and_optionally_merge(
+        self, merge: bool = True, adapter_names: list[str] | None = None, **kwargs: Any
+    ) -> nn.Module:
         layers = list(self._layers())
+        if merge:
+            self._check_merge(adapter_names)
+        else:
+            for layer in layers:
+                layer.unmerge()
+        kwargs["adapter_names"] = adapter_names
         model: nn.Module = super()._unload_and_optionally_merge(merge=merge, **kwargs)
         for layer in layers:
             layer.release()
@@ -198,6 +234,11 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
 
     def _layers(self) -> Iterator[BottleneckLayer]:
         return (module for module in self.model.modules() if isinstance(module, self.tuner_layer_cls))
+
+
+def _names_any(given: str, keys: Iterable[str]) -> bool:
+    """Whether the last parts of one of these module names are `given`, as `modules_to_save` is matched."""
+    return any(f".{key}".endswith(f".{given}") for key in keys)
 
 
 def _lies_on_disk(model: nn.Module) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from .registration import BaseTunerLayer
@@ -26,6 +26,11 @@ def is_linear(module: nn.Module) -> bool:
 def has_experts(module: nn.Module) -> bool:
     """Whether there is a mixture of experts in a module."""
     return any(_EXPERTS.search(name) for name, _ in base_modules(module))
+
+
+def is_full_precision(weight: object) -> bool:
+    """Whether a weight holds floating-point numbers; 4-bit weights may be stored in such a type, which FSDP needs."""
+    return isinstance(weight, Tensor) and weight.is_floating_point() and not hasattr(weight, "quant_state")
 
 
 def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from . import speed
-from .commands import board, compare, convert, listing, predict, run
+from .commands import board, check, compare, convert, listing, predict, run
 from .errors import UserError
 from .processes import speaks
 
@@ -81,9 +81,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """
     parser = _parser()
     parsed, words = parser.parse_known_args(arguments)
-    rest = getattr(parsed, "rest", None)
+    rest: str = getattr(parsed, "rest", "")
     end = words.index("--") if "--" in words else len(words)
-    if unknown := [word for word in words[:end] if word.startswith("-") or rest is None]:
+    if unknown := [word for word in words[:end] if word.startswith("-") or not rest]:
         parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if words:
         setattr(parsed, rest, [*getattr(parsed, rest), *words[:end], *words[end + 1 :]])
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"peft-bottleneck {version('peft-bottleneck')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (run, listing, board, compare, predict, convert, speed):
+    for command in (run, listing, board, check, compare, predict, convert, speed):
         command.add_to(commands)
     return parser
 

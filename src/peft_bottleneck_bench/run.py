@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from . import processes
-from .configuration.reading import MethodChoice
+from .configuration.choices import MethodChoice
 from .configuration.training_options import score_relevant
 from .data.loading import SPLITS, Data
 from .kinds import KINDS, Kind, Setting
 from .models.base_model import BaseModel
-from .models.methods import METHODS
+from .models.methods import method_named
 from .records import Counts, DataUsed
 from .saved.initial import identity as initial_identity
 from .tasks import Task
@@ -62,7 +62,7 @@ class Run:
             "metric": {"name": self.metric.name, **self.metric.options},
             "model": dict(self.model.identity),
             "method": self.method.name,
-            "options": {**METHODS[self.method.name].defaults, **self.method.options},
+            "options": {**method_named(self.method.name).defaults, **self.method.options},
             "seed": self.seed,
             "limits": dict(self.limits),
             "max_length": self.setting.max_length,
@@ -81,8 +81,7 @@ class Run:
     @cached_property
     def hash(self) -> str:
         """Of what decides the score, search included: runs that share it must give the same on the same machine."""
-        decisive = {**self.configuration, "training": score_relevant(self.training)}
-        return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]
+        return run_hash(self.configuration)
 
     @property
     def place(self) -> Path:
@@ -127,3 +126,9 @@ class Run:
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.label} · {self.model.slug} · {self.trial or f'seed {self.seed}'}"
+
+
+def run_hash(configuration: Mapping[str, Any]) -> str:
+    """The hash of a run with this resolved configuration."""
+    decisive = {**configuration, "training": score_relevant(configuration.get("training", {}))}
+    return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]

@@ -1,5 +1,6 @@
 """One file per method: its defaults, its equation, its registration."""
 
+from ..cards import complete_pushed_cards
 from .houlsby import HoulsbyConfig, HoulsbyModel
 from .parallel import ParallelAdapterConfig, ParallelAdapterModel
 from .pfeiffer import PfeifferConfig, PfeifferModel
@@ -12,3 +13,4 @@ __all__ = [
     "PfeifferConfig",
     "PfeifferModel",
 ]
+complete_pushed_cards()

@@ -1,7 +1,6 @@
 """Houlsby: `y + B(y)` after the attention output projection and after the FFN output projection of every block.
 
-Both come before dropout, residual and norm. Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP";
-`DoubleSeqBnConfig` of AdapterHub's library.
+Both come before dropout, residual and norm. `DoubleSeqBnConfig` of AdapterHub's library.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from ..config import BottleneckConfig, wrong
-from ..layer import BottleneckLayer
+from ..merging import MergeableLayer
 from ..model import BottleneckModel
 from ..modules import is_norm
 from ..registration import register
@@ -23,6 +22,7 @@ from ..sites import Family, Site
 class HoulsbyConfig(BottleneckConfig):
     """Two bottlenecks per block, `y + B(y)` on the outputs of attention and FFN.
 
+    Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (https://arxiv.org/abs/1902.00751).
     The other fields are `BottleneckConfig`'s.
 
     Args:
@@ -48,12 +48,12 @@ class HoulsbyConfig(BottleneckConfig):
             yield wrong("train_layernorm", self.train_layernorm, "True or False")
 
 
-class HoulsbyLayer(BottleneckLayer):
+class HoulsbyLayer(MergeableLayer):
     prefix = "houlsby_"
 
 
 class HoulsbyModel(BottleneckModel):
-    """A base model with Houlsby adapters."""
+    """A base model with Houlsby adapters (https://arxiv.org/abs/1902.00751)."""
 
     prefix = HoulsbyLayer.prefix
     tuner_layer_cls = HoulsbyLayer

@@ -1,7 +1,7 @@
 """Parallel: `f(x) + B(x)` beside the FFN `f` of every block, `x` its input.
 
-He et al. 2022, "Towards a Unified View of Parameter-Efficient Transfer Learning"; `ParBnConfig` of AdapterHub's
-library, which feeds pre-LN families the residual stream before the norm: `parallel_input="residual"`.
+`ParBnConfig` of AdapterHub's library, which feeds pre-LN families the residual stream before the norm:
+`parallel_input="residual"`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ PARALLEL_INPUTS = ("ffn", "residual")
 @dataclass
 class ParallelAdapterConfig(BottleneckConfig):
     """One bottleneck per block, beside the FFN; the other fields are `BottleneckConfig`'s.
+
+    He et al. 2022, "Towards a Unified View of Parameter-Efficient Transfer Learning"
+    (https://arxiv.org/abs/2110.04366).
 
     Args:
         parallel_input: what `B` reads where a family's row is taken: `"ffn"`, the FFN's input, or `"residual"`, the

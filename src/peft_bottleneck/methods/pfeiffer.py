@@ -1,7 +1,7 @@
 """Pfeiffer: one bottleneck at the end of every block.
 
 Post-LN families, with `u` the sum that enters the FFN's norm: `LN(u + B(LN(u)))`. Pre-LN families, with `h` the
-block's output: `h + B(h)`. Pfeiffer et al. 2021, "AdapterFusion"; `SeqBnConfig` of AdapterHub's library.
+block's output: `h + B(h)`. `SeqBnConfig` of AdapterHub's library.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import ClassVar
 from torch import nn
 
 from ..config import BottleneckConfig
-from ..layer import BottleneckLayer, Placement
+from ..layer import Placement
+from ..merging import MergeableLayer
 from ..model import BottleneckModel
 from ..modules import is_norm
 from ..placement import after, around_norm, in_block
@@ -24,7 +25,8 @@ from ..sites import Family, Site
 class PfeifferConfig(BottleneckConfig):
     """One bottleneck per block, around its last norm or on its output; the other fields are `BottleneckConfig`'s.
 
-    A target that is a normalisation gets `LN(u + B(LN(u)))`, any other `y + B(y)`.
+    Pfeiffer et al. 2021, "AdapterFusion: Non-Destructive Task Composition for Transfer Learning"
+    (https://arxiv.org/abs/2005.00247). A target that is a normalisation gets `LN(u + B(LN(u)))`, any other `y + B(y)`.
 
     Args:
         output_modules: the modules whose output is adapted in place of the targets', as a template that is expanded on
@@ -40,12 +42,12 @@ class PfeifferConfig(BottleneckConfig):
     peft_type_name: ClassVar[str] = "PFEIFFER"
 
 
-class PfeifferLayer(BottleneckLayer):
+class PfeifferLayer(MergeableLayer):
     prefix = "pfeiffer_"
 
 
 class PfeifferModel(BottleneckModel):
-    """A base model with Pfeiffer adapters."""
+    """A base model with Pfeiffer adapters (https://arxiv.org/abs/2005.00247)."""
 
     prefix = PfeifferLayer.prefix
     tuner_layer_cls = PfeifferLayer

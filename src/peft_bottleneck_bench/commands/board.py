@@ -1,4 +1,4 @@
-"""The command `leaderboard`: tables, a page and pictures from the records of a folder."""
+"""The command `leaderboard`: tables, a page and pictures from the records of a folder, or tiers of any score table."""
 
 from __future__ import annotations
 
@@ -8,15 +8,29 @@ from typing import Any
 
 from ..errors import UserError
 
+EPILOG = """\
+examples:
+  peft-bottleneck leaderboard results
+  peft-bottleneck leaderboard --from scores.csv
+
+scores.csv has a header and one row per example: method, example, score; and, where there are several, task and seed.
+The score of a method is its mean over examples, so a 0 or 1 per example gives accuracy.
+"""
+
 
 def add_to(commands: Any) -> None:
     """Adds the command to those of a parser."""
     parser = commands.add_parser(
         "leaderboard",
         help="make tables, a page and pictures from records",
-        description="Writes LEADERBOARD.md, index.html and pictures/ into RESULTS, from all records below it.",
+        description="Writes LEADERBOARD.md, index.html and pictures/ into RESULTS, from all records below it. With "
+        "--from, ranks the methods of a table instead, and writes nothing.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=Path("results"))
+    parser.add_argument("--from", metavar="FILE", type=Path, dest="scores", help="a CSV file of scores by example")
+    parser.add_argument("--less-is-better", action="store_true", help="with --from: the scores are errors")
     parser.set_defaults(command=_leaderboard)
 
 
@@ -28,11 +42,16 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
     from ..leaderboard import build, render_table
     from ..terminal import print_wide, visible
 
+    if parsed.scores is not None:
+        from ..leaderboard.score_table import render_scores
+
+        print_wide(render_scores(parsed.scores, greater_is_better=not parsed.less_is_better))
+        return 0
     if not parsed.results.is_dir():
         raise UserError(f"{parsed.results}: no such folder")
     found, warnings = records.read_all(parsed.results)
     if not found:
-        raise UserError(f"{parsed.results}: no records below it", *warnings)
+        raise UserError(f"{parsed.results}: no records below it", *map(visible, warnings))
     written = build(parsed.results)
     print_wide(render_table(found))
     for warning in warnings:

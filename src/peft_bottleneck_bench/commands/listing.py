@@ -38,7 +38,8 @@ def add_to(commands: Any) -> None:
 
 def task_rows(folders: Iterable[Path] = ()) -> tuple[list[Row], list[str]]:
     """Every registered task, by name, and why a task file could not be read."""
-    rows, left_out = [], []
+    rows: list[Row] = []
+    left_out: list[str] = []
     for name in task_files(folders := tuple(folders)):
         try:
             task = load_task(name, folders)
@@ -61,18 +62,27 @@ def task_rows(folders: Iterable[Path] = ()) -> tuple[list[Row], list[str]]:
     return rows, left_out
 
 
-def method_rows(*, options: bool) -> list[Row]:
-    """Every method, in the order of the table; with its `options` and their defaults, which only PEFT knows."""
-    from ..models.methods import METHODS, method_options
+def method_rows(names: Iterable[str]) -> list[Row]:
+    """The methods of these names."""
+    from ..models.methods import method_named
 
     return [
         {
             "method": name,
             "learning rate": method.learning_rate if method.head else None,
             "description": method.summary,
-            **({"options": {key: _plain(value) for key, value in method_options(name).items()}} if options else {}),
         }
-        for name, method in METHODS.items()
+        for name, method in ((name, method_named(name)) for name in names)
+    ]
+
+
+def methods_with_options() -> list[Row]:
+    """The methods of the table, then every other one of PEFT, with their options; imports PEFT."""
+    from ..models.options import method_names, method_options
+
+    return [
+        {**row, "options": {option: _plain(value) for option, value in method_options(row["method"]).items()}}
+        for row in method_rows(method_names())
     ]
 
 
@@ -82,7 +92,7 @@ def option_rows(name: str) -> list[Row]:
     Raises:
         UserError: there is no such method.
     """
-    from ..models.methods import check_method, method_options, option_help
+    from ..models.options import check_method, method_options, option_help
 
     check_method(name, {})
     words = option_help(name)
@@ -106,13 +116,17 @@ def _tasks(parsed: argparse.Namespace) -> int:
 
 
 def _methods(parsed: argparse.Namespace) -> int:
+    from ..models.methods import METHODS
     from ..quiet import quiet
 
     quiet()
     if parsed.method:
         _print(option_rows(parsed.method), parsed.json, _option_table)
+    elif parsed.json:
+        _print(methods_with_options(), parsed.json, _method_table)
     else:
-        _print(method_rows(options=parsed.json), parsed.json, _method_table)
+        _print(method_rows(METHODS), parsed.json, _method_table)
+        print("\nand every other method of PEFT by its name: peft-bottleneck methods vera")
     return 0
 
 

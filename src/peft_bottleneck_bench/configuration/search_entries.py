@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, suggest
-from ..models.methods import METHODS, check_method, method_options
-from .findings import Findings
-from .search_space import Budget, Dimension, Range, Space, draw, searchable
-from .training_options import SCORE_NEUTRAL, check_training
+from ..models.methods import METHODS, method_named
+from ..models.options import check_method, method_options
+from .findings import LARGEST_SEED, MOST_RUNS, Findings
+from .search_space import Budget, Dimension, Range, Space, draw
+from .training_checks import check_training
+from .training_options import SCORE_NEUTRAL
 
 if TYPE_CHECKING:
-    from .reading import MethodChoice
+    from .choices import MethodChoice
 
 SEARCH_DEFAULTS: dict[str, Any] = {
     "trials": None,  # has to be given
@@ -36,9 +38,8 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
     before = len(findings.errors)
     findings.keys(content, tuple(SEARCH_DEFAULTS), "search.")
     content = {**SEARCH_DEFAULTS, **content}
-    findings.typed("search.seed", content["seed"], int, "a whole number")
-    if findings.typed("search.trials", content["trials"], int, "a whole number") and content["trials"] < 1:
-        findings.wrong(f"search.trials: {content['trials']} is not above 0")
+    findings.whole("search.seed", content["seed"], 0, LARGEST_SEED)
+    findings.whole("search.trials", content["trials"], 1, MOST_RUNS)
     space = read_space(content["space"], "search.space", findings)
     if len(findings.errors) > before:
         return None
@@ -51,7 +52,7 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
 
 def _undrawable(budget: Budget, method: MethodChoice) -> Iterator[str]:
     """Why `method` cannot have its trials: all that train anything get as many, each with other settings."""
-    if not searchable(method.name):
+    if not method_named(method.name).trains:
         return
     space = budget.space_of(method.name, method.space)
     if not space:
@@ -113,7 +114,7 @@ def _read_dimension(entry: Any, key: str, findings: Findings) -> Dimension | Non
     if isinstance(entry, list) and entry:
         repeated = [value for value in entry if entry.count(value) > 1]
         if repeated:
-            findings.wrong(f"{key}: {repeated[0]!r} stands there twice")
+            findings.wrong(f"{key}: {repeated[0]!r} occurs twice")
         return tuple(entry)
     if not isinstance(entry, dict) or not {"low", "high"} <= entry.keys():
         findings.wrong(f"{key}: expected a list of choices or {{low: …, high: …, log: true}}, found {entry!r}")

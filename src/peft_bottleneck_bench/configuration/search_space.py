@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from itertools import cycle, islice
 from typing import Any
 
-from ..models.methods import METHODS
+from ..models.methods import method_named
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,7 @@ class Budget:
 
     def space_of(self, method: str, own: Space) -> Space:
         """What `method`, whose own entry adds `own`, searches: nothing if it trains nothing."""
-        return {**self.space, **own} if searchable(method) else {}
-
-
-def searchable(method: str) -> bool:
-    """Whether `method` trains anything that settings could make better or worse."""
-    return METHODS[method].config is not None or METHODS[method].head
+        return {**self.space, **own} if method_named(method).trains else {}
 
 
 def draw(space: Space, trials: int, seed: int) -> list[dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from ..data.loading import SPLITS
 from ..errors import UserError, suggest
 from ..kinds import KINDS
 from ..tasks import CLASS_WEIGHTS, MARKERS, SCHEMES, Files, Hub, Task, load_task, task_names
-from .findings import Findings, as_list, slug
+from .findings import Findings, as_list, found
 
 TASK_KEYS = tuple(field.name for field in fields(Task) if field.name != "convert")
 TEXT_KEYS = ("metric", "main_metric", "prompt", "source_prefix", "licence", "source", "description")
@@ -77,8 +76,7 @@ def _registered(name: str, changes: Mapping[str, Any], findings: Findings, tasks
 
 
 def _check_own(name: str, entry: Mapping[str, Any], findings: Findings) -> None:
-    if slug(name) != name:
-        findings.wrong(f"tasks: name '{name}': only letters, digits, '.', '_' and '-'")
+    findings.label(f"tasks: {name}: name", name)
     for key in ("kind", "data"):
         if key not in entry:
             findings.wrong(f"task '{name}': '{key}' is missing: a task of one's own has both `kind` and `data`")
@@ -119,7 +117,7 @@ def _data(name: str, content: Any, findings: Findings, folder: Path) -> Files | 
         return None
     if hub:
         return Hub(id=content["hub"], **{key: value for key, value in content.items() if key != "hub"})
-    files = {key: found(value, folder) if key in SPLITS else value for key, value in content.items()}
+    files = {key: _path(value, folder) if key in SPLITS else value for key, value in content.items()}
     if isinstance(files.get("header"), list):
         files["header"] = tuple(map(str, files["header"]))
     return Files(**files)
@@ -149,13 +147,8 @@ def _is_count(key: str, value: Any, findings: Findings) -> bool:
     return True
 
 
-def found(value: Any, folder: Path) -> Any:
-    """A path as it stands from the working directory, or in `folder` where it is only there; numbers as they are."""
+def _path(value: Any, folder: Path) -> Any:
+    """Each path, as `found` finds it; numbers as they are."""
     if isinstance(value, list):
         return tuple(found(path, folder) for path in value)
-    if not isinstance(value, str):
-        return value
-    here, beside = Path(value).expanduser(), folder / value
-    there = any(folder.glob(value)) if has_magic(value) and not Path(value).is_absolute() else beside.exists()
-    missing = not any(glob(str(here), recursive=True)) if has_magic(value) else not here.exists()
-    return str(beside if missing and there else here)
+    return found(value, folder) if isinstance(value, str) else value

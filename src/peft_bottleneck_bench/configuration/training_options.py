@@ -1,14 +1,9 @@
-"""The `training:` section: fields of transformers' `TrainingArguments`, and the two that this harness adds."""
+"""The `training:` section: fields of transformers' `TrainingArguments`, and the one that this harness adds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
-from functools import cache
-from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
-
-from ..errors import suggest
+from collections.abc import Mapping
+from typing import Any
 
 # What holds where a configuration says nothing. `learning_rate` is missing here: it is the method's own
 # (`methods.METHODS`).
@@ -28,12 +23,67 @@ TRAINING_DEFAULTS: dict[str, Any] = {
     "logging_steps": 0.02,  # a share of all steps: some 50 points of the loss curve, however long the run
 }
 
-# Not fields of TrainingArguments.
+# No field of TrainingArguments.
 OWN = ("early_stopping_patience",)
 
-ABOVE_ZERO = ("learning_rate", "num_train_epochs", "per_device_train_batch_size", "per_device_eval_batch_size")
+ABOVE_ZERO = frozenset(
+    {
+        "learning_rate",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "per_device_eval_batch_size",
+        "gradient_accumulation_steps",
+        "logging_steps",
+        "eval_steps",
+        "save_steps",
+        "early_stopping_patience",
+        "generation_max_length",
+        "generation_num_beams",
+        "eval_accumulation_steps",
+        "torch_empty_cache_steps",
+        "dataloader_prefetch_factor",
+        "ddp_timeout",
+    }
+)
+NOT_NEGATIVE = frozenset(
+    {
+        "weight_decay",
+        "warmup_steps",
+        "max_grad_norm",
+        "adam_epsilon",
+        "adam_beta1",
+        "adam_beta2",
+        "label_smoothing_factor",
+        "eval_delay",
+        "dataloader_num_workers",
+        "neftune_noise_alpha",
+        "ddp_bucket_cap_mb",
+    }
+)
+BELOW_ONE = frozenset({"adam_beta1", "adam_beta2", "label_smoothing_factor"})
 
-WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false", NoneType: "null"}
+# Fields of plain text whose choices transformers looks at in training alone.
+CHOICES = {
+    "train_sampling_strategy": ("random", "group_by_length", "sequential"),
+    "log_level": ("passive", "debug", "detail", "info", "warning", "error", "critical"),
+    "log_level_replica": ("passive", "debug", "detail", "info", "warning", "error", "critical"),
+}
+
+# Fields whose value depends on the device of the run, which a dry run on another machine does not have.
+OF_THE_DEVICE = frozenset(
+    {
+        "bf16",
+        "fp16",
+        "bf16_full_eval",
+        "fp16_full_eval",
+        "tf32",
+        "use_cpu",
+        "ddp_backend",
+        "torch_compile",
+        "torch_compile_backend",
+        "torch_compile_mode",
+    }
+)
 
 # Fields that the harness sets, and what to write instead.
 TAKEN = {
@@ -56,6 +106,17 @@ TAKEN = {
     "disable_tqdm": "progress is shown by the harness",
     "report_to": "records hold the curves",
     "label_names": "the kind chooses the columns",
+    "predict_with_generate": "kinds that generate do",
+    "generation_config": "use `generation_max_length` and `generation_num_beams`",
+    "prediction_loss_only": "every evaluation scores predictions",
+    "batch_eval_metrics": "every evaluation scores a whole split",
+    "eval_do_concat_batches": "every evaluation scores a whole split",
+    "include_for_metrics": "the kind chooses what its metric sees",
+    "local_rank": "the launcher knows",
+    "fsdp": "each process trains a whole model: docs/many-devices.md",
+    "fsdp_config": "each process trains a whole model: docs/many-devices.md",
+    "deepspeed": "each process trains a whole model: docs/many-devices.md",
+    "parallelism_config": "each process trains a whole model: docs/many-devices.md",
 }
 
 # Fields that change how fast a run is or what it prints, not its score.
@@ -90,60 +151,6 @@ SCORE_NEUTRAL = frozenset(
 )
 
 
-def check_training(training: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the fields and values of a `training:` section, one message per finding."""
-    return list(_findings(training))
-
-
 def score_relevant(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that take part in deciding the score, sorted: the part of a run's identity that training is."""
+    """The fields that take part in the score, sorted: they are part of a run's identity."""
     return {key: training[key] for key in sorted(training) if key not in SCORE_NEUTRAL}
-
-
-def _findings(training: Mapping[str, Any]) -> Iterator[str]:
-    types = _field_types()
-    for key, value in training.items():
-        if key in TAKEN:
-            yield f"{key}: is set by the harness: {TAKEN[key]}"
-        elif key not in types:
-            yield f"{key}: unknown field: {suggest(key, [name for name in types if name not in TAKEN])}"
-        elif types[key] and not _fits(value, types[key]):
-            yield f"{key}: expected {' or '.join(WORDS[t] for t in types[key])}, found {value!r}"
-        elif key in ABOVE_ZERO and not value > 0:
-            yield f"{key}: expected a number above 0, found {value!r}"
-        elif key == "save_strategy" and value == "best":
-            yield f"{key}: the best adapter is kept anyway, this is about checkpoints: choose from no, epoch, steps"
-        elif reason := _refused_by_transformers(key, value):
-            yield f"{key}: {reason}"
-
-
-def _fits(value: Any, types: tuple[type, ...]) -> bool:
-    if isinstance(value, bool):
-        return bool in types
-    return isinstance(value, types) or (isinstance(value, int) and float in types)
-
-
-@cache
-def _field_types() -> dict[str, tuple[type, ...]]:
-    """Each allowed field, with its types where they are plain ones; the empty tuple where any value may do."""
-    from transformers import Seq2SeqTrainingArguments
-
-    hints = get_type_hints(Seq2SeqTrainingArguments)
-    names = [field.name for field in fields(Seq2SeqTrainingArguments)]
-    types: dict[str, tuple[type, ...]] = {}
-    for name in names:
-        hint = hints[name]
-        members = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-        types[name] = members if all(member in WORDS for member in members) else ()
-    return {**types, "early_stopping_patience": (int, type(None))}
-
-
-def _refused_by_transformers(key: str, value: Any) -> str:
-    """Why `TrainingArguments` itself refuses the value (the name of a scheduler, for one); empty if it does not."""
-    from transformers import Seq2SeqTrainingArguments
-
-    try:
-        Seq2SeqTrainingArguments(output_dir="unused", **({} if key in OWN else {key: value}))
-    except (ValueError, TypeError, ImportError) as error:
-        return str(error).strip().splitlines()[0]
-    return ""

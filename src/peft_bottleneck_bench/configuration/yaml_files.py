@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,27 @@ import yaml
 
 from ..errors import UserError
 
+LARGEST_FILE = 2**20  # bytes
+MOST_VALUES = 100_000  # after every alias is written out
+LARGEST_NUMBER = 2**63 - 1
+MERGE = "tag:yaml.org,2002:merge"
+
 
 class _Yaml(yaml.SafeLoader):
-    """YAML 1.2's numbers and booleans: `1e-3` is a number, and `no` is a word."""
+    """YAML 1.2's numbers and booleans: `1e-3` is a number, `no` and `2020-01-01` are text. A key occurs once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"key '{key.value}' twice", key.start_mark)
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Yaml.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float"))]
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":float", ":timestamp"))]
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 _Yaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"true|false|True|False"), list("tfTF"))
@@ -29,12 +44,74 @@ _Yaml.add_implicit_resolver(
 
 
 def _parse_yaml(text: str, where: str) -> Any:
+    """What `text` holds: text, numbers, booleans, null, and lists and mappings of them, all of which JSON can hold.
+
+    Raises:
+        UserError: the text is no such YAML, or is beyond a bound of this module.
+    """
     try:
-        return yaml.load(text, Loader=_Yaml)
+        loader = _Yaml(text)
+        node = loader.get_single_node()
+        _check_size(node)
+        content = loader.construct_document(node) if node is not None else None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         raise UserError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: not valid YAML: nested too deeply") from error
+    except ValueError as error:  # such as a whole number of 5,000 digits
+        raise UserError(f"{where}: not valid YAML: {error}") from error
+    if problems := [f"{where}{path and f': {path}'}: {problem}" for path, problem in _problems(content, "")]:
+        raise UserError(*problems)
+    return content
+
+
+def _check_size(node: yaml.Node | None) -> None:
+    """Refuses aliases that refer to themselves or multiply.
+
+    Raises:
+        YAMLError: with the reason.
+    """
+    sizes: dict[int, int | None] = {}  # None: its parts are being counted
+
+    def size(node: yaml.Node) -> int:
+        if id(node) not in sizes:
+            sizes[id(node)] = None
+            parts: list[yaml.Node] = []
+            if isinstance(node, yaml.SequenceNode):
+                parts = node.value
+            elif isinstance(node, yaml.MappingNode):
+                parts = [part for pair in node.value for part in pair]
+            sizes[id(node)] = 1 + sum(map(size, parts))
+        counted = sizes[id(node)]
+        if counted is None:
+            raise yaml.YAMLError("an alias refers to itself")
+        if counted > MOST_VALUES:
+            raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES:,} values")
+        return counted
+
+    if node is not None:
+        size(node)
+
+
+def _problems(value: Any, path: str) -> Iterator[tuple[str, str]]:
+    """What JSON could not hold, and the place of it."""
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _problems(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from _problems(inner, f"{path}[{number}]")
+    elif isinstance(value, str):
+        if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+            yield path, f"{value!r} is half of a surrogate pair, and no text"
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield path, "a number beyond 1.8e308"
+    elif isinstance(value, int) and abs(value) > LARGEST_NUMBER:
+        yield path, f"a whole number beyond {LARGEST_NUMBER}"
+    elif value is not None and not isinstance(value, (bool, int, float)):
+        yield path, f"expected text, a number, a list or keys and values, found {type(value).__name__}"
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -44,6 +121,8 @@ def read_yaml(file: Path) -> dict[str, Any]:
         UserError: the file is missing, is not YAML (with the line), or holds something else.
     """
     try:
+        if file.stat().st_size > LARGEST_FILE:
+            raise UserError(f"{file}: is larger than {LARGEST_FILE // 2**20} MiB, and no run configuration")
         content = _parse_yaml(file.read_text(encoding="utf-8"), str(file))
     except FileNotFoundError as error:
         raise UserError(f"{file}: no such file") from error

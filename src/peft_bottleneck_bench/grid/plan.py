@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 
-from ..configuration.reading import Configuration
+from ..configuration.choices import Configuration
 from ..data.loading import Data, load_data
 from ..errors import UserError
 from ..kinds import KINDS, Kind, Setting
 from ..models.base_model import BaseModel
-from ..models.methods import METHODS, count_parameters, make_trainable
+from ..models.methods import method_named
+from ..models.options import one_line
+from ..models.trainable import count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import check_initial, keeps_head
 from ..tasks import Task
@@ -38,7 +40,9 @@ def plan(configuration: Configuration) -> list[Run]:
             return None
 
     models = [
-        model for name in configuration.models if (model := attempt(BaseModel.named, name, configuration.quantization))
+        model
+        for choice in configuration.models
+        if (model := attempt(BaseModel.named, choice.name, configuration.quantization, choice.label))
     ]
     runs: list[Run] = []
     for task in configuration.tasks:
@@ -65,10 +69,10 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, 
         model.quantised_loading(kind.auto_class(model.config))
     runs = []
     for method in configuration.methods:
-        if model.quantization and METHODS[method.name].config is None:
+        if model.quantization and not method_named(method.name).by_peft:
             raise UserError(f"method '{method.label}' has no adapter, and a quantised base trains with adapters only")
         training = {
-            "learning_rate": METHODS[method.name].learning_rate,
+            "learning_rate": method_named(method.name).learning_rate,
             **configuration.training,
             **method.training,
         }
@@ -106,7 +110,12 @@ def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kin
     with torch.device("meta"):
         skeleton = kind.skeleton(setting)
         task_type = kind.task_type(setting.model.config)
-        return count_parameters(make_trainable(skeleton, name, options, task_type))
+        try:
+            return count_parameters(make_trainable(skeleton, name, options, task_type))
+        except RuntimeError as error:  # shapes that do not go together
+            raise UserError(
+                f"method '{name}' does not fit models of type '{skeleton.config.model_type}': {one_line(error)}"
+            ) from error
 
 
 def data_notes(runs: Iterable[Run]) -> list[str]:
@@ -119,7 +128,7 @@ def head_notes(runs: Iterable[Run]) -> list[str]:
     """One line for each method of a task whose head cannot be kept."""
     notes = [
         f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.folder} has one for "
-        f"{run.method.initial.content['kind']} with other labels or markers"
+        f"{run.method.initial.content.kind} with other labels or markers"
         for run in runs
         if run.method.initial and not run.kind.generates and not keeps_head(run.method.initial, run.kind, run.setting)
     ]

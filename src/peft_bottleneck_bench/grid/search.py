@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .. import records
-from ..configuration.reading import Configuration, MethodChoice
+from ..configuration.choices import Configuration, MethodChoice
 from ..configuration.search_space import Budget, Space, draw, written
 from ..errors import UserError
-from ..models.methods import check_method, method_options
+from ..models.options import check_method, method_options
 from ..run import Run
 from .plan import plan
 

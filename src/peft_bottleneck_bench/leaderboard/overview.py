@@ -30,19 +30,7 @@ class Overview:
         """What the tasks together say, one sentence each."""
         if self.ranks is None:
             return ["No ranking over tasks: fewer than two methods are complete on all of them."]
-        ranks, first = self.ranks, next(iter(self.ranks.ranks))
-        best = ranks.may_be_best
-        found = [f"{first} has the best average rank: {ranks.ranks[first]:.2f} over {ranks.tasks} tasks."]
-        test = f"Friedman's test over tasks: {show.p_value(ranks.p_value)}"
-        if len(best) == len(ranks.ranks):
-            found.append(f"{test}: the tasks do not separate the methods. Each may be best.")
-        else:
-            found.append(f"{test}. By Nemenyi's test {joined(best)} may be best.")
-        found.append(
-            f"Average ranks have to differ by {ranks.critical:.2f} to be separated. The tasks are the observations: "
-            "few tasks say little, and each board says more of its own task."
-        )
-        return found
+        return over_tasks(self.ranks)
 
 
 @dataclass(frozen=True)
@@ -86,3 +74,17 @@ def _line(method: str, boards: list[Board]) -> Line:
         board.record.task for board, row in zip(boards, rows, strict=True) if row is None or row.problem is not None
     ]
     return Line(method, [row.standing if row else None for row in rows], None, lacking)
+
+
+def over_tasks(ranks: AverageRanks) -> list[str]:
+    """What average ranks say, one sentence each."""
+    first, best = next(iter(ranks.ranks)), ranks.may_be_best
+    test = f"Friedman's test over tasks: {show.p_value(ranks.p_value)}"
+    return [
+        f"{first} has the best average rank: {ranks.ranks[first]:.2f} over {ranks.tasks} tasks.",
+        f"{test}: the tasks do not separate the methods. Each may be best."
+        if len(best) == len(ranks.ranks)
+        else f"{test}. By Nemenyi's test {joined(best)} may be best.",
+        f"Average ranks have to differ by {ranks.critical:.2f} to be separated. The tasks are the observations: few "
+        "tasks say little, and each board says more of its own task.",
+    ]

@@ -13,13 +13,17 @@ MOST_LOSERS = 6
 
 def verdict(board: Board) -> list[str]:
     """One sentence each, the answer first; none for a board without a ranking, whose notes say why."""
-    ranking = board.ranking
-    if ranking is None:
+    if board.ranking is None:
         return []
+    return in_words(board.ranking, examples=board.record.data.counts.test, seeds=len(board.seeds))
+
+
+def in_words(ranking: Ranking, *, examples: int, seeds: int) -> list[str]:
+    """The verdict of a ranking over `examples` test examples and as many `seeds` per method."""
     if not ranking.pairs:
         (name,) = ranking.standings
         return [f"{name} is the only complete method: there is nothing to compare it with."]
-    return [_best(ranking), *_worse(ranking), *_limits(board, ranking)]
+    return [_best(ranking), *_worse(ranking), *_limits(ranking, examples, seeds)]
 
 
 def remarks(board: Board) -> list[str]:
@@ -61,7 +65,7 @@ def _worse(ranking: Ranking) -> list[str]:
     return lines
 
 
-def _limits(board: Board, ranking: Ranking) -> list[str]:
+def _limits(ranking: Ranking, examples: int, seeds: int) -> list[str]:
     """What the board cannot tell, and how large a difference has to be that it could."""
     open_pairs = [names for names, pair in ranking.pairs.items() if not pair.separated]
     if not open_pairs:
@@ -70,9 +74,9 @@ def _limits(board: Board, ranking: Ranking) -> list[str]:
     found = f"The data do not separate {pairs}, which does not make them equal"
     if ranking.detectable is None:
         return [f"{found}."]
-    seeds = f"{len(board.seeds)} seed{'s' if len(board.seeds) > 1 else ''}"
+    size = f"{examples:,} test examples and {seeds} seed{'s' if seeds > 1 else ''}"
     return [
-        f"{found}: with {board.record.data.counts.test:,} test examples and {seeds}, a typical pair has to differ by "
+        f"{found}: with {size}, a typical pair has to differ by "
         f"{show.score(ranking.detectable)} to be separated with a power of {POWER:.0%}.".replace("%", " %")
     ]
 

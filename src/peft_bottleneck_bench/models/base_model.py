@@ -33,21 +33,22 @@ class BaseModel:
     path: str
     revision: str | None
     quantization: str | None = None
+    label: str = ""  # in records and paths; empty: `default_label`
 
     @classmethod
-    def named(cls, name: str, quantization: str | None = None) -> BaseModel:
+    def named(cls, name: str, quantization: str | None = None, label: str = "") -> BaseModel:
         """Finds where the model lies.
 
         Raises:
             UserError: a package that is not installed, a directory without a model, or an id that cannot be had.
         """
         if name.startswith("package:"):
-            found = cls(name, str(_inside_package(name)), None, quantization)
+            found = cls(name, str(_inside_package(name)), None, quantization, label)
         elif Path(name).expanduser().is_dir():
-            found = cls(name, str(Path(name).expanduser()), None, quantization)
+            found = cls(name, str(Path(name).expanduser()), None, quantization, label)
         elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name):
             path, _, revision = name.partition("@")
-            found = cls(name, path, revision or None, quantization)
+            found = cls(name, path, revision or None, quantization, label)
         else:
             raise UserError(f"model '{name}': no such directory")
         _ = found.config, found.tokenizer
@@ -57,13 +58,10 @@ class BaseModel:
 
     @property
     def slug(self) -> str:
-        """A short name for paths and tables: the package, the last part of the directory, or the hub id."""
-        if self.name.startswith("package:"):
-            name = self.name.removeprefix("package:").split("/")[0]
-        elif self.is_local:
-            name = re.sub(r"[^\w.-]", "_", Path(self.path).resolve().name)
-        else:
-            name = self.name.replace("/", "--")
+        """A short name for paths and tables: the label, and how the weights are quantised."""
+        return self._with_quantization(self.label or default_label(self.name))
+
+    def _with_quantization(self, name: str) -> str:
         return f"{name}-{self.quantization}" if self.quantization else name
 
     @property
@@ -116,7 +114,7 @@ class BaseModel:
                     for start in (0, size // 2, max(0, size - 2**20)):
                         stream.seek(start)
                         digest.update(stream.read(2**20))
-        return {"name": self.slug, "sha256": digest.hexdigest(), **quantised}
+        return {"name": self._with_quantization(default_label(self.name)), "sha256": digest.hexdigest(), **quantised}
 
     def input_length(self, asked: int | None, new_tokens: int = 0) -> int:
         """The longest input in tokens: what was asked for, or `LONGEST_INPUT`, but no more than the model takes.
@@ -208,6 +206,16 @@ class BaseModel:
         except (OSError, ValueError, KeyError, ImportError) as error:
             first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(f"model '{self.name}': no {part}: {first_line}") from error
+
+
+def default_label(name: str) -> str:
+    """A short name of a model: the package, the last part of the directory, or the hub id."""
+    if name.startswith("package:"):
+        return name.removeprefix("package:").split("/")[0]
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return re.sub(r"[^\w.-]", "_", path.resolve().name)
+    return name.replace("/", "--")
 
 
 def _check_vocabulary(tokenizer: Any) -> None:

@@ -35,9 +35,9 @@ class Predictor:
         self.kind: Kind = saved.kind
         self.kind.check_model(model)
         self.setting: Setting = saved.setting(model)
-        self.precision = _precision(saved.content["training"])
+        self.precision = _precision(saved.content.training)
         self.cut = 0  # examples so far that are longer than `max_length`
-        set_seed(saved.content["seed"])  # an untuned model has the fresh head of this seed, which nothing saves
+        set_seed(saved.content.seed)  # an untuned model has the fresh head of this seed, which nothing saves
         self.model = _with_weights(self.kind.load(self.setting), saved).eval()
         if model.quantization is None and torch.accelerator.is_available():
             self.model.to(torch.accelerator.current_accelerator())  # bitsandbytes places its models itself

@@ -115,7 +115,7 @@ def examples(placed: Iterable[Placed], saved: Saved, setting: Setting) -> Iterat
 
 
 def _example(content: Row | str, saved: Saved, setting: Setting) -> Row:
-    kind, inputs = saved.kind, saved.content["inputs"]
+    kind, inputs = saved.kind, saved.content.inputs
     if isinstance(content, str):
         content = row_of(content, inputs)
     words: Sequence[tuple[int, int]] = ()
@@ -134,7 +134,7 @@ def _example(content: Row | str, saved: Saved, setting: Setting) -> Row:
 
 def _value(row: Row, column: str, saved: Saved) -> Any:
     """A column under the name that the task's data have for it, or else under the kind's own."""
-    name = saved.content["columns"].get(column, column)
+    name = saved.content.columns.get(column, column)
     value = find(row, name)
     value = row.get(column) if is_missing(value) or value is None else value
     if value is None:

@@ -10,7 +10,7 @@ import torch
 
 from ..errors import UserError
 from ..kinds import Kind, Setting
-from ..models.methods import head_modules, make_trainable
+from ..models.trainable import head_modules, make_trainable
 from .parameters import copy_parameters
 from .saved import Saved
 
@@ -29,7 +29,7 @@ def read_initial(entry: Any) -> tuple[Any, Saved | None]:
     if not isinstance(folder, str):
         raise UserError(f"methods: {KEY}: expected a folder, found {folder!r}")
     saved = Saved.read(Path(folder))
-    method = saved.content["method"]
+    method = saved.content.method
     if entry.get("method", method) != method:
         raise UserError(f"methods: {KEY}: {folder} was trained by '{method}', not by '{entry['method']}'")
     if method == "untuned":
@@ -37,18 +37,18 @@ def read_initial(entry: Any) -> tuple[Any, Saved | None]:
     if other := [key for key in entry if key not in (KEY, "method", "label", "training", "search")]:
         raise UserError(f"methods: {KEY}: '{other[0]}' is taken from {folder} and cannot be given")
     own = {key: value for key, value in entry.items() if key != KEY}
-    return {"label": f"{method}-continued", **saved.content["options"], **own, "method": method}, saved
+    return {"label": f"{method}-continued", **saved.content.options, **own, "method": method}, saved
 
 
 def identity(saved: Saved) -> dict[str, Any]:
     """What a run's configuration says of the weights that it started from."""
-    return {KEY: {"sha256": saved.sha256, "task": saved.content["task"], "kind": saved.content["kind"]}}
+    return {KEY: {"sha256": saved.sha256, "task": saved.content.task, "kind": saved.content.kind}}
 
 
 def keeps_head(saved: Saved, kind: Kind, setting: Setting) -> bool:
     """Whether the head was trained for the same kind with the same labels, in the same order."""
     before = saved.content
-    return (before["kind"], tuple(before["labels"]), tuple(before["markers"])) == (
+    return (before.kind, before.labels, before.markers) == (
         kind.name,
         setting.labels,
         setting.markers,
@@ -56,16 +56,25 @@ def keeps_head(saved: Saved, kind: Kind, setting: Setting) -> bool:
 
 
 def check_initial(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, setting: Setting) -> None:
-    """Tries the saved weights on the model, by names and shapes, without reading either.
+    """Refuses saved weights that training cannot start from.
 
     Raises:
         UserError: they were trained on another base, or do not fit.
     """
     if not saved.is_base(setting.model):
         raise UserError(
-            f"{saved.folder} was trained on {saved.content['model_name']}, whose weights are not those of "
+            f"{saved.folder} was trained on {saved.content.model_name}, whose weights are not those of "
             f"'{setting.model.name}'"
         )
+    check_weights(saved, method, options, kind, setting)
+
+
+def check_weights(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, setting: Setting) -> None:
+    """Tries the saved weights on the model's architecture, by names and shapes, without reading either.
+
+    Raises:
+        UserError: they do not fit.
+    """
     with torch.device("meta"):
         skeleton = kind.skeleton(setting)
         model = make_trainable(skeleton, method, options, kind.task_type(setting.model.config))

@@ -1,24 +1,45 @@
-"""What a run saved: its weights, and what is needed to use them without its task."""
+"""The folder that a run saved: its weights, and what is needed to use them without its task."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from pydantic import BaseModel as Model
+from pydantic import ConfigDict, PositiveInt, ValidationError
+from safetensors import SafetensorError, safe_open
+
+from ..errors import UserError, suggest
 from ..kinds import KINDS, Kind, Setting
 from ..models.base_model import BaseModel
-from .saving import PARAMETERS_FILE, RUN_FILE
+from ..models.options import check_method
+from .saving import PARAMETERS_FILE, RUN_FILE, sha256
 
-NEEDED = (
-    *("kind", "method", "options", "seed", "labels", "columns", "inputs", "max_length", "prompt", "markers"),
-    *("generation", "training", "model", "model_name"),
-)
+
+class Description(Model):
+    """What `run.json` holds beside the settings that are of no use after the training."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=())
+
+    kind: str
+    task: str
+    method: str
+    options: dict[str, Any]
+    seed: int
+    labels: tuple[str, ...]
+    columns: dict[str, str]
+    inputs: tuple[str, ...]
+    max_length: PositiveInt
+    prompt: str
+    markers: tuple[str, ...]
+    thresholds: tuple[float, ...] = ()
+    generation: dict[str, Any]
+    training: dict[str, Any]
+    model: dict[str, str | None]
+    model_name: str
+    sha256: dict[str, str] = {}  # of the other files, by name; earlier versions saved none
 
 
 @dataclass(frozen=True)
@@ -26,14 +47,14 @@ class Saved:
     """The folder of one run below `adapters`, and the content of its `run.json`."""
 
     folder: Path
-    content: Mapping[str, Any]
+    content: Description
 
     @classmethod
     def read(cls, folder: Path) -> Saved:
-        """Reads the description, not the weights.
+        """Reads the description, and checks that the files are those that the run saved.
 
         Raises:
-            UserError: the folder is none that a run saved, or lacks a part.
+            UserError: no run saved the folder, a part is missing, or a file is damaged or was changed.
         """
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
@@ -42,20 +63,25 @@ class Saved:
             below = sorted(path.parent for path in folder.rglob(RUN_FILE))
             hint = f"; there is one in {below[0]}" if below else ""
             raise UserError(f"{folder}: not saved by a run: it has no {RUN_FILE}{hint}")
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise UserError(f"{file}: not JSON: {error}") from error
-        if missing := [key for key in NEEDED if key not in content]:
-            raise UserError(f"{file}: it lacks '{missing[0]}': another version of peft-bottleneck saved it")
-        saved = cls(folder, content)
+        saved = cls(folder, _read_description(file))
         if not saved.weights.is_file():
             raise UserError(f"{saved.weights}: no such file")
+        for name, known in saved.content.sha256.items():
+            path = folder / Path(name).name
+            if not path.is_file():
+                raise UserError(f"{path}: no such file")
+            if sha256(path) != known:
+                raise UserError(f"{path}: not as the run saved it: its SHA-256 is not the one in {RUN_FILE}")
+        try:
+            with safe_open(saved.weights, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{saved.weights}: damaged: {error}") from error
         return saved
 
     @property
     def kind(self) -> Kind:
-        return KINDS[self.content["kind"]]
+        return KINDS[self.content.kind]
 
     @property
     def by_peft(self) -> bool:
@@ -69,7 +95,7 @@ class Saved:
     @cached_property
     def sha256(self) -> str:
         """Of the trained weights."""
-        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        return sha256(self.weights)
 
     def base(self, name: str | None = None, quantization: str | None = None) -> BaseModel:
         """The base model, or another one in its place; quantised as in training unless said otherwise (`none`).
@@ -79,11 +105,11 @@ class Saved:
         Raises:
             UserError: there is none.
         """
-        identity = self.content["model"]
+        identity = self.content.model
         quantization = None if quantization == "none" else quantization or identity.get("quantization")
         if name:
             return BaseModel.named(name, quantization)
-        known = self.content["model_name"]
+        known = self.content.model_name
         if identity.get("revision") and "@" not in known:
             known = f"{known}@{identity['revision']}"
         try:
@@ -93,7 +119,7 @@ class Saved:
 
     def is_base(self, model: BaseModel) -> bool:
         """Whether `model` has the weights that the run started from, wherever it lies and however it is quantised."""
-        mine, other = self.content["model"], model.identity
+        mine, other = self.content.model, model.identity
         key = "sha256" if "sha256" in mine else "revision"
         return key in other and mine[key] == other[key]
 
@@ -101,10 +127,32 @@ class Saved:
         """What the kind was told, with `model` as the base."""
         return Setting(
             model=model,
-            labels=tuple(self.content["labels"]),
-            max_length=self.content["max_length"],
-            prompt=self.content["prompt"],
-            markers=tuple(self.content["markers"]),
-            generation=self.content["generation"],
-            thresholds=tuple(self.content.get("thresholds", ())),
+            labels=self.content.labels,
+            max_length=self.content.max_length,
+            prompt=self.content.prompt,
+            markers=self.content.markers,
+            generation=self.content.generation,
+            thresholds=self.content.thresholds,
         )
+
+
+def _read_description(file: Path) -> Description:
+    try:
+        content = Description.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise UserError(f"{file}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        if first["type"] == "missing":
+            raise UserError(f"{file}: it lacks '{place}': another version of peft-bottleneck saved it") from error
+        if first["type"] == "json_invalid":
+            raise UserError(f"{file}: not JSON: {first['ctx']['error']}") from error
+        raise UserError(f"{file}: {place and f'{place}: '}{first['msg']}") from error
+    if content.kind not in KINDS:
+        raise UserError(f"{file}: unknown kind '{content.kind}': {suggest(content.kind, KINDS)}")
+    try:
+        check_method(content.method, content.options)
+    except UserError as error:
+        raise UserError(*(f"{file}: {message}" for message in error.messages)) from error
+    return content

@@ -9,14 +9,14 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from transformers import set_seed
 
 from .. import processes, records
 from ..hardware import hardware
 from ..models.base_model import WEIGHT_SUFFIXES
-from ..models.methods import count_parameters, make_trainable
+from ..models.trainable import count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import load_initial
 from ..saved.saving import save_adapter
@@ -192,7 +192,7 @@ def _frame(run: Run, started: datetime) -> Callable[..., records.Record]:
         schema_version=records.SCHEMA_VERSION,
         run=run.hash,
         task=run.task.name,
-        kind=cast(records.KindName, run.task.kind),
+        kind=run.task.kind,
         method=run.method.label,
         model=run.model.slug,
         seed=run.seed,

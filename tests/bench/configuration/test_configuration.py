@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from peft_bottleneck_bench.configuration.choices import ModelChoice
+from peft_bottleneck_bench.configuration.method_entries import default_label
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.configuration.search_space import Range
 from peft_bottleneck_bench.configuration.training_options import TRAINING_DEFAULTS
 from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.file_names import file_name_problem
 from peft_bottleneck_bench.tasks import Files, Hub
 
 EXAMPLES = Path(__file__).parents[3] / "configs"
@@ -52,10 +56,10 @@ def test_every_part_arrives(configure: Configure, files: dict[str, str], bert: P
         adapters="kept",
     )
     configuration = load_configuration(path, ["training.learning_rate=1e-4"])
-    assert configuration.models == (str(bert),)
+    assert configuration.models == (ModelChoice(name=str(bert), label="tiny_bert"),)
     assert [(m.name, m.label, m.options, m.training) for m in configuration.methods] == [
         ("pfeiffer", "pfeiffer", {}, {}),
-        ("lora", "lora-r4", {"r": 4}, {"weight_decay": 0}),
+        ("lora", "lora r=4", {"r": 4}, {"weight_decay": 0}),
         ("lora", "L", {}, {}),
     ]
     assert configuration.tasks[0].data == Files(**files)
@@ -128,23 +132,22 @@ def test_everything_wrong_is_told_at_once(configure: Configure) -> None:
             "task 'x': unknown kind 'clasification': did you mean 'classification'?",
             "unknown key 'tasks.x.data.dev': choose from train, validation, test, format, delimiter, quote, header",
             "task 'x': data.validation: expected the path of a file, found None",
+            "training.learning_rat: unknown field: did you mean 'learning_rate'?",
+            "training.seed: is set by the harness: use `seeds`",
+            "training.num_train_epochs: expected a number, found 'two'",
+            "training.lr_scheduler_type: unknown choice 'fooo': choose from linear, cosine, cosine_with_restarts, "
+            "polynomial, constant, constant_with_warmup, inverse_sqrt, reduce_lr_on_plateau, cosine_with_min_lr, "
+            "cosine_warmup_with_min_lr, warmup_stable_decay, greedy",
             "unknown method 'houlsbi': did you mean 'houlsby'?",
             "method 'lora': unknown option 'rank_patern': did you mean 'rank_pattern'?",
             "method 'pfeiffer': PfeifferConfig: dropout must be a number in [0, 1), got 2",
             "method 'head_only' has no options, found 'r'",
             "methods: expected a name or {method: NAME, option: value}, found {'name': 'lora'}",
-            "seeds: expected whole numbers, found 'a'",
+            "seeds: expected a whole number, found 'a'",
             "unknown key 'limits.tset': did you mean 'limits.test'?",
             "limits.train: 0 would leave the split empty",
-            "training.learning_rat: unknown field: did you mean 'learning_rate'?",
-            "training.seed: is set by the harness: use `seeds`",
-            "training.lr_scheduler_type: fooo is not a valid SchedulerType, please select one of ['linear', 'cosine', "
-            "'cosine_with_restarts', 'polynomial', 'constant', 'constant_with_warmup', 'inverse_sqrt', "
-            "'reduce_lr_on_plateau', 'cosine_with_min_lr', 'cosine_warmup_with_min_lr', 'warmup_stable_decay', "
-            "'greedy']",
-            "training.num_train_epochs: expected a number, found 'two'",
-            "max_length: 0 is not above 0",
-            "methods: 'head_only' stands there twice; give each a `label:` of its own",
+            "max_length: 0 is not from 1 to 2,147,483,647",
+            "methods: 'head_only' occurs twice; give each a `label:` of its own",
         )
     ]
 
@@ -173,7 +176,7 @@ def test_a_search_is_read(configure: Configure) -> None:
     [
         ([], "search: expected {trials: 8, space: {learning_rate: [1e-4, 1e-3]}}, found []"),
         ({"trails": 2}, "unknown key 'search.trails': did you mean 'search.trials'?"),
-        ({"trials": 0}, "search.trials: 0 is not above 0"),
+        ({"trials": 0}, "search.trials: 0 is not from 1 to 10,000"),
         ({"trials": True}, "search.trials: expected a whole number, found True"),
         ({"seed": 1}, "search.trials: expected a whole number, found None"),
         ({"trials": 2}, "method 'lora': search: nothing to try: give search.space, or a `search:` in its own entry"),
@@ -216,7 +219,7 @@ def test_a_search_is_read(configure: Configure) -> None:
         ),
         (
             {"trials": 2, "space": {"learning_rate": [1e-3, 1e-3]}},
-            "search.space.learning_rate: 0.001 stands there twice",
+            "search.space.learning_rate: 0.001 occurs twice",
         ),
         (
             {"trials": 3, "space": {"learning_rate": [1e-3, 1e-4]}},
@@ -278,5 +281,110 @@ def test_a_label_that_no_path_can_hold_is_refused(configure: Configure) -> None:
     path = configure(methods=[{"method": "lora", "label": "a/b"}], tasks=[])
     assert messages(path) == (
         f"{path}: 'tasks' is missing",
-        f"{path}: methods: label 'a/b': only letters, digits, '.', '_' and '-'",
+        f"{path}: methods: lora: label: 'a/b' names a folder of records, and has /",
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({}, "houlsby"),
+        ({"bottleneck_size": 24, "non_linearity": "gelu", "bottleneck": "gated"}, "houlsby r=24 gelu gated"),
+        ({"init_weights": False, "use_rslora": True}, "houlsby no init_weights use_rslora"),
+        ({"target_modules": ["query", "value"]}, "houlsby target_modules=query+value"),
+        ({"target_modules": r".*\.(q|v)"}, "houlsby .__.(q_v)"),
+        ({"rank_pattern": {"query": 4}}, "houlsby rank_pattern=query-4"),
+        ({"dropout": 0.1, "bias": None}, "houlsby dropout=0.1 bias=None"),
+        ({"target_modules": "ends.  "}, "houlsby ends"),
+    ],
+)
+def test_default_labels_can_be_read_and_name_folders(options: dict[str, Any], label: str) -> None:
+    assert default_label("houlsby", options) == label
+    assert file_name_problem(label) is None
+
+
+@pytest.mark.parametrize("label", ["..", ".", "", "a/b", "a" * 256, "tab\t", 7, "con:"])
+@pytest.mark.parametrize("key", ["methods", "model", "tasks"])
+def test_what_cannot_name_a_folder_is_refused(
+    configure: Configure, files: dict[str, str], key: str, label: object
+) -> None:
+    entries: dict[str, Any] = {
+        "methods": [{"method": "lora", "label": label}],
+        "model": {"path": "somewhere", "label": label},
+        "tasks": [{"name": label, "kind": "classification", "data": files}],
+    }
+    (message,) = messages(configure(**{key: entries[key]}))
+    assert "names a folder of records, and" in message or "expected" in message
+
+
+def test_models_in_folders_of_one_name_need_labels(configure: Configure, tmp_path: Path) -> None:
+    for folder in ("one/model", "two/model"):
+        (tmp_path / folder).mkdir(parents=True)
+    paths = [str(tmp_path / "one/model"), str(tmp_path / "two/model")]
+    path = configure(model=paths)
+    assert messages(path) == (f"{path}: model: 'model' occurs twice; give each a `label:` of its own",)
+    models = load_configuration(configure(model=[paths[0], {"path": paths[1], "label": "other"}])).models
+    assert models == (ModelChoice(name=paths[0], label="model"), ModelChoice(name=paths[1], label="other"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": []}, "seeds: expected one at least"),
+        ({"seeds": [-1]}, "seeds: -1 is not from 0 to 4,294,967,295"),
+        ({"seeds": [2**32]}, "seeds: 4294967296 is not from 0 to 4,294,967,295"),
+        ({"seeds": [True]}, "seeds: expected a whole number, found True"),
+        ({"seeds": list(range(20_000))}, "seeds: 20,000 of them: a grid has 10,000 runs at most"),
+        ({"seeds": list(range(6_000))}, "12,000 runs: a grid has 10,000 at most"),
+        ({"model": 3}, "model: expected a name or a path, or {path: …, label: …}, found 3"),
+        ({"model": {"path": "x", "lable": "y"}}, "unknown key 'model.lable': did you mean 'model.label'?"),
+        ({"tasks_from": "nowhere"}, "tasks_from: nowhere: no such folder"),
+        ({"tasks_from": [1]}, "tasks_from: expected a folder, found 1"),
+        ({"results": ""}, "results: expected a path, found ''"),
+        ({"results": 5}, "results: expected a path, found 5"),
+        ({"adapters": "x" * 300}, "adapters: " + "x" * 300 + ": File name too long"),
+        ({"search": {"trials": 10**9}}, "search.trials: 1000000000 is not from 1 to 10,000"),
+        (
+            {"search": {"trials": 2, "seed": -1, "space": {"learning_rate": [1, 2]}}},
+            "search.seed: -1 is not from 0 to",
+        ),
+        ({"methods": [{"method": "lora", "r": "8"}]}, "method 'lora': r: expected a whole number, found '8'"),
+        ({"methods": [{"method": "lora", "r": True}]}, "method 'lora': r: expected a whole number, found True"),
+        ({"methods": [{"method": "lora", "lora_dropout": [0.1]}]}, "method 'lora': lora_dropout: expected a number"),
+        (
+            {"methods": [{"method": "lora", "bias": "som"}]},
+            "method 'lora': bias: expected 'none' or 'all' or 'lora_only', found 'som'",
+        ),
+        (
+            {"methods": [{"method": "houlsby", "target_modules": {"a": 1}}]},
+            "method 'houlsby': target_modules: expected ",
+        ),
+        ({"methods": [{"method": "lora", "training": 3}]}, "methods: lora: training: expected fields of TrainingArg"),
+        (
+            {"methods": [{"method": "lora", "training": {"eval_strategy": "no"}}], "training": {"eval_delay": -1}},
+            "training.eval_delay: expected a number from 0 on, found -1",
+        ),
+    ],
+)
+def test_what_a_run_would_refuse_is_refused_before(
+    configure: Configure, changes: dict[str, Any], message: str
+) -> None:
+    path = configure(**changes)
+    (found,) = messages(path)
+    assert found.removeprefix(f"{path}: ").startswith(message)
+
+
+def test_results_that_are_a_file_or_below_one_are_refused(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for results in ("file", "file/results"):
+        path = configure(results=str(tmp_path / results), adapters=str(tmp_path / "adapters"))
+        assert messages(path) == (f"{path}: results: {tmp_path}/file is no folder",)
+    assert load_configuration(configure(results=str(tmp_path / "not/there/yet"))).results == tmp_path / "not/there/yet"
+    assert not (tmp_path / "not").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_results_that_cannot_be_written_are_refused(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    path = configure(results=str(tmp_path / "closed" / "results"))
+    assert f"{path}: results: {tmp_path}/closed cannot be written to" in messages(path)

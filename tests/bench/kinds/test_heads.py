@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.models.methods import head_modules, make_trainable
+from peft_bottleneck_bench.models.trainable import head_modules, make_trainable
 
 SIZES = dict(vocab_size=9, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8)
 BART = dict(

@@ -15,13 +15,9 @@ from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.plan import check_fit
 from peft_bottleneck_bench.kinds import KINDS, Setting
 from peft_bottleneck_bench.models.base_model import BaseModel
-from peft_bottleneck_bench.models.methods import (
-    METHODS,
-    check_method,
-    count_parameters,
-    head_modules,
-    make_trainable,
-)
+from peft_bottleneck_bench.models.methods import METHODS
+from peft_bottleneck_bench.models.options import check_method
+from peft_bottleneck_bench.models.trainable import count_parameters, head_modules, make_trainable
 
 CLASSIFICATION = KINDS["classification"]
 HEAD = 32 * 32 + 32 + 32 * 2 + 2  # pooler and classifier of the tiny BERT

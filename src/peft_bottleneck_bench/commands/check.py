@@ -1,0 +1,48 @@
+"""The command `check`: whether a folder of records can join a board."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+
+EPILOG = """\
+examples:
+  peft-bottleneck check their-results
+  peft-bottleneck check their-results --against results
+"""
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to those of a parser."""
+    parser = commands.add_parser(
+        "check",
+        help="validate the records of a folder",
+        description="Checks every record below DIR: its schema and protocol, the hash of its configuration, its "
+        "predictions, and that they give its score. With --against, also that data and metric are those of the "
+        "records below RESULTS, so that both share boards. The exit code is 2 if anything is wrong.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    parser.add_argument("--against", metavar="RESULTS", type=Path, help="a folder of records to share boards with")
+    parser.set_defaults(command=_check)
+
+
+def _check(parsed: argparse.Namespace) -> int:
+    from ..quiet import quiet
+
+    quiet()
+    from ..leaderboard.checking import check
+    from ..terminal import visible
+
+    for folder in filter(None, (parsed.folder, parsed.against)):
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder")
+    sound, problems = check(parsed.folder, parsed.against)
+    if problems:
+        raise UserError(*map(visible, problems))
+    print(f"{sound} record{'' if sound == 1 else 's'} below {parsed.folder}: nothing is wrong")
+    return 0

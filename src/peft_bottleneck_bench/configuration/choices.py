@@ -1,0 +1,49 @@
+"""What a run configuration says once it is read: models, tasks, methods, seeds, and what holds for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..saved.saved import Saved
+from ..tasks import Task
+from .search_space import Budget, Space
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelChoice:
+    """One entry of `model`: where the model is, and its name in records and paths."""
+
+    name: str
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodChoice:
+    """One entry of `methods`: the method, its options, and what holds for it alone: training fields, a search."""
+
+    name: str
+    label: str
+    options: Mapping[str, Any]
+    training: Mapping[str, Any]
+    space: Space = field(default_factory=dict)
+    initial: Saved | None = None  # the weights that the training starts from
+
+
+@dataclass(frozen=True, kw_only=True)
+class Configuration:
+    """A grid of runs: tasks × methods × models × seeds."""
+
+    models: tuple[ModelChoice, ...]
+    tasks: tuple[Task, ...]
+    methods: tuple[MethodChoice, ...]
+    seeds: tuple[int, ...]
+    limits: Mapping[str, int]
+    max_length: int | None
+    quantization: str | None
+    training: Mapping[str, Any]
+    search: Budget | None
+    results: Path
+    adapters: Path

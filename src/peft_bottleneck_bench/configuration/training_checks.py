@@ -1,0 +1,125 @@
+"""Whether transformers can train with a `training:` section, tried out before anything is read or trained."""
+
+from __future__ import annotations
+
+import re
+from ast import literal_eval
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import suggest
+from ..value_types import field_types, fits, words
+from .training_options import (
+    ABOVE_ZERO,
+    BELOW_ONE,
+    CHOICES,
+    NOT_NEGATIVE,
+    OF_THE_DEVICE,
+    OWN,
+    TAKEN,
+    TRAINING_DEFAULTS,
+)
+
+if TYPE_CHECKING:
+    from transformers import Seq2SeqTrainingArguments
+
+REFUSED_CHOICE = re.compile(r"(\S+) is not a valid \w+, please select one of (\[.*\])")
+
+
+def check_training(training: Mapping[str, Any], below: Mapping[str, Any] = TRAINING_DEFAULTS) -> list[str]:
+    """What is wrong with a `training:` section, one message per finding.
+
+    First the name, the type and the range of each field; then whether transformers takes all of them together, with
+    those of `below` that they do not replace.
+    """
+    problems = {key: _problem(str(key), value) for key, value in training.items()}
+    taken = {key: value for key, value in training.items() if not problems[key]}
+    return [*filter(None, problems.values()), *_together(taken, below)]
+
+
+def _together(training: dict[str, Any], below: Mapping[str, Any]) -> Iterator[str]:
+    """One message for each smallest set of fields that transformers refuses."""
+    if training.get("bf16") and training.get("fp16"):
+        yield "bf16: fp16 is on too: choose one of them"
+    while training and _refused({**below, **training}):
+        blamed = dict(training)
+        for key in training:
+            fewer = {name: value for name, value in blamed.items() if name != key}
+            if fewer and _refused({**below, **fewer}):
+                blamed = fewer
+        yield f"{' and '.join(blamed)}: {_refused({**below, **blamed})}"
+        training = {key: value for key, value in training.items() if key not in blamed}
+
+
+def _problem(key: str, value: Any) -> str:
+    types = _types()
+    if key in TAKEN:
+        return f"{key}: is set by the harness: {TAKEN[key]}"
+    if key not in types:
+        return f"{key}: unknown field: {suggest(key, [name for name in types if name not in TAKEN])}"
+    if not fits(value, types[key]):
+        return f"{key}: expected {words(types[key])}, found {value!r}"
+    if key in CHOICES and value not in CHOICES[key]:
+        return f"{key}: unknown choice '{value}': {suggest(str(value), CHOICES[key])}"
+    if reason := next(_out_of_range(key, value), ""):
+        return f"{key}: expected {reason}, found {value!r}"
+    if key == "save_strategy" and value == "best":
+        return f"{key}: the best adapter is kept anyway, this is about checkpoints: choose from no, epoch, steps"
+    return ""
+
+
+def _out_of_range(key: str, value: Any) -> Iterator[str]:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return
+    if key in ABOVE_ZERO and not value > 0:
+        yield "a number above 0"
+    if key in NOT_NEGATIVE and value < 0:
+        yield "a number from 0 on"
+    if key in BELOW_ONE and value >= 1:
+        yield "a number below 1"
+    if key == "max_steps" and (value == 0 or value < -1):
+        yield "a number above 0, or -1 for as many as the epochs have"
+
+
+def _types() -> dict[str, object]:
+    """The type of each field, those of the harness's own included."""
+    from transformers import Seq2SeqTrainingArguments
+
+    own: dict[str, object] = dict.fromkeys(OWN, int | None)
+    return {**field_types(Seq2SeqTrainingArguments), **own}
+
+
+def _refused(training: Mapping[str, Any]) -> str:
+    """Why transformers cannot make the arguments, the optimiser or the schedule of a training; empty if it can."""
+    import torch
+    from transformers import Seq2SeqTrainingArguments
+
+    own_device = {"use_cpu": not torch.accelerator.is_available()}
+    given = {key: value for key, value in training.items() if key not in OWN and key not in OF_THE_DEVICE}
+    try:
+        _make(Seq2SeqTrainingArguments(output_dir="unused", report_to="none", **own_device, **given))
+    except Exception as error:  # transformers and the optimisers that it calls raise what they like
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        if match := REFUSED_CHOICE.search(str(error)):
+            return f"unknown choice '{match[1]}': {suggest(match[1], literal_eval(match[2]))}"
+        return first if isinstance(error, (ValueError, ImportError)) else f"{type(error).__name__}: {first}"
+    return ""
+
+
+def _make(arguments: Seq2SeqTrainingArguments) -> None:
+    """Makes the optimiser and the schedule for a model of one weight."""
+    from torch import nn
+    from transformers import Trainer, get_scheduler
+
+    model = nn.Linear(1, 1, bias=False)
+    optimiser_class, options = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
+    optimiser = optimiser_class(model.parameters(), **options)
+    arguments.get_process_log_level()  # which knows the names of levels
+    steps = 100
+    get_scheduler(
+        arguments.lr_scheduler_type,
+        optimizer=optimiser,
+        num_warmup_steps=arguments.get_warmup_steps(steps),
+        num_training_steps=steps,
+        scheduler_specific_kwargs=arguments.lr_scheduler_kwargs,
+    )

@@ -1,0 +1,93 @@
+"""The options of methods: the fields of PEFT's configuration classes, and the checks of their values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields
+from typing import TYPE_CHECKING, Any
+
+from ..errors import UserError, suggest
+from ..value_types import field_types, fits, words
+from .methods import METHODS, method_named
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+# Fields of PEFT's configurations that the harness fills in itself.
+FILLED_IN = frozenset(
+    {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"}
+)
+
+
+def method_names() -> list[str]:
+    """The rows of the table, then every other method of PEFT's registry, sorted."""
+    return [*METHODS, *sorted(_registry().keys() - METHODS.keys())]
+
+
+def config_class(name: str) -> type[PeftConfig] | None:
+    """PEFT's configuration class of method `name`; None for methods that PEFT does not have."""
+    return _registry()[name] if method_named(name).by_peft else None
+
+
+def method_options(name: str) -> dict[str, Any]:
+    """The options of a method, with their defaults here; None where a class makes its own default."""
+    own = {option.name: None if option.default is MISSING else option.default for option in _options(name)}
+    return {**own, **method_named(name).defaults}
+
+
+def option_help(name: str) -> dict[str, str]:
+    """What PEFT says of each option of a method, in one line each; empty where it says nothing."""
+    return {option.name: " ".join(str(option.metadata.get("help", "")).split()) for option in _options(name)}
+
+
+def check_method(name: str, options: Mapping[str, Any]) -> None:
+    """Refuses unknown methods and options, and values of the wrong type or that the configuration class refuses.
+
+    Raises:
+        UserError: with the nearest name that there is.
+    """
+    names = method_names()
+    if name not in names:
+        raise UserError(f"unknown method '{name}': {suggest(name, names)}")
+    known = method_options(name)
+    unknown = [option for option in options if option not in known]
+    if unknown and not known:
+        raise UserError(f"method '{name}' has no options, found '{unknown[0]}'")
+    if unknown:
+        raise UserError(
+            *(f"method '{name}': unknown option '{option}': {suggest(option, known)}" for option in unknown)
+        )
+    class_ = config_class(name)
+    if class_ is None:
+        return
+    types = field_types(class_)
+    if wrong := [
+        f"method '{name}': {option}: expected {words(types[option])}, found {value!r}"
+        for option, value in options.items()
+        if option in types and value != known[option] and not fits(value, types[option])
+    ]:
+        raise UserError(*wrong)
+    try:
+        class_(**{**method_named(name).defaults, **options})
+    except Exception as error:  # each of PEFT's classes raises what it likes
+        raise UserError(f"method '{name}': {one_line(error)}") from error
+
+
+def one_line(error: Exception) -> str:
+    """The first line of what `error` says; the name of its class too, where that says more than "wrong value"."""
+    first = (str(error).strip().splitlines() or [""])[0]
+    return first if isinstance(error, (ValueError, ImportError)) and first else f"{type(error).__name__}: {first}"
+
+
+def _options(name: str) -> list[Field[Any]]:
+    class_ = config_class(name)
+    return [] if class_ is None else [option for option in fields(class_) if option.name not in FILLED_IN]
+
+
+def _registry() -> dict[str, type[PeftConfig]]:
+    """PEFT's configuration classes by the names of its types, those of the plugin included."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
+
+    import peft_bottleneck  # noqa: F401  registers its types
+
+    return {peft_type.value.lower(): class_ for peft_type, class_ in PEFT_TYPE_TO_CONFIG_MAPPING.items()}

@@ -1,0 +1,100 @@
+"""How a method makes a loaded model trainable, and how many parameters that opens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import peft
+import transformers
+from packaging.version import Version
+
+from peft_bottleneck.convolution import CACHE_NAMES, cache_name
+
+from ..errors import UserError
+from .methods import method_named
+from .options import config_class, one_line
+
+# The first PEFT for the transformers that renamed the cache, by what that one asks for.
+KNOWS_NEW_NAME = Version("0.22")
+
+# What PEFT's methods raise where they do not fit. Not RuntimeError: memory that runs out is one.
+REFUSALS = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, AssertionError, ImportError)
+
+
+def head_modules(model: Any) -> list[str]:
+    """The modules that turn the base model's last hidden states into the task's output, pooler included.
+
+    All methods train the same head in full. The pooler belongs to it: it is either fresh, as the classifier is, or
+    was trained for another task. The head of a language model does not: it is as much pretrained as its base.
+    """
+    base = model.base_model
+    if base is model:
+        return []
+    pretrained = (base, model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None)
+    heads = [
+        name
+        for name, child in model.named_children()
+        if all(child is not part for part in pretrained) and any(True for _ in child.parameters())
+    ]
+    if getattr(base, "pooler", None) is not None and any(True for _ in base.pooler.parameters()):
+        heads.append(f"{model.base_model_prefix}.pooler")
+    return heads
+
+
+def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type: str) -> Any:
+    """The model with exactly the parameters of method `name`, and the task head, open to training.
+
+    Raises:
+        UserError: the method cannot be applied to this architecture.
+    """
+    method = method_named(name)
+    heads = head_modules(model)
+    if method.select is not None:
+        for parameter_name, parameter in model.named_parameters():
+            module = model.get_submodule(parameter_name.rpartition(".")[0])
+            in_head = method.head and any(parameter_name.startswith(f"{head}.") for head in heads)
+            parameter.requires_grad_(in_head or method.select(parameter_name, module))
+        if method.head and not any(parameter.requires_grad for parameter in model.parameters()):
+            raise UserError(f"method '{name}' finds nothing to train in models of type '{model.config.model_type}'")
+        return model
+    if name == "prefix_tuning":
+        _check_prefix(model, task_type)
+    class_ = config_class(name)
+    assert class_ is not None
+    options = {**method.defaults, **options}
+    options["modules_to_save"] = sorted({*heads, *(options.get("modules_to_save") or ())})
+    try:
+        return peft.get_peft_model(model, class_(task_type=task_type, **options))
+    except REFUSALS as error:
+        raise UserError(
+            f"method '{name}' does not fit models of type '{model.config.model_type}': {one_line(error)}"
+        ) from error
+
+
+def _check_prefix(model: Any, task_type: str) -> None:
+    """PEFT hands a prefix over as cached keys and values, and finds only in training that nothing takes them."""
+    name = cache_name(type(model.base_model))
+    if name is None or (model.config.is_encoder_decoder and task_type != "SEQ_2_SEQ_LM"):
+        reason = "they take no cached keys and values"
+    elif name != CACHE_NAMES[-1] and Version(peft.__version__) < KNOWS_NEW_NAME:
+        reason = (
+            f"PEFT {peft.__version__} does not know the name '{name}' that transformers {transformers.__version__} "
+            f"has for cached keys and values; install PEFT {KNOWS_NEW_NAME}, or an older transformers"
+        )
+    else:
+        return
+    raise UserError(f"method 'prefix_tuning' does not fit models of type '{model.config.model_type}' here: {reason}")
+
+
+def count_parameters(model: Any) -> tuple[int, int]:
+    """Trainable parameters, and all that a prediction uses.
+
+    PEFT keeps the untrained original of every module that it trains in full; it takes no part in either number.
+    """
+    parameters = [parameter for name, parameter in model.named_parameters() if ".original_module." not in name]
+    return (
+        sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        # 4-bit weights share bytes, and remember what shape they had
+        sum(getattr(parameter, "quant_state", parameter).shape.numel() for parameter in parameters),
+    )
