@@ -16,6 +16,8 @@ from importlib.metadata import version
 from . import speed
 from .commands import board, check, compare, convert, listing, predict, run
 from .errors import UserError
+from .files import StorageError
+from .interruption import interruptible
 from .processes import speaks
 
 EXAMPLES = """\
@@ -25,7 +27,8 @@ examples:
   peft-bottleneck run search --dry-run
   peft-bottleneck convert adapterhub_checkpoint peft_checkpoint --model bert-base-uncased
 
-exit code: 0 done; 1 a run failed; 2 something that you can mend; 3 a fault of this program; 130 interrupted
+exit code: 0 done; 1 a run failed; 2 something that you can mend; 3 a fault of this program; 4 something
+could not be written (a full disk, a read-only folder); 130 ended by Ctrl-C or SIGTERM
 """
 INSTALL = 'try `pip install "peft-bottleneck[bench]"`'
 ISSUES = "https://github.com/peft-bottleneck/peft-bottleneck/issues"
@@ -35,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code, as `EXAMPLES` explains it."""
     parsed = _parse(arguments)
     try:
-        code: int = parsed.command(parsed)
-        sys.stdout.flush()
+        with interruptible():
+            code: int = parsed.command(parsed)
+            sys.stdout.flush()
     except UserError as error:
-        return _say(2, *(f"error: {message}" for message in error.messages))
+        return _say(4 if isinstance(error, StorageError) else 2, *(f"error: {message}" for message in error.messages))
     except ModuleNotFoundError as error:
         if (error.name or "peft_bottleneck").startswith("peft_bottleneck"):
             return _own_fault(error)

@@ -26,10 +26,11 @@ Trains tasks × methods × models × seeds as FILE says, and ends with a table o
 
 A second start does what is missing: finished runs are skipped, failed ones tried again (failed trials are not).
 Several processes or machines may share one results folder at any time. Each run is done by the first that claims it;
-the others leave it out and say so. The claim of a process that died is free at once on its own machine, and after two
-minutes on others: start the command again to take over what it left.
+the others leave it out and say so. What a process that died was at is free at once: start the command again to go on
+with it.
 
-exit code: 0 done, or left to other processes; 1 a run failed; 2 FILE or the data are wrong; 130 interrupted
+exit code: 0 done, or left to other processes; 1 a run failed; 2 FILE or the data are wrong; 3 a fault of this
+program; 4 something could not be written (a full disk, a read-only folder); 130 ended by Ctrl-C or SIGTERM
 """
 EXAMPLES = """\
 examples:
@@ -79,6 +80,13 @@ def add_to(commands: Any) -> None:
         "reckoned from finished runs; trains and writes nothing",
     )
     parser.add_argument(
+        "--jobs",
+        metavar="N",
+        type=_jobs,
+        default=1,
+        help="do N runs at once, each in a process with its share of the threads and of the memory of accelerators",
+    )
+    parser.add_argument(
         "--shard",
         metavar="I/N",
         type=_shard,
@@ -87,6 +95,12 @@ def add_to(commands: Any) -> None:
         "one task and model are in one part. The table still shows the records of all parts",
     )
     parser.set_defaults(command=_run, rest="overrides")
+
+
+def _jobs(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d{0,2}", text):
+        raise argparse.ArgumentTypeError(f"expected a number of runs from 1 to 999, found '{text}'")
+    return int(text)
 
 
 def _shard(text: str) -> tuple[int, int]:
@@ -122,12 +136,13 @@ def _run(parsed: argparse.Namespace) -> int:
 
     quiet()
     from ..configuration.reading import load_configuration
+    from ..grid.jobs import Jobs
     from ..grid.plan import data_notes, head_notes
     from ..grid.plan_table import plan_table
     from ..grid.running import known_records, run_grid
     from ..grid.search import plan_grid
     from ..leaderboard import render_table
-    from ..processes import check_launch, is_main, on_main
+    from ..processes import check_launch, count, is_main
     from ..saved.initial import KEY
     from ..terminal import print_wide
 
@@ -140,7 +155,7 @@ def _run(parsed: argparse.Namespace) -> int:
         overrides.append(f"tasks_from={json.dumps(parsed.tasks_from)}")
     configuration = load_configuration(configuration_file(parsed.file), overrides)
     runs, searches = plan_grid(configuration)
-    trials = [trial for search in searches for trial in search.trials]
+    trials = [trial for search in searches for trial in search.state().trials]
     everything = [*runs, *trials]
     for note in (*data_notes(everything), *head_notes(everything)) if is_main() else ():
         print(f"note: {note}")
@@ -150,10 +165,12 @@ def _run(parsed: argparse.Namespace) -> int:
         if is_main():
             print_wide(plan_table(own_runs, own_searches))
         return 0
-    outcome = run_grid(own_runs, own_searches)
-    found = on_main(lambda: known_records(runs, searches))
+    if parsed.jobs > 1 and count() > 1:
+        raise UserError("--jobs: a launch of several processes trains one run at a time")
+    outcome = run_grid(own_runs, own_searches, Jobs(parsed.jobs) if parsed.jobs > 1 else None)
+    found = known_records(runs, searches)
     if is_main():
         print()
         print_wide(render_table(found))
         print(f"\n{len(found)} records below {configuration.results}, adapters below {configuration.adapters}")
-    return 1 if outcome.failed else 0
+    return 4 if outcome.unrecorded else 1 if outcome.failed else 0

@@ -9,7 +9,7 @@ from ..errors import UserError, suggest
 from ..models.methods import METHODS, method_named
 from ..models.options import check_method, method_options
 from .findings import LARGEST_SEED, MOST_RUNS, Findings
-from .search_space import Budget, Dimension, Range, Space, draw
+from .search_space import SAMPLERS, Budget, Dimension, Range, Space, different_settings
 from .training_checks import check_training
 from .training_options import SCORE_NEUTRAL
 
@@ -20,6 +20,7 @@ SEARCH_DEFAULTS: dict[str, Any] = {
     "trials": None,  # has to be given
     "seed": 1000,  # not among the usual `seeds`: the winner should owe nothing to the luck of one of them
     "space": {},
+    "sampler": SAMPLERS[0],
 }
 RANGE_KEYS = ("low", "high", "log")
 
@@ -40,10 +41,12 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
     content = {**SEARCH_DEFAULTS, **content}
     findings.whole("search.seed", content["seed"], 0, LARGEST_SEED)
     findings.whole("search.trials", content["trials"], 1, MOST_RUNS)
+    if content["sampler"] not in SAMPLERS:
+        findings.wrong(f"search.sampler: expected {' or '.join(SAMPLERS)}, found {content['sampler']!r}")
     space = read_space(content["space"], "search.space", findings)
     if len(findings.errors) > before:
         return None
-    budget = Budget(trials=content["trials"], seed=content["seed"], space=space)
+    budget = Budget(trials=content["trials"], seed=content["seed"], space=space, sampler=content["sampler"])
     for method in methods:
         for message in _undrawable(budget, method):
             findings.wrong(f"method '{method.label}': search: {message}")
@@ -61,10 +64,9 @@ def _undrawable(budget: Budget, method: MethodChoice) -> Iterator[str]:
     for name in space:
         if name in method.options or name in method.training:
             yield f"'{name}' has a value in its entry and is searched: leave one of them out"
-    try:
-        draw(space, budget.trials, budget.seed)
-    except ValueError as error:
-        yield str(error)
+    different = different_settings(space)
+    if different is not None and different < budget.trials:
+        yield (f"{budget.trials} trials find only {different} different settings: give more choices, or fewer trials")
 
 
 def read_space(content: Any, key: str, findings: Findings, method: str | None = None) -> Space:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 
-from ..configuration.choices import Configuration
+from ..configuration.choices import Configuration, MethodChoice
 from ..data.loading import Data, load_data
 from ..errors import UserError
 from ..kinds import KINDS, Kind, Setting
@@ -67,38 +68,50 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, 
     kind.check_model(model)
     if model.quantization:
         model.quantised_loading(kind.auto_class(model.config))
-    runs = []
-    for method in configuration.methods:
-        if model.quantization and not method_named(method.name).by_peft:
-            raise UserError(f"method '{method.label}' has no adapter, and a quantised base trains with adapters only")
-        training = {
-            "learning_rate": method_named(method.name).learning_rate,
-            **configuration.training,
-            **method.training,
-        }
-        setting = make_setting(task, data, model, configuration.max_length, training)
-        trainable, total = check_fit(setting, method.name, method.options, kind)
-        if method.initial:
-            check_initial(method.initial, method.name, method.options, kind, setting)
-        runs += [
-            Run(
-                task=task,
-                data=data,
-                metric=metric,
-                model=model,
-                method=method,
-                seed=seed,
-                training=training,
-                limits=configuration.limits,
-                setting=setting,
-                trainable_parameters=trainable,
-                total_parameters=total,
-                results=configuration.results,
-                adapters=configuration.adapters,
-            )
-            for seed in configuration.seeds
-        ]
-    return runs
+    runs = [_checked_run(configuration, task, data, metric, model, method) for method in configuration.methods]
+    return [replace(run, seed=seed) for run in runs for seed in configuration.seeds]
+
+
+def with_method(configuration: Configuration, run: Run, method: MethodChoice) -> Run:
+    """`run` with another method or other options, tried on the model.
+
+    Raises:
+        UserError: the method does not fit.
+    """
+    return _checked_run(configuration, run.task, run.data, run.metric, run.model, method)
+
+
+def _checked_run(
+    configuration: Configuration, task: Task, data: Data, metric: Any, model: BaseModel, method: MethodChoice
+) -> Run:
+    """The run of one method with the first seed, after trying the method on the model."""
+    kind = KINDS[task.kind]
+    if model.quantization and not method_named(method.name).by_peft:
+        raise UserError(f"method '{method.label}' has no adapter, and a quantised base trains with adapters only")
+    training = {
+        "learning_rate": method_named(method.name).learning_rate,
+        **configuration.training,
+        **method.training,
+    }
+    setting = make_setting(task, data, model, configuration.max_length, training)
+    trainable, total = check_fit(setting, method.name, method.options, kind)
+    if method.initial:
+        check_initial(method.initial, method.name, method.options, kind, setting)
+    return Run(
+        task=task,
+        data=data,
+        metric=metric,
+        model=model,
+        method=method,
+        seed=configuration.seeds[0],
+        training=training,
+        limits=configuration.limits,
+        setting=setting,
+        trainable_parameters=trainable,
+        total_parameters=total,
+        results=configuration.results,
+        adapters=configuration.adapters,
+    )
 
 
 def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:

@@ -23,7 +23,8 @@ def plan_table(runs: Sequence[Run], searches: Sequence[Search] = ()) -> Group:
 
     The steps are those of a run that does not stop early, and so are the times, which follow `pace.Pace`.
     """
-    planned = [*runs, *(run for search in searches for run in (*search.trials, *_expected(search)))]
+    states = [(search, search.state()) for search in searches]
+    planned = [*runs, *(run for search, state in states for run in (*state.trials, *search.expected_finals(state)))]
     pace = Pace({run.results for run in planned})
     table = Table(*COLUMNS, box=None, header_style="bold")
     seconds, left, unknown = 0.0, 0, 0
@@ -49,15 +50,10 @@ def plan_table(runs: Sequence[Run], searches: Sequence[Search] = ()) -> Group:
         )
     lines = [f"\n{len(planned)} runs, {left} left: {_estimate(seconds, left, unknown)}"]
     if searches:
-        trials = sum(bool(run.trial) for run in planned)
+        trials = sum(search.budget.trials for search in searches)
         lines.append(f"{trials} of these are trials; where not all are done, final runs are shown as the first trial.")
         lines += unsearched(runs)
     return Group(table, Text("\n".join(lines)))
-
-
-def _expected(search: Search) -> list[Run]:
-    """The final runs; as long as there is no winner, with the settings of the first trial in its place."""
-    return search.finals(search.standing()[1] or 1)
 
 
 def _row(run: Run) -> tuple[str, str, str, bool]:

@@ -1,4 +1,4 @@
-"""Where a grid stands: bars on a terminal, a few lines in a log."""
+"""How far a grid is: bars on a terminal, a few lines in a log."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ..processes import is_main
 from ..records import Record
 from ..run import Run
 from ..terminal import duration
-from .claims import Holder
 
-QUIET_SECONDS = 60.0  # in a log, a long run says where it stands no more often than this
+QUIET_SECONDS = 60.0  # in a log, a long run says how far it is no more often than this
 
 
 class SilentProgress:
@@ -29,42 +29,32 @@ class SilentProgress:
         self.total = total
         self.done = 0  # by this process, finished or failed
         self.others = 0  # done, or being done, by other processes
-        self.began = time.monotonic()
-        self.run: Run | None = None
-        self.run_began = self.began
-        self.first_step: tuple[int, float] | None = None  # a run that was cut off goes on from where it was
+        self.began = self.last_end = time.monotonic()
+        self.running: dict[Path, tuple[int, float] | None] = {}  # a run's first step that was shown, and when
 
     def say(self, line: str) -> None:
         """Shows a line that stays."""
 
     def started(self, run: Run) -> None:
         """A run begins."""
-        self.run = run
-        self.run_began = time.monotonic()
-        self.first_step = None
+        self.running[run.record_path] = None
 
-    def step(self, step: int, steps: int) -> None:
+    def step(self, run: Run, step: int, steps: int) -> None:
         """The run has taken `step` of `steps`."""
 
-    def training_rest(self, step: int, steps: int) -> str:
-        """How long the steps after `step` may take, by those since the first that was told; empty at the first."""
+    def training_rest(self, run: Run, step: int, steps: int) -> str:
+        """How long the steps after `step` may take, by those since the first that was shown; empty at that one."""
         now = time.monotonic()
-        first, then = self.first_step = self.first_step or (step, now)
+        # A run that was cut off goes on from where it was, so the first step that is shown may be any.
+        first, then = self.running[run.record_path] = self.running.get(run.record_path) or (step, now)
         return f"about {duration((now - then) / (step - first) * (steps - step))} left" if first < step < steps else ""
 
-    def ended(self, run: Run, record: Record) -> None:
-        """The run left `record`."""
-        self.run = None
+    def ended(self, run: Run, result: str) -> None:
+        """The run is over; `result` says how."""
+        self.running.pop(run.record_path, None)
         self.done += 1
-        self.count(f"{run}: {outcome(record)}")
-
-    def elsewhere(self, run: Run, record: Record) -> None:
-        """Another process did the run while this one did others."""
-        self.left_out(1, f"{run}: {outcome(record)} (by another process)")
-
-    def claimed(self, run: Run, holder: Holder) -> None:
-        """Another process is at the run."""
-        self.left_out(1, f"{run}: left to {holder}")
+        self.last_end = time.monotonic()
+        self.count(f"{run}: {result}")
 
     def left_out(self, runs: int, why: str) -> None:
         """This process will not do `runs` of its runs."""
@@ -79,10 +69,9 @@ class SilentProgress:
 
     @property
     def rest(self) -> str:
-        """How long the runs that are left may take, by those done here; empty where there is nothing to tell."""
+        """How long the runs that are left may take, by those done here; empty where nothing can be said."""
         left = self.total - self.done - self.others
-        spent = (self.run_began if self.run else time.monotonic()) - self.began
-        return f"about {duration(spent / self.done * left)} left" if left and self.done else ""
+        return f"about {duration((self.last_end - self.began) / self.done * left)} left" if left and self.done else ""
 
 
 class LineProgress(SilentProgress):
@@ -90,30 +79,30 @@ class LineProgress(SilentProgress):
 
     def __init__(self, total: int) -> None:
         super().__init__(total)
-        self.spoke = self.began
+        self.spoke: dict[Path, float] = {}
 
     def say(self, line: str) -> None:
         print(line, flush=True)
 
     def started(self, run: Run) -> None:
         super().started(run)
-        self.spoke = self.run_began
+        self.spoke[run.record_path] = time.monotonic()
 
-    def step(self, step: int, steps: int) -> None:
-        rest = self.training_rest(step, steps)
+    def step(self, run: Run, step: int, steps: int) -> None:
+        rest = self.training_rest(run, step, steps)
         now = time.monotonic()
-        if now - self.spoke >= QUIET_SECONDS:
-            self.spoke = now
-            self.say(f"        {self.run}: step {step} of {steps}{rest and f', {rest}'}")
+        if now - self.spoke[run.record_path] >= QUIET_SECONDS:
+            self.spoke[run.record_path] = now
+            self.say(f"        {run}: step {step} of {steps}{rest and f', {rest}'}")
 
 
 class BarProgress(SilentProgress):
-    """The same lines, with a bar for the run and one for the grid below them."""
+    """The same lines, with a bar for each run and one for the grid below them."""
 
     def __init__(self, total: int, bars: Progress) -> None:
         super().__init__(total)
         self.bars = bars
-        self.run_bar = bars.add_task("", total=None, visible=False, note="")
+        self.run_bars: dict[Path, TaskID] = {}
         self.grid_bar = bars.add_task("", total=total, note="")
         self.show_grid()
 
@@ -122,24 +111,28 @@ class BarProgress(SilentProgress):
 
     def started(self, run: Run) -> None:
         super().started(run)
-        self.bars.reset(self.run_bar, description=str(run), total=None, visible=True, note="")
+        self.run_bars[run.record_path] = self.bars.add_task(str(run), total=None, note="")
         self.show_grid()
 
-    def step(self, step: int, steps: int) -> None:
-        self.bars.update(self.run_bar, completed=step, total=steps, note=self.training_rest(step, steps))
+    def step(self, run: Run, step: int, steps: int) -> None:
+        note = self.training_rest(run, step, steps)
+        self.bars.update(self.run_bars[run.record_path], completed=step, total=steps, note=note)
+
+    def ended(self, run: Run, result: str) -> None:
+        if (bar := self.run_bars.pop(run.record_path, None)) is not None:
+            self.bars.remove_task(bar)
+        super().ended(run, result)
 
     def count(self, line: str) -> None:
         super().count(line)
-        self.bars.update(self.run_bar, visible=self.run is not None)
         self.show_grid()
 
     def show_grid(self) -> None:
         """Done, running, left to others, and left to do."""
-        running = int(self.run is not None)
-        parts = [f"{self.done} done", f"{running} running"]
+        parts = [f"{self.done} done", f"{len(self.running)} running"]
         if self.others:
             parts.append(f"{self.others} with others")
-        parts.append(f"{self.total - self.done - self.others - running} to come")
+        parts.append(f"{self.total - self.done - self.others - len(self.running)} to come")
         self.bars.update(
             self.grid_bar, description=", ".join(parts), completed=self.done + self.others, note=self.rest
         )

@@ -1,24 +1,21 @@
-"""All runs of a configuration, one after the other; what is finished, or another process is at, is not run again."""
+"""All runs of a configuration; what is finished, or another process is at, is not run again."""
 
 from __future__ import annotations
 
-import gc
-import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from .. import records
-from ..kinds import Setting
-from ..processes import is_main, on_main
+from .. import interruption, records
+from ..files import StorageError
+from ..processes import on_main
 from ..run import Run
-from ..training.execute import execute, failed
-from ..training.features import Split, make_features
-from .claims import Holder, claim
-from .progress import SilentProgress, show_progress
+from .attempt import Result, Unrecorded
+from .claims import claim, lock_file
+from .engines import Engine, Serial
+from .progress import SilentProgress, outcome, show_progress
 from .search import Search, unsearched
 
 
@@ -27,142 +24,159 @@ class Outcome:
     """What a grid left: the records of all its runs by path, those of earlier starts and other processes included.
 
     Args:
-        hopeless: searches that no trial of finished, and that therefore have no final runs.
+        hopeless: searches none of whose trials finished, and which therefore have no final runs.
+        unrecorded: runs whose record could not be written, and why.
     """
 
     records: dict[Path, records.Record] = field(default_factory=dict)
     hopeless: list[Search] = field(default_factory=list)
+    unrecorded: dict[Path, str] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
-        """How much of what was asked for could not be had. A trial that failed is an answer; it is not counted."""
+        """How many of the runs that were asked for failed. A trial that failed is an answer; it does not count."""
         return len(self.hopeless) + [record.status for record in self.records.values()].count("failed")
 
 
-def run_grid(runs: Sequence[Run], searches: Sequence[Search] = ()) -> Outcome:
+def run_grid(runs: Sequence[Run], searches: Sequence[Search] = (), engine: Engine | None = None) -> Outcome:
     """Executes every run, every trial and then every final run of a search that has no finished record yet.
 
     A run that raises is recorded as failed with its reason, and the next one starts; a failed run is tried again when
-    the grid is started again, a failed trial is not. A run that another process has claimed is left to it.
-    `KeyboardInterrupt` ends the grid; what is finished stays.
+    the grid is started again, a failed trial is not. A run that another process has claimed is left to it. A run whose
+    files cannot be written is left out, and the others go on.
+
+    Raises:
+        KeyboardInterrupt: a signal has asked for the end; what is finished stays.
     """
-    outcome = Outcome()
-    trials = [trial for search in searches for trial in search.trials]
-    total = len(runs) + len(trials) + sum(len(search.seeds) for search in searches)
-    earlier = on_main(lambda: _records([*runs, *trials, *_decided(searches)]))
-    answers = {trial.record_path for trial in trials}
-    settled = {path for path, record in earlier.items() if path in answers or record.status == "finished"}
-    with show_progress(total - len(settled)) as progress:
-        worker = _Worker(progress, earlier)
+    total = len(runs) + sum(search.budget.trials + len(search.seeds) for search in searches)
+    earlier = _records([*runs, *_known(searches)])
+    trials = {trial.record_path for search in searches for trial in search.state().trials}
+    settled = {path for path, record in earlier.items() if path in trials or record.status == "finished"}
+    with show_progress(total - len(settled)) as progress, ExitStack() as ending:
+        grid = _Grid(engine or Serial(), progress, earlier, settled)
+        ending.callback(grid.close)
+        grid.engine.open(progress)
         if settled:
             progress.say(f"{len(settled)} of {total} runs are finished already and are skipped")
         for line in unsearched(runs) if searches else ():
             progress.say(line)
-        for run in (*runs, *trials):
-            if run.record_path not in settled:
-                worker.take(run)
+        grid.run(runs, searches)
+        outcome = Outcome(unrecorded=grid.unrecorded)
         for search in searches:
-            waiting, winner = on_main(search.standing)
-            for run in search.finals(winner):
-                if run.record_path not in settled:
-                    worker.take(run)
-            if waiting:
-                progress.left_out(len(search.seeds), f"{search}: waits for {waiting} trials of other processes")
-            elif winner is None:
+            state = search.state()
+            if state.missing:
+                progress.left_out(len(search.seeds), f"{search}: waits for {state.missing} trials of other processes")
+            elif state.winner is None:
                 progress.left_out(len(search.seeds), f"{search}: no trial finished: there is nothing to choose from")
                 outcome.hopeless.append(search)
-    outcome.records = on_main(lambda: known_records(runs, searches))
+    outcome.records = known_records(runs, searches)
     return outcome
 
 
 def known_records(runs: Sequence[Run], searches: Sequence[Search] = ()) -> dict[Path, records.Record]:
     """The records that there are of `runs` and of the final runs of `searches`, whoever made them."""
-    return _records([*runs, *_decided(searches)])
+    return _records([*runs, *(final for search in searches for final in search.finals(search.state()))])
 
 
-def _decided(searches: Sequence[Search]) -> list[Run]:
-    return [final for search in searches for final in search.finals(search.standing()[1])]
+def _known(searches: Sequence[Search]) -> list[Run]:
+    """The trials and final runs whose settings follow from the records that there are."""
+    states = [(search, search.state()) for search in searches]
+    return [run for search, state in states for run in (*state.trials, *search.finals(state))]
 
 
 def _records(runs: Sequence[Run]) -> dict[Path, records.Record]:
-    return {run.record_path: record for run in runs if (record := records.read_if_there(run.record_path))}
+    """The records of `runs` that there are, as the main process finds them."""
+    paths = [run.record_path for run in runs]
+    return on_main(lambda: {path: record for path in paths if (record := records.read_if_there(path))})
 
 
-class _Worker:
-    """Does the runs that are free.
+class _Grid:
+    """Gives an engine the runs that are free.
 
     Args:
-        earlier: the records that stood there when the grid was started.
+        earlier: the records that were there when the grid was started.
+        settled: those of them that need no run.
     """
 
-    def __init__(self, progress: SilentProgress, earlier: Mapping[Path, records.Record]) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        progress: SilentProgress,
+        earlier: Mapping[Path, records.Record],
+        settled: set[Path],
+    ) -> None:
+        self.engine = engine
         self.progress = progress
         self.earlier = earlier
-        self.features = _Features(progress.say)
+        self.seen = set(settled)
+        self.claims: dict[Path, ExitStack] = {}
+        self.unrecorded: dict[Path, str] = {}
+        for path in settled:  # a process that was killed after it wrote the record has left it
+            on_main(lambda path=path: _remove(lock_file(path)))  # type: ignore[misc]
+
+    def run(self, runs: Sequence[Run], searches: Sequence[Search]) -> None:
+        """Starts all runs, then trials and final runs as soon as their settings are known."""
+        waiting = deque([*self.unseen(runs), *self.unseen(_known(searches))])
+        while waiting or self.claims:
+            while waiting and self.engine.free:
+                self.take(waiting.popleft())
+            ended = list(self.engine.wait())
+            for run, result in ended:
+                self.end(run, result)
+            if ended or not self.claims:  # what has ended, here or elsewhere, may have settled what comes next
+                waiting.extend(self.unseen(_known(searches)))
+
+    def unseen(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of `runs` that come up for the first time."""
+        new = [run for run in runs if run.record_path not in self.seen]
+        self.seen.update(run.record_path for run in new)
+        return new
 
     def take(self, run: Run) -> None:
-        """Executes `run` unless it has been, or is being, executed."""
+        """Starts `run` unless it has been, or is being, executed by another process."""
+        interruption.check()
         with ExitStack() as claims:
-            found = on_main(lambda: self.look(run, claims))
-            if isinstance(found, Holder):
-                self.progress.claimed(run, found)
-            elif found is not None:
-                self.progress.elsewhere(run, found)
-            else:
-                self.progress.started(run)
-                self.progress.ended(run, self.execute(run))
+            try:
+                found = on_main(lambda: self.look(run, claims))
+            except StorageError as error:
+                self.leave_out(run, str(error))
+                return
+            if found is not None:
+                self.progress.left_out(1, f"{run}: {found}")
+                return
+            self.claims[run.record_path] = claims.pop_all()
+        self.progress.started(run)
+        self.engine.start(run)
 
-    def look(self, run: Run, claims: ExitStack) -> Holder | records.Record | None:
-        """Who has claimed `run`, or the record that another process has left meanwhile; None if it is ours now."""
-        holder = claims.enter_context(claim(run.record_path))
+    def look(self, run: Run, claims: ExitStack) -> str | None:
+        """Why `run` is not this process's; None if it is now."""
+        owned = claims.enter_context(claim(run.record_path))
         record = records.read_if_there(run.record_path)
-        if record != self.earlier.get(run.record_path):
-            return record
-        return holder
+        if record is not None and record != self.earlier.get(run.record_path):
+            return f"{outcome(record)} (by another process)"
+        return None if owned else "left to another process"
 
-    def execute(self, run: Run) -> records.Record:
-        try:
-            record = execute(run, self.features.of(run), self.progress.step)
-        except Exception as error:  # whatever it is, it is the reason in the record, and the other runs go on
-            record = failed(run, _reason(error))
-        if run.trial and is_main():
-            shutil.rmtree(run.adapter_path, ignore_errors=True)  # the settings were what was searched for
-        gc.collect()  # the model and its trainer refer to each other: free them before the next ones are made
-        return record
+    def end(self, run: Run, result: Result) -> None:
+        self.claims.pop(run.record_path).close()
+        if isinstance(result, Unrecorded):
+            self.unrecorded[run.record_path] = result.reason
+            self.progress.ended(run, result.reason)
+        else:
+            self.progress.ended(run, outcome(result))
 
+    def leave_out(self, run: Run, why: str) -> None:
+        self.unrecorded[run.record_path] = why
+        self.progress.left_out(1, f"{run}: left out: {why}")
 
-class _Features:
-    """The features of the latest task and setting: a grid asks for them in blocks."""
-
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-        self.key: tuple[str, Setting] | None = None
-        self.features: Mapping[str, Split] = {}
-
-    def of(self, run: Run) -> Mapping[str, Split]:
-        key = (run.task.name, run.setting)
-        if key != self.key:
-            self.features = make_features(run)
-            self.key = key
-            for split, made in self.features.items():
-                if made.encoded.cut:
-                    self.say(
-                        f"{run.task.name}: {made.encoded.cut} of {len(run.data.splits[split])} {split} examples are "
-                        f"longer than {run.setting.max_length} tokens and are cut"
-                    )
-                if made.encoded.cut_targets:
-                    self.say(
-                        f"{run.task.name}: {made.encoded.cut_targets} of {len(run.data.splits[split])} {split} "
-                        "targets are longer than training.generation_max_length, "
-                        f"{run.setting.generation['max_new_tokens']}, and are cut"
-                    )
-        return self.features
+    def close(self) -> None:
+        """Ends what runs, and gives the claims back."""
+        self.engine.close()
+        for claims in self.claims.values():
+            claims.close()
 
 
-def _reason(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    reason = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
-    # On a CPU, PyTorch raises a plain RuntimeError.
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in reason:
-        reason = f"out of memory: try a smaller training.per_device_train_batch_size or max_length ({reason})"
-    return reason
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError:
+        return  # a folder that can only be read needs no tidying

@@ -2,68 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from itertools import groupby
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 from .. import records
 from ..configuration.choices import Configuration, MethodChoice
-from ..configuration.search_space import Budget, Space, draw, written
+from ..configuration.search_space import Budget, Space, written
 from ..errors import UserError
 from ..models.options import check_method, method_options
+from ..processes import on_main
 from ..run import Run
-from .plan import plan
+from .plan import plan, with_method
+from .suggestions import Setting, suggestions
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a search is.
+
+    Args:
+        trials: those whose settings are known.
+        missing: how many trials have no record yet.
+        winner: the number of the best trial, from 1 on; None while trials are missing, or if none finished.
+    """
+
+    trials: Sequence[Run]
+    missing: int
+    winner: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """The search for the settings of one method on one task and model.
 
-    Which trial wins is a pure function of the trials' records, so every process that shares them agrees on it.
+    Its state is a pure function of the trials' records, so every process that shares them agrees on it.
 
     Args:
-        trials: its runs, all with the search's seed.
         seeds: of the final runs.
         results: where the records of the final runs go.
-        account: what a final record says of the search, beside the winner.
+        with_setting: the run that tries a setting.
     """
 
-    trials: tuple[Run, ...]
+    budget: Budget
+    space: Space
     seeds: tuple[int, ...]
     results: Path
-    account: Mapping[str, Any]
+    with_setting: Callable[[Setting], Run]
+    name: str
+    made: dict[int, Run] = field(default_factory=dict)
 
-    def standing(self) -> tuple[int, int | None]:
-        """How many trials have no record yet, and which trial wins: None while there are any, or if none finished.
-
-        Of trials that are equally good on validation, the first wins.
-        """
-        found = [records.read_if_there(trial.record_path) for trial in self.trials]
-        waiting = found.count(None)
-        scores = {
-            number: _score(record)
-            for number, record in enumerate(found, 1)
-            if record is not None and record.status == "finished"
+    def state(self) -> State:
+        """What the records say. Of trials that are equally good on validation, the first wins."""
+        scores: list[float | None] = []
+        while True:
+            settings = suggestions(self.space, self.budget, scores)
+            trials = [self.trial(number, setting) for number, setting in enumerate(settings, 1)]
+            found = on_main(lambda trials=trials: [_result(trial) for trial in trials])  # type: ignore[misc]
+            over = list(takewhile(lambda result: result is not None, found))
+            if len(over) in (len(scores), self.budget.trials):
+                break
+            scores = [result.score for result in over if result is not None]
+        missing = self.budget.trials - sum(result is not None for result in found)
+        finished = {
+            number: result.score
+            for number, result in enumerate(found, 1)
+            if result is not None and result.score is not None
         }
-        return waiting, max(scores, key=lambda number: scores[number]) if scores and not waiting else None
+        best = max(finished, key=lambda number: finished[number]) if finished and not missing else None
+        return State(trials, missing, best)
 
-    def finals(self, winner: int | None) -> list[Run]:
-        """Trial `winner` as a run of every seed; none without a winner."""
-        if winner is None:
-            return []
-        account = {**self.account, "winner": winner}
-        run = replace(self.trials[winner - 1], results=self.results, trial="", search=account)
+    def trial(self, number: int, setting: Setting) -> Run:
+        """Trial `number`, from 1 on, which tries `setting`."""
+        if number not in self.made:
+            words = ", ".join(f"{name} {value}" for name, value in setting.items())
+            run = replace(self.with_setting(setting), trial=f"trial {number} of {self.budget.trials} ({words})")
+            self.made[number] = run
+        return self.made[number]
+
+    def finals(self, state: State) -> list[Run]:
+        """The winning trial as a run of every seed; none without a winner."""
+        return [] if state.winner is None else self.runs_of(state.trials, state.winner)
+
+    def expected_finals(self, state: State) -> list[Run]:
+        """The final runs; as long as there is no winner, with the settings of the first trial in its place."""
+        return self.runs_of(state.trials, state.winner or 1)
+
+    def runs_of(self, trials: Sequence[Run], winner: int) -> list[Run]:
+        budget = self.budget
+        account = {
+            "trials": budget.trials,
+            "seed": budget.seed,
+            "sampler": budget.sampler,
+            "space": written(self.space),
+            "winner": winner,
+        }
+        run = replace(trials[winner - 1], results=self.results, trial="", search=account)
         return [replace(run, seed=seed) for seed in self.seeds]
 
     def __str__(self) -> str:
-        first = self.trials[0]
-        return f"{first.task.name} · {first.method.label} · {first.model.slug}"
+        return self.name
 
 
 def plan_grid(configuration: Configuration) -> tuple[list[Run], list[Search]]:
-    """The runs whose settings stand in `configuration`, and the searches for those of all others.
+    """The runs whose settings are in `configuration`, and the searches for those of all others.
 
     Raises:
         UserError: one message for everything that is wrong.
@@ -71,30 +115,30 @@ def plan_grid(configuration: Configuration) -> tuple[list[Run], list[Search]]:
     budget = configuration.search
     if budget is None:
         return plan(configuration), []
-    results = configuration.results
-    planned = plan(
-        replace(
-            configuration,
-            methods=tuple(trial for method in configuration.methods for trial in _trials(method, budget)),
-            seeds=(budget.seed,),
-            results=Path(f"{results}-search"),
-        )
-    )
-    spaces = {method.label: budget.space_of(method.name, method.space) for method in configuration.methods}
+    trying = replace(configuration, seeds=(budget.seed,), results=Path(f"{configuration.results}-search"))
     runs: list[Run] = []
     searches: list[Search] = []
-    for _, group in groupby(planned, key=lambda run: (run.task.name, run.model.name, run.method.label)):
-        trials = tuple(group)
-        space = spaces[trials[0].method.label]
+    errors: list[UserError] = []
+    for run in plan(trying):
+        space = budget.space_of(run.method.name, run.method.space)
         if not space:
-            runs += [replace(trials[0], seed=seed, results=results) for seed in configuration.seeds]
+            runs += [replace(run, seed=seed, results=configuration.results) for seed in configuration.seeds]
             continue
-        account = {"trials": budget.trials, "seed": budget.seed, "space": written(space)}
-        named = tuple(
-            replace(trial, trial=f"trial {number} of {len(trials)} ({_told(trial, space)})")
-            for number, trial in enumerate(trials, 1)
+        search = Search(
+            budget=budget,
+            space=space,
+            seeds=configuration.seeds,
+            results=configuration.results,
+            with_setting=partial(_with_setting, trying, run),
+            name=f"{run.task.name} · {run.method.label} · {run.model.slug}",
         )
-        searches.append(Search(trials=named, seeds=configuration.seeds, results=results, account=account))
+        try:
+            search.state()
+        except UserError as error:
+            errors.append(error)
+        searches.append(search)
+    if errors:
+        raise UserError.collect(errors)
     return runs, searches
 
 
@@ -104,31 +148,37 @@ def unsearched(runs: Iterable[Run]) -> list[str]:
     return [f"{' · '.join(name)}: trains nothing, so there is nothing to search; it runs as it is" for name in names]
 
 
-def _trials(method: MethodChoice, budget: Budget) -> list[MethodChoice]:
-    """`method` once with each setting to be tried; as it is where there is nothing to search."""
-    space = budget.space_of(method.name, method.space)
-    if not space:
-        return [method]
+def _with_setting(configuration: Configuration, run: Run, setting: Setting) -> Run:
+    """`run` with `setting`, checked as every run of a plan is.
+
+    Raises:
+        UserError: the method does not take the setting.
+    """
+    method: MethodChoice = run.method
     own = method_options(method.name)
-    trials = []
-    for setting in draw(space, budget.trials, budget.seed):
-        options = {**method.options, **{name: value for name, value in setting.items() if name in own}}
-        try:
-            check_method(method.name, options)
-        except UserError as error:
-            told = ", ".join(f"{name} {value}" for name, value in setting.items())
-            raise UserError(*(f"search: {told}: {message}" for message in error.messages)) from error
-        training = {name: value for name, value in setting.items() if name not in own}
-        trials.append(replace(method, options=options, training={**method.training, **training}))
-    return trials
+    options = {**method.options, **{name: value for name, value in setting.items() if name in own}}
+    training = {**method.training, **{name: value for name, value in setting.items() if name not in own}}
+    try:
+        check_method(method.name, options)
+        return with_method(configuration, run, replace(method, options=options, training=training))
+    except UserError as error:
+        words = ", ".join(f"{name} {value}" for name, value in setting.items())
+        raise UserError(*(f"search: {words}: {message}" for message in error.messages)) from error
 
 
-def _told(trial: Run, space: Space) -> str:
-    """What `trial` has of the names in `space`, in words."""
-    given = {**trial.training, **trial.method.options}
-    return ", ".join(f"{name} {given[name]}" for name in space)
+@dataclass(frozen=True)
+class _Result:
+    """How good a trial was on validation, greater being better; None if it failed."""
+
+    score: float | None
 
 
-def _score(record: records.Record) -> float:
-    """How good a finished trial was on validation; greater is better."""
-    return record.validation_score if record.metric.greater_is_better else -record.validation_score
+def _result(trial: Run) -> _Result | None:
+    """None without a record."""
+    record = records.read_if_there(trial.record_path)
+    if record is None:
+        return None
+    if record.status != "finished":
+        return _Result(None)
+    score = record.validation_score
+    return _Result(score if record.metric.greater_is_better else -score)

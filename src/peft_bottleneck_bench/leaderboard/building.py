@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from .. import records
-from ..errors import UserError
 from ..file_names import slug
+from ..files import replacing, writing
 from .boards import boards
 from .markdown import markdown
 from .overview import overviews
@@ -21,13 +21,10 @@ def build(results_dir: Path) -> list[Path]:
         The files written.
 
     Raises:
-        UserError: the folder cannot be written; names it and the cause.
+        StorageError: the folder cannot be written; names it and the cause.
     """
-    try:
+    with writing(results_dir):
         return _build(results_dir)
-    except OSError as error:
-        cause = (error.strerror or str(error)).lower()
-        raise UserError(f"{results_dir}: cannot write the leaderboard: {cause}") from error
 
 
 def _build(results_dir: Path) -> list[Path]:
@@ -51,7 +48,7 @@ def _build(results_dir: Path) -> list[Path]:
         results_dir / "index.html": page(found, all_tasks, results_dir),
     }
     for path, text in texts.items():
-        with records.replacing(path) as file:
+        with replacing(path) as file:
             file.write(text.encode())
     drawn = [path for paths in written for path in paths]
     for path in {*results_dir.glob("pictures/*-cost.*"), *results_dir.glob("pictures/*-loss.*")} - {*drawn}:

@@ -9,7 +9,7 @@ tasks together:
 """
 
 from .arrow import features
-from .files import read, read_all, read_if_there, replacing, write
+from .files import read, read_all, read_if_there, write
 from .predictions import Prediction, predictions_path, read_predictions, write_predictions
 from .schema import (
     SCHEMA_VERSION,
@@ -40,7 +40,6 @@ __all__ = [
     "read_all",
     "read_if_there",
     "read_predictions",
-    "replacing",
     "write",
     "write_predictions",
 ]

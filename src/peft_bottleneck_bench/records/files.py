@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
-from uuid import uuid4
 
 from pydantic import ValidationError
 
+from ..files import replacing
 from .problems import in_one_line
 from .schema import Record
 
@@ -67,18 +63,3 @@ def read_all(folder: Path) -> tuple[dict[Path, Record], list[str]]:
 
 def _dump(field: object) -> str:
     return json.dumps(field, ensure_ascii=False, allow_nan=False)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """A file beside `path` that takes its place, wholly on disk, when the block ends without an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
 
-from .files import replacing
+from ..files import replacing
 from .problems import in_one_line
 
 #: Bytes of a file after decompression: over 100 times the largest task here. A file of a few MB can hold more.

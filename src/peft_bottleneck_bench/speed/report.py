@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..records import replacing
+from ..files import replacing
 from . import picture
 
 if TYPE_CHECKING:

@@ -14,6 +14,7 @@ from typing import Any
 from transformers import set_seed
 
 from .. import processes, records
+from ..files import check_writable, writing
 from ..hardware import hardware
 from ..models.base_model import WEIGHT_SUFFIXES
 from ..models.trainable import count_parameters, make_trainable
@@ -32,20 +33,30 @@ DETERMINISM = (
 )
 
 
-def execute(run: Run, features: Mapping[str, Split], on_step: Callable[[int, int], None]) -> records.Record:
+def execute(
+    run: Run,
+    features: Mapping[str, Split],
+    on_step: Callable[[int, int], None],
+    say: Callable[[str], object] = lambda line: None,
+) -> records.Record:
     """Trains and evaluates, and writes the adapter, the predictions and the record, in this order.
 
     Until then a working folder beside the adapter's place holds checkpoints, and the next start goes on from the last
     one. All processes of a launch call this together; the main one writes.
 
+    Args:
+        on_step: is called after each step with its number and how many there are.
+        say: hears what a user should know of the checkpoints.
+
     Raises:
-        Exception: whatever stopped the training; nothing is left then.
+        StorageError: something cannot be written.
+        Exception: whatever else stopped the training; nothing is left then.
     """
     started = _now()
     work = run.adapter_path.with_name(f"{run.adapter_path.name}.partial")
-    checkpoint = processes.on_main(lambda: _prepare(run, work))
+    checkpoint = processes.on_main(lambda: _prepare(run, work, say))
     try:
-        with processes.all_or_none(lambda reason: _write_failed(run, reason)):
+        with processes.all_or_none(lambda reason: _write_failed(run, reason)), writing(work.parent):
             measured, predictions = _measure(run, features, work, checkpoint, on_step)
             if processes.is_main():
                 shutil.rmtree(run.adapter_path, ignore_errors=True)
@@ -74,12 +85,13 @@ def _write_failed(run: Run, reason: str) -> records.Record:
     return record
 
 
-def _prepare(run: Run, work: Path) -> Path | None:
-    """Makes the working folder; returns the checkpoint in it that an earlier start has left, if any."""
-    checkpoint = checkpoints.latest(work / checkpoints.FOLDER)
+def _prepare(run: Run, work: Path, say: Callable[[str], object]) -> Path | None:
+    """Makes the folders; returns the checkpoint that an earlier start has left, if it is whole."""
+    checkpoint = checkpoints.latest(work / checkpoints.FOLDER, say)
     if checkpoint is None:
         shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True, exist_ok=True)
+    check_writable(run.record_path.parent)
+    check_writable(work)
     return checkpoint
 
 

@@ -16,13 +16,13 @@ from ..kinds.generation import generate
 from ..saved.parameters import restore, trained_parameters
 from ..workbench.memory import PeakMemory
 from . import checkpoints
-from .sampler import SeededOrder
+from .sampler import SeededSampler
 from .stopwatch import Stopwatch
 from .training import KeepBest
 
 
 class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
-    """`Trainer` with an order of its own, small checkpoints, and a count of the seconds that are training alone.
+    """`Trainer` with a sampler of its own, small checkpoints, and a count of the seconds that are training alone.
 
     Args:
         lengths: of the training examples, in tokens.
@@ -45,7 +45,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self.lengths = lengths
         self.generation = generation
         self.collators = collators
-        self.order: SeededOrder | None = None
+        self.sampler: SeededSampler | None = None
         self.peak = PeakMemory()
         self.peak_memory_bytes = 0
         self.clock = Stopwatch()
@@ -55,9 +55,9 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         """As `Trainer.train`; `clock` and `peak_memory_bytes` cover the starts before `resume_from_checkpoint`."""
         if resume_from_checkpoint is not None:
             checkpoint = Path(resume_from_checkpoint)
-            course = checkpoints.read_course(checkpoint)
-            self.clock.passed, self.peak_memory_bytes = course.seconds, course.peak_memory_bytes
-            self.keep_best.go_on(course.best, checkpoint / checkpoints.BEST_FILE)
+            progress = checkpoints.read(checkpoint)
+            self.clock.passed, self.peak_memory_bytes = progress.seconds, progress.peak_memory_bytes
+            self.keep_best.resume(progress.best, checkpoint / checkpoints.BEST_FILE)
         with self.peak, self.clock:
             outcome = super().train(resume_from_checkpoint, **options)
         self.peak_memory_bytes = max(self.peak_memory_bytes, self.peak.bytes)
@@ -92,8 +92,8 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             if processes.is_main():
                 folder = Path(self.args.output_dir, f"checkpoint-{self.state.global_step}")
                 memory = max(self.peak_memory_bytes, self.peak.so_far())
-                course = checkpoints.Course(self.clock.seconds, memory, self.keep_best.state(), checkpoints.versions())
-                checkpoints.seal(folder, course, self.keep_best.file)
+                best, weights = self.keep_best.best, self.keep_best.file
+                checkpoints.complete(folder, self.clock.seconds, memory, best, weights)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         restore(model or self.model, Path(resume_from_checkpoint, checkpoints.PARAMETERS_FILE))
@@ -102,8 +102,8 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         if self.args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
-        self.order = SeededOrder(batch_size, self.lengths, self.args.seed)
-        return self.order
+        self.sampler = SeededSampler(batch_size, self.lengths, self.args.seed)
+        return self.sampler
 
     def _get_eval_sampler(self, eval_dataset: Any) -> Any:
         return SequentialSampler(eval_dataset)
@@ -114,11 +114,11 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
 
 
 class SetEpoch(TrainerCallback):  # type: ignore[misc]
-    """Tells the order which epoch begins; `Trainer` reaches a sampler only where few wrappers are around it."""
+    """Sets the epoch of the sampler; `Trainer` reaches a sampler only through few wrappers."""
 
     def __init__(self, trainer: RunTrainer) -> None:
         self.trainer = trainer
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if self.trainer.order is not None:
-            self.trainer.order.epoch = int(state.epoch)
+        if self.trainer.sampler is not None:
+            self.trainer.sampler.epoch = int(state.epoch)

@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import save_file
 from transformers import Seq2SeqTrainingArguments, TrainerCallback
 
-from .. import processes
+from .. import interruption, processes
 from ..configuration.training_options import OWN
 from ..saved.parameters import restore, trained_parameters
+from .checkpoints import Best
 
 if TYPE_CHECKING:
     from .trainer import RunTrainer
@@ -37,8 +38,8 @@ class Trained:
     seconds: float
     examples_per_second: float
     peak_memory_bytes: int
-    loss_curve: list[list[float]]
-    validation_curve: list[list[float]]
+    loss_curve: list[tuple[int, float]]
+    validation_curve: list[tuple[int, float]]
 
 
 class KeepBest(TrainerCallback):  # type: ignore[misc]
@@ -52,46 +53,43 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         self.metric = metric
         self.sign = 1 if greater_is_better else -1
         self.patience = patience
-        self.validation: dict[str, float] = {}
-        self.step = 0
-        self.curve: list[list[float]] = []
-        self.waited = 0
+        self.best = Best()
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **event: Any) -> None:
         metrics = event["metrics"]
         scores = {name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX)}
         score = scores[self.metric]
-        self.curve.append([state.global_step, score])
-        if not self.validation or self.sign * score > self.sign * self.validation[self.metric]:
-            self.validation, self.step, self.waited = scores, state.global_step, 0
+        best = self.best
+        best.curve.append((state.global_step, score))
+        if not best.validation or self.sign * score > self.sign * best.validation[self.metric]:
+            best.validation, best.step, best.waited = scores, state.global_step, 0
             if processes.is_main():
                 save_file(trained_parameters(event["model"]), self.file)
             return
-        self.waited += 1
-        if self.patience is not None and self.waited >= self.patience:
+        best.waited += 1
+        if self.patience is not None and best.waited >= self.patience:
             control.should_training_stop = True
             control.should_save = False  # nobody goes on from here: a checkpoint would be taken for one to go on from
 
-    def state(self) -> dict[str, Any]:
-        """What is known so far, but for the weights."""
-        return {name: getattr(self, name) for name in ("validation", "step", "curve", "waited")}
-
-    def go_on(self, state: Mapping[str, Any], best: Path) -> None:
-        """Takes up the `state` of an earlier start; the file `best` holds the best weights then, if there were any."""
-        for name, value in state.items():
-            setattr(self, name, value)
-        if self.validation and processes.is_main():
-            shutil.copyfile(best, self.file)
+    def resume(self, best: Best, weights: Path) -> None:
+        """Takes up what an earlier start left: what is known of the `best` weights, and the file that holds them."""
+        self.best = best.model_copy(deep=True)
+        if best.validation and processes.is_main():
+            shutil.copyfile(weights, self.file)
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """Reports progress, and ends a training whose loss is no longer a number."""
+    """Reports progress, and ends a training whose loss is no longer a number, or that a signal has asked to end."""
 
     def __init__(self, on_step: Callable[[int, int], None]) -> None:
         self.on_step = on_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        interruption.check()
         self.on_step(state.global_step, state.max_steps)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        interruption.check()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
         loss = logs.get("loss", 0.0)
@@ -135,20 +133,21 @@ def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
     if not any(parameter.requires_grad for parameter in trainer.model.parameters()):
         with trainer.peak:
             trainer.evaluate()
-        return Trained(keep_best.validation, 0, 0.0, 0.0, trainer.peak.bytes, [], keep_best.curve)
+        best = keep_best.best
+        return Trained(best.validation, 0, 0.0, 0.0, trainer.peak.bytes, [], best.curve)
     trainer.train(checkpoint)
     state = trainer.state
-    if not keep_best.validation:
+    if not keep_best.best.validation:
         trainer.evaluate()  # nothing was evaluated on the way: the last weights are the best known
-    elif keep_best.step != state.global_step:
+    elif keep_best.best.step != state.global_step:
         processes.wait_for_everyone()  # the main process has written the file
         restore(trainer.accelerator.unwrap_model(trainer.model), keep_best.file)
     return Trained(
-        validation=keep_best.validation,
-        best_step=keep_best.step,
+        validation=keep_best.best.validation,
+        best_step=keep_best.best.step,
         seconds=trainer.clock.seconds,
         examples_per_second=state.epoch * len(trainer.train_dataset) / trainer.clock.seconds,
         peak_memory_bytes=trainer.peak_memory_bytes,
-        loss_curve=[[entry["step"], entry["loss"]] for entry in state.log_history if "loss" in entry],
-        validation_curve=keep_best.curve,
+        loss_curve=[(entry["step"], entry["loss"]) for entry in state.log_history if "loss" in entry],
+        validation_curve=keep_best.best.curve,
     )

@@ -139,7 +139,7 @@ def test_an_interrupted_run_says_so_in_one_line(configure: Configure, tmp_path: 
     assert "Traceback" not in err
     # The working folder of the run that was cut off may stay: it holds its checkpoints, if it got that far.
     assert len(list((tmp_path / "results-adapters").rglob("*.partial"))) <= 1
-    assert not list(tmp_path.rglob("*.claim"))
+    assert not list(tmp_path.rglob("*.lock"))
 
 
 LIGHT = [

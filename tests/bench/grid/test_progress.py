@@ -13,7 +13,6 @@ from rich.progress import Progress
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid import progress
-from peft_bottleneck_bench.grid.claims import Holder
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.records import Record, Scores
 from peft_bottleneck_bench.run import Run
@@ -38,8 +37,8 @@ def test_a_log_gets_one_line_a_run(run: Run, capsys: pytest.CaptureFixture[str])
         for record in (RECORD, FAILED):
             shown.started(run)
             for step in range(100):
-                shown.step(step, 100)
-            shown.ended(run, record)
+                shown.step(run, step, 100)
+            shown.ended(run, progress.outcome(record))
     first, second = capsys.readouterr().out.splitlines()
     name = "words · head_only · tiny_bert · seed 0"
     assert first.startswith(f"[1/2] {name}: f1 0.5000 (validation 0.7500), trained 3.1 s; ")
@@ -47,30 +46,26 @@ def test_a_log_gets_one_line_a_run(run: Run, capsys: pytest.CaptureFixture[str])
     assert second == f"[2/2] {name}: failed: MachineError: unplugged"
 
 
-def test_a_long_run_says_where_it_stands(
+def test_a_long_run_says_how_far_it_is(
     run: Run, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
     with progress.show_progress(1) as shown:
         shown.started(run)
-        shown.step(7, 9)
-        shown.step(8, 9)
+        shown.step(run, 7, 9)
+        shown.step(run, 8, 9)
     first, second = capsys.readouterr().out.splitlines()
     assert first == "        words · head_only · tiny_bert · seed 0: step 7 of 9"
     assert re.fullmatch(re.escape(first).replace("7", "8") + r", about \d+\.\d s left", second)
 
 
 def test_what_other_processes_do_is_counted_and_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    holder = Holder("far", "", 12, 0.0, "2026-01-31T12:00:00Z")
-    with progress.show_progress(4) as shown:
-        shown.claimed(run, holder)
-        shown.elsewhere(run, RECORD)
+    with progress.show_progress(3) as shown:
+        shown.left_out(1, f"{run}: left to another process")
         shown.left_out(2, "waits")
-    name = "words · head_only · tiny_bert · seed 0"
     assert capsys.readouterr().out.splitlines() == [
-        f"[1/4] {name}: left to process 12 on far, since 2026-01-31T12:00:00Z",
-        f"[2/4] {name}: f1 0.5000 (validation 0.7500), trained 3.1 s (by another process)",
-        "[4/4] waits",
+        "[1/3] words · head_only · tiny_bert · seed 0: left to another process",
+        "[3/3] waits",
     ]
 
 
@@ -83,8 +78,8 @@ def test_other_processes_of_a_launch_say_nothing(
     with progress.show_progress(1) as shown:
         shown.say("hello")
         shown.started(run)
-        shown.step(1, 2)
-        shown.ended(run, RECORD)
+        shown.step(run, 1, 2)
+        shown.ended(run, progress.outcome(RECORD))
     assert capsys.readouterr().out == ""
 
 
@@ -94,16 +89,16 @@ def test_a_terminal_gets_bars_and_the_same_lines(run: Run) -> None:
         shown = progress.BarProgress(4, bars)
         shown.left_out(1, "waits")
         shown.started(run)
-        shown.step(4, 10)
-        shown.step(5, 10)
-        run_bar, grid_bar = bars.tasks
+        shown.step(run, 4, 10)
+        shown.step(run, 5, 10)
+        grid_bar, run_bar = bars.tasks
         assert (run_bar.description, run_bar.completed, run_bar.total) == (str(run), 5, 10)
         assert run_bar.fields["note"].startswith("about ")
         assert grid_bar.description == "0 done, 1 running, 1 with others, 2 to come"
         assert (grid_bar.completed, grid_bar.fields["note"]) == (1, "")
-        shown.ended(run, RECORD)
+        shown.ended(run, progress.outcome(RECORD))
         assert grid_bar.description == "1 done, 0 running, 1 with others, 2 to come"
         assert grid_bar.completed == 2
         assert grid_bar.fields["note"].startswith("about ")
-        assert not run_bar.visible
+        assert bars.tasks == [grid_bar]
     assert "f1 0.5000 (validation 0.7500), trained 3.1 s" in screen.file.getvalue()  # type: ignore[attr-defined]

@@ -17,6 +17,8 @@ from peft_bottleneck_bench.grid.running import run_grid
 from peft_bottleneck_bench.grid.search import Search, plan_grid
 from peft_bottleneck_bench.run import Run
 
+pytest.importorskip("optuna")
+
 Configure = Callable[..., Path]
 RATES = [1e-5, 0.01]
 
@@ -48,12 +50,15 @@ def leave(trial: Run, validation: float, test: float = 0.0, **changes: Any) -> N
 def test_the_best_trial_on_validation_runs_with_all_seeds(configure: Configure, tmp_path: Path) -> None:
     runs, (search,) = planned(searching(configure))
     assert runs == []
-    assert [str(trial) for trial in search.trials] == [
-        "words · head_only · tiny_bert · trial 1 of 2 (learning_rate 1e-05)",
-        "words · head_only · tiny_bert · trial 2 of 2 (learning_rate 0.01)",
+    state = search.state()
+    rates = [trial.training["learning_rate"] for trial in state.trials]
+    assert sorted(rates) == RATES
+    assert [str(trial) for trial in state.trials] == [
+        f"words · head_only · tiny_bert · trial {number} of 2 (learning_rate {rate})"
+        for number, rate in enumerate(rates, 1)
     ]
-    assert {trial.seed for trial in search.trials} == {1000}
-    assert search.standing() == (2, None)
+    assert {trial.seed for trial in state.trials} == {1000}
+    assert (state.missing, state.winner) == (2, None)
     outcome = run_grid(runs, [search])
     assert outcome.failed == 0
     trials, _ = records.read_all(tmp_path / "results-search")
@@ -70,8 +75,9 @@ def test_the_best_trial_on_validation_runs_with_all_seeds(configure: Configure, 
         assert record.configuration["search"] == {
             "trials": 2,
             "seed": 1000,
+            "sampler": "quasi_random",
             "space": {"learning_rate": RATES},
-            "winner": 2,
+            "winner": rates.index(0.01) + 1,
         }
     kept = {path.parent.name.partition("-")[0] for path in (tmp_path / "results-adapters").rglob("run.json")}
     assert kept == {"seed0", "seed1"}
@@ -90,33 +96,36 @@ def test_every_method_has_as_many_trials_on_its_own_space(configure: Configure) 
     methods = ["houlsby", {"method": "lora", "search": {"r": [2, 4, 8]}}, "untuned"]
     space = {"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}}
     runs, searches = planned(searching(configure, methods=methods, search={"trials": 3, "space": space, "seed": 7}))
-    assert [(str(search), len(search.trials)) for search in searches] == [
+    assert [(str(search), len(search.state().trials)) for search in searches] == [
         ("words · houlsby · tiny_bert", 3),
         ("words · lora · tiny_bert", 3),
     ]
-    houlsby, lora = (search.trials for search in searches)
-    assert [trial.method.options["r"] for trial in lora] == [2, 4, 8]
+    houlsby, lora = (search.state().trials for search in searches)
+    sizes = [trial.method.options["r"] for trial in lora]
+    assert len(set(sizes)) > 1
+    assert set(sizes) <= {2, 4, 8}
     assert len({trial.training["learning_rate"] for trial in houlsby}) == 3
     assert {trial.seed for trial in (*houlsby, *lora)} == {7}
-    assert len({trial.trainable_parameters for trial in lora}) == 3
+    assert len({trial.trainable_parameters for trial in lora}) == len(set(sizes))
     assert [(run.method.name, run.seed, run.search) for run in runs] == [("untuned", 0, None), ("untuned", 1, None)]
 
 
 def test_validation_decides_and_not_test_and_of_equals_the_first_wins(configure: Configure) -> None:
     search_section = {"trials": 3, "space": {"learning_rate": [1e-4, 1e-3, 1e-2]}}
     _, (search,) = planned(searching(configure, search=search_section))
-    first, second, third = search.trials
+    first, second, third = search.state().trials
     leave(first, validation=0.5, test=0.9)
     leave(second, validation=0.7, test=0.1)
-    assert search.standing() == (1, None)
+    assert (search.state().missing, search.state().winner) == (1, None)
     leave(third, validation=0.7, test=0.8)
-    assert search.standing() == (0, 2)
-    final, _ = search.finals(2)
-    assert final.training["learning_rate"] == 1e-3
+    state = search.state()
+    assert (state.missing, state.winner) == (0, 2)
+    final, _ = search.finals(state)
+    assert final.training["learning_rate"] == second.training["learning_rate"]
     lower = records.read(second.record_path).metric.model_copy(update={"greater_is_better": False})
     for trial, validation in ((first, 0.5), (second, 0.7), (third, 0.7)):
         leave(trial, validation, metric=lower)
-    assert search.standing() == (0, 1)
+    assert search.state().winner == 1
 
 
 def test_a_failed_trial_is_out_of_the_choice_and_not_tried_again(
@@ -126,7 +135,7 @@ def test_a_failed_trial_is_out_of_the_choice_and_not_tried_again(
     path = searching(configure, methods=["houlsby"], seeds=[0], search={"trials": 2, "space": space})
     assert main(["run", str(path)]) == 0
     out = capsys.readouterr().out
-    assert "trial 2 of 2 (learning_rate 1e+30): failed: RunError: the training loss is nan" in out
+    assert "of 2 (learning_rate 1e+30): failed: RunError: the training loss is nan" in out
     assert "[3/3] words · houlsby · tiny_bert · seed 0: accuracy" in out
     assert main(["run", str(path)]) == 0
     assert "3 of 3 runs are finished already" in capsys.readouterr().out
@@ -146,13 +155,14 @@ def test_where_every_trial_fails_there_is_no_final_run_and_exit_code_1(
 def test_final_runs_of_other_searches_are_other_runs(configure: Configure) -> None:
     path = searching(configure, seeds=[0])
     _, (search,) = planned(path)
-    (alone,), _ = planned(path, "search=null", "training.learning_rate=0.01")
-    (final,) = search.finals(2)
+    state = search.state()
+    (alone,), _ = planned(path, "search=null", f"training.learning_rate={state.trials[1].training['learning_rate']}")
+    (final,) = search.runs_of(state.trials, 2)
     assert final.training == alone.training
     assert final.hash != alone.hash
-    assert search.trials[1].hash != final.hash
-    (again,) = planned(path, "search.space.learning_rate=[0.001, 0.01]")[1]
-    assert again.trials[1].record_path == search.trials[1].record_path  # a trial already made is not made again
+    assert state.trials[1].hash != final.hash
+    (again,) = planned(path, "search.trials=1")[1]
+    assert again.state().trials[0].record_path == state.trials[0].record_path  # it is not made again
     assert json.dumps(alone.configuration).count('"search"') == 0
 
 
@@ -161,7 +171,25 @@ def test_settings_that_do_not_go_together_are_refused_before_anything_runs(confi
     path = searching(configure, methods=[{"method": "lora", "search": space}], search={"trials": 2})
     with pytest.raises(UserError) as error:
         planned(path)
-    assert error.value.messages == (
-        "search: target_modules .*query, layers_to_transform [0]: method 'lora': "
-        "`layers_to_transform` cannot be used when `target_modules` is a str.",
+    (message,) = error.value.messages
+    assert message.startswith("search: target_modules .*")
+    assert message.endswith(
+        ", layers_to_transform [0]: method 'lora': "
+        "`layers_to_transform` cannot be used when `target_modules` is a str."
     )
+
+
+def test_tpe_follows_the_records_one_trial_after_the_other(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    space = {"learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}}
+    path = searching(configure, seeds=[0], search={"trials": 4, "space": space, "sampler": "tpe"})
+    _, (search,) = planned(path)
+    assert len(search.state().trials) == 1
+    assert main(["run", str(path)]) == 0
+    assert [line.partition("]")[0] for line in capsys.readouterr().out.splitlines()[:5]] == [
+        *("[1/5", "[2/5", "[3/5", "[4/5", "[5/5")
+    ]
+    state = planned(path)[1][0].state()  # what the records of another process would give
+    assert {trial.record_path for trial in state.trials} == set(records.read_all(tmp_path / "results-search")[0])
+    assert state.missing == 0

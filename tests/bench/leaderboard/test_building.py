@@ -137,7 +137,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     write_run(tmp_path, "houlsby", 0, 0.9)
     (tmp_path / "pictures").write_text("in the way")
     assert main(["leaderboard", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path}: cannot write the leaderboard: file exists\n"
+    assert capsys.readouterr().err == f"error: {tmp_path / 'pictures'}: cannot be written: a file has that name\n"
     (tmp_path / "pictures").unlink()
 
     def full(*arguments: object) -> None:
@@ -145,7 +145,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 
     monkeypatch.setattr("os.fsync", full)
     assert main(["leaderboard", str(tmp_path)]) == 2
-    assert capsys.readouterr().err == f"error: {tmp_path}: cannot write the leaderboard: no space left on device\n"
+    assert capsys.readouterr().err == f"error: {tmp_path}: cannot be written: the disk is full\n"
 
 
 def test_pictures_of_boards_that_are_no_more_go(tmp_path: Path) -> None:

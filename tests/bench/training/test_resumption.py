@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -106,7 +108,7 @@ def test_seconds_and_memory_of_all_starts_count(configure: Configure, tmp_path: 
     make_trainer(run, features, tmp_path, lambda step, steps: None).train()
     checkpoint = checkpoints.latest(tmp_path / checkpoints.FOLDER)
     assert checkpoint is not None
-    file = checkpoint / checkpoints.COURSE_FILE
+    file = checkpoint / checkpoints.PROGRESS_FILE
     file.write_text(json.dumps({**json.loads(file.read_text()), "seconds": 1000.0, "peak_memory_bytes": 2**50}))
     trainer = make_trainer(run, features, tmp_path, lambda step, steps: None)
     trainer.train(checkpoint)
@@ -114,12 +116,57 @@ def test_seconds_and_memory_of_all_starts_count(configure: Configure, tmp_path: 
     assert trainer.peak_memory_bytes == 2**50
 
 
-def test_half_a_checkpoint_or_one_of_other_packages_is_not_gone_on_from(tmp_path: Path) -> None:
-    for step in (5, 10, 20, 30):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-    course = checkpoints.Course(1.0, 1, {}, checkpoints.versions())
-    other = checkpoints.Course(1.0, 1, {}, {**checkpoints.versions(), "torch": "1.0"})
-    assert checkpoints.latest(tmp_path) is None
-    for step, content in ((5, course), (10, course), (20, other)):
-        (tmp_path / f"checkpoint-{step}" / checkpoints.COURSE_FILE).write_text(json.dumps(vars(content)))
-    assert checkpoints.latest(tmp_path) == tmp_path / "checkpoint-10"
+def checkpoint_of(run: Run, work: Path) -> Path:
+    """The last checkpoint of a training in `work`."""
+    make_trainer(run, make_features(run), work, lambda step, steps: None).train()
+    checkpoint = checkpoints.latest(work / checkpoints.FOLDER)
+    assert checkpoint is not None
+    return checkpoint
+
+
+def rewrite(file: Path, **changes: Any) -> None:
+    """The JSON of a progress file with some fields changed, or gone where the value is ..."""
+    content = {**json.loads(file.read_text()), **changes}
+    file.write_text(json.dumps({name: value for name, value in content.items() if value is not ...}))
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "no progress file": lambda folder: (folder / "progress.json").unlink(),
+    "half a progress file": lambda folder: (folder / "progress.json").write_text('{"seconds": 1.0, "bes'),
+    "null": lambda folder: (folder / "progress.json").write_text("null"),
+    "a list, nested deep": lambda folder: (folder / "progress.json").write_text("[" * 200_000),
+    "bytes that are no text": lambda folder: (folder / "progress.json").write_bytes(b"\xff\xfe\x00"),
+    "a field more": lambda folder: rewrite(folder / "progress.json", new=1),
+    "a field less": lambda folder: rewrite(folder / "progress.json", best=...),
+    "other packages": lambda folder: rewrite(folder / "progress.json", versions={"torch": "1.0"}),
+    "a field of another type": lambda folder: rewrite(folder / "progress.json", best=[]),
+    "seconds that are text": lambda folder: rewrite(folder / "progress.json", seconds="1.0"),
+    "an optimiser cut short": lambda folder: os.truncate(folder / "optimizer.pt", 100),
+    "no parameters": lambda folder: (folder / "parameters.safetensors").unlink(),
+    "no best parameters": lambda folder: (folder / "best.safetensors").unlink(),
+    "a state of the trainer that is empty": lambda folder: (folder / "trainer_state.json").write_text(""),
+    "a folder without a number": lambda folder: folder.rename(folder.with_name("checkpoint-x")),
+    "a file in its place": lambda folder: (shutil.rmtree(folder), folder.write_text("")),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_checkpoint_is_left_out_and_the_run_trains_afresh(
+    configure: Configure, damage: str, tmp_path: Path
+) -> None:
+    run = one_run(configure(methods=["head_only"]))
+    work = run.adapter_path.with_name(f"{run.adapter_path.name}.partial")
+    DAMAGE[damage](checkpoint_of(run, work))
+    steps: list[int] = []
+    said: list[str] = []
+    record = execute(run, make_features(run), lambda step, _: steps.append(step), said.append)
+    assert (record.status, steps) == ("finished", list(range(1, 9)))
+    (line,) = said
+    assert re.fullmatch(r".*/checkpoint-\w+: left out: .+", line)
+
+
+def test_of_two_checkpoints_the_whole_one_is_gone_on_from(configure: Configure, tmp_path: Path) -> None:
+    whole = checkpoint_of(one_run(configure(methods=["head_only"])), tmp_path)
+    shutil.copytree(whole, whole.with_name("checkpoint-99"))
+    os.truncate(whole.with_name("checkpoint-99") / "optimizer.pt", 100)
+    assert checkpoints.latest(tmp_path / checkpoints.FOLDER) == whole
