@@ -17,8 +17,10 @@ HOUSES = ("peft_bottleneck", "peft_bottleneck_bench")
 
 # Files and folders of the harness from the ground up; those of one row do not import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "quiet", "terminal", "file_names", "shipped", "value_types", "statistics", "workbench", "converters"),
-    ("processes", "records", "metrics", "tasks", "models"),
+    ("errors", "interruption", "words", "value_types"),
+    ("quiet", "terminal", "file_names", "shipped", "statistics", "workbench", "converters"),
+    ("processes", "files", "tasks"),
+    ("records", "metrics", "models"),
     ("hardware", "kinds"),
     ("data", "saved"),
     ("configuration",),

@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
 ) -> None:
     write_run(tmp_path, "houlsby", 0, 0.9)
     (tmp_path / "pictures").write_text("in the way")
-    assert main(["leaderboard", str(tmp_path)]) == 2
+    assert main(["leaderboard", str(tmp_path)]) == 4
     assert capsys.readouterr().err == f"error: {tmp_path / 'pictures'}: cannot be written: a file has that name\n"
     (tmp_path / "pictures").unlink()
 
@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("os.fsync", full)
-    assert main(["leaderboard", str(tmp_path)]) == 2
+    assert main(["leaderboard", str(tmp_path)]) == 4
     assert capsys.readouterr().err == f"error: {tmp_path}: cannot be written: the disk is full\n"
 
 
