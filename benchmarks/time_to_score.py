@@ -23,8 +23,9 @@ from course import the_run, write
 from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, TrainerCallback, get_scheduler
 
+from peft_bottleneck_bench.training.callbacks import PREFIX
 from peft_bottleneck_bench.training.execute import make_trainer
-from peft_bottleneck_bench.training.training import PREFIX, train
+from peft_bottleneck_bench.training.training import train
 
 HARNESS_BATCH = 32
 LENGTH, BATCH, EPOCHS, RATE = 128, 16, 3, 5e-5  # of the tutorial

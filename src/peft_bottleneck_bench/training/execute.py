@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from transformers import set_seed
 
@@ -21,10 +21,12 @@ from ..models.trainable import count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import load_initial
 from ..saved.saving import save_adapter
+from ..tasks import KindName
 from . import checkpoints
+from .callbacks import PREFIX, KeepBest, Watch
 from .features import Split
 from .trainer import RunTrainer
-from .training import PREFIX, KeepBest, Watch, train, training_arguments
+from .training import train, training_arguments
 
 ADAPTER_FOLDER = "adapter"
 DETERMINISM = (
@@ -204,7 +206,7 @@ def _frame(run: Run, started: datetime) -> Callable[..., records.Record]:
         schema_version=records.SCHEMA_VERSION,
         run=run.hash,
         task=run.task.name,
-        kind=run.task.kind,
+        kind=cast(KindName, run.task.kind),
         method=run.method.label,
         model=run.model.slug,
         seed=run.seed,

@@ -16,9 +16,9 @@ from ..kinds.generation import generate
 from ..saved.parameters import restore, trained_parameters
 from ..workbench.memory import PeakMemory
 from . import checkpoints
+from .callbacks import KeepBest
 from .sampler import SeededSampler
 from .stopwatch import Stopwatch
-from .training import KeepBest
 
 
 class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types

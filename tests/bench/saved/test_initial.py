@@ -20,10 +20,10 @@ from peft_bottleneck_bench.grid.plan import head_notes, plan
 from peft_bottleneck_bench.models.trainable import make_trainable
 from peft_bottleneck_bench.run import Run
 from peft_bottleneck_bench.saved.initial import load_initial
+from peft_bottleneck_bench.saved.parameters import trained_parameters
 from peft_bottleneck_bench.saved.saved import Saved
 from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
-from peft_bottleneck_bench.training.training import trained_parameters
 
 Configure = Callable[..., Path]
 

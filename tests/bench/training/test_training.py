@@ -16,10 +16,12 @@ from transformers import TrainerCallback
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.run import Run
+from peft_bottleneck_bench.saved.parameters import trained_parameters
+from peft_bottleneck_bench.training.callbacks import RunError
 from peft_bottleneck_bench.training.execute import make_trainer
 from peft_bottleneck_bench.training.features import make_features
 from peft_bottleneck_bench.training.trainer import RunTrainer
-from peft_bottleneck_bench.training.training import RunError, Trained, train, trained_parameters
+from peft_bottleneck_bench.training.training import Trained, train
 
 Configure = Callable[..., Path]
 

@@ -1,0 +1,78 @@
+"""What happens during a training: the best weights on validation are kept, steps are shown, a lost training ends."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from transformers import TrainerCallback
+
+from .. import interruption, processes
+from ..saved.parameters import trained_parameters
+from .checkpoints import Best
+
+# Set before the metric's own scores, to tell them from those that transformers adds (loss, runtime).
+PREFIX = "eval_metric_"
+
+
+class RunError(Exception):
+    """A training that cannot go on; the message is the reason in its record."""
+
+
+class KeepBest(TrainerCallback):  # type: ignore[misc]
+    """Saves the trained parameters whenever validation improves, and stops when it has not for `patience` times.
+
+    Only what is trained is written, so this is as cheap for a large base as for a small one.
+    """
+
+    def __init__(self, file: Path, metric: str, *, greater_is_better: bool, patience: int | None) -> None:
+        self.file = file
+        self.metric = metric
+        self.sign = 1 if greater_is_better else -1
+        self.patience = patience
+        self.best = Best()
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **event: Any) -> None:
+        metrics = event["metrics"]
+        scores = {name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX)}
+        score = scores[self.metric]
+        best = self.best
+        best.curve.append((state.global_step, score))
+        if not best.validation or self.sign * score > self.sign * best.validation[self.metric]:
+            best.validation, best.step, best.waited = scores, state.global_step, 0
+            if processes.is_main():
+                save_file(trained_parameters(event["model"]), self.file)
+            return
+        best.waited += 1
+        if self.patience is not None and best.waited >= self.patience:
+            control.should_training_stop = True
+            control.should_save = False  # nobody goes on from here: a checkpoint would be taken for one to go on from
+
+    def resume(self, best: Best, weights: Path) -> None:
+        """Takes up what an earlier start left: what is known of the `best` weights, and the file that holds them."""
+        self.best = best.model_copy(deep=True)
+        if best.validation and processes.is_main():
+            shutil.copyfile(weights, self.file)
+
+
+class Watch(TrainerCallback):  # type: ignore[misc]
+    """Reports progress, and ends a training whose loss is no longer a number, or that a signal has asked to end."""
+
+    def __init__(self, on_step: Callable[[int, int], None]) -> None:
+        self.on_step = on_step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        interruption.check()
+        self.on_step(state.global_step, state.max_steps)
+
+    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        interruption.check()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+        loss = logs.get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise RunError(f"the training loss is {loss} at step {state.global_step}: try a lower learning_rate")
