@@ -29,6 +29,7 @@ KindName = Literal[
     "translation",
     "summarization",
     "generation",
+    "multiple_choice",
 ]
 KINDS: tuple[str, ...] = get_args(KindName)
 MARKERS = ("untyped", "typed")

@@ -143,6 +143,6 @@ def head_notes(runs: Iterable[Run]) -> list[str]:
         f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.folder} has one for "
         f"{run.method.initial.content.kind} with other labels or markers"
         for run in runs
-        if run.method.initial and not run.kind.generates and not keeps_head(run.method.initial, run.kind, run.setting)
+        if run.method.initial and run.kind.fresh_head and not keeps_head(run.method.initial, run.kind, run.setting)
     ]
     return list(dict.fromkeys(notes))

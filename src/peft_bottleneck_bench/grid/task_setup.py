@@ -74,11 +74,10 @@ def make_setting(
 ) -> Setting:
     """What the kind must know of the runs of `task` on `model`."""
     kind = KINDS[task.kind]
-    prompt = ""
     markers: tuple[str, ...] = ()
     generation: dict[str, Any] = {}
-    if kind.generates:
-        prompt = kind.prompt_for(task, model.config)
+    prompt = kind.prompt_for(task, model.config)
+    if kind.generates or prompt:
         generation = {
             "max_new_tokens": training["generation_max_length"],
             "num_beams": training["generation_num_beams"],

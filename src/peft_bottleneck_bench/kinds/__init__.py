@@ -6,6 +6,7 @@ from .base import Encoded, Kind, Setting
 from .classification import Classification
 from .generation import Generation, Summarization, Translation
 from .multilabel_classification import MultilabelClassification
+from .multiple_choice import MultipleChoice
 from .ner import Ner
 from .regression import Regression
 from .relation_extraction import RelationExtraction
@@ -21,6 +22,7 @@ KINDS: dict[str, Kind] = {
         Translation(),
         Summarization(),
         Generation(),
+        MultipleChoice(),
     )
 }
 

@@ -83,8 +83,12 @@ class Kind(ABC):
     """The fields of a task that have an effect on this kind, of those in `SETTINGS`."""
     calibrates: ClassVar[bool] = False
     """Whether outputs for the validation examples decide about later predictions; see `calibrated`."""
+    scores_labels: ClassVar[bool] = False
+    """Whether `outputs` needs labels, which are then what the model scores."""
     generates: ClassVar[bool] = False
     """Whether the output is text that the model generates."""
+    fresh_head: ClassVar[bool] = True
+    """Whether the model has a head for the task that no pretraining has seen."""
 
     def required(self, task: Task) -> tuple[str, ...]:
         """The columns that every example of `task` has."""

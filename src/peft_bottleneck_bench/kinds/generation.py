@@ -44,6 +44,7 @@ class Generation(Kind):
     metrics: ClassVar[tuple[str, ...]] = METRICS
     settings: ClassVar[tuple[str, ...]] = ("prompt",)
     generates = True
+    fresh_head = False
 
     def required(self, task: Task) -> tuple[str, ...]:
         if not task.prompt:
@@ -96,6 +97,10 @@ class Generation(Kind):
         """The columns that the model does not read."""
         return (self.columns[-1], "reference")
 
+    def target(self, example: Example) -> str:
+        """What the model learns to write."""
+        return _first(example[self.columns[-1]])
+
     def auto_class(self, config: Any) -> str:
         return "AutoModelForSeq2SeqLM" if config.is_encoder_decoder else "AutoModelForCausalLM"
 
@@ -115,7 +120,7 @@ class Generation(Kind):
             return self._conversations(examples, setting)
         prompts = [self._prompt(example, setting) for example in examples]
         cut = sum(was_cut for _, was_cut in prompts)
-        written = [_first(example[self.columns[-1]]) for example in examples]
+        written = [self.target(example) for example in examples]
         columns: dict[str, list[Any]] = {"input_ids": [ids for ids, _ in prompts]}
         targets, cut_targets = _targets(written, setting)
         if training and not setting.model.config.is_encoder_decoder:
@@ -162,7 +167,7 @@ class Generation(Kind):
 
     def collator(self, setting: Setting, *, training: bool) -> Any:
         left = not training and not setting.model.config.is_encoder_decoder
-        return _padding(setting.model.tokenizer.pad_token_id, left=left)
+        return padding(setting.model.tokenizer.pad_token_id, left=left)
 
     def predictions(
         self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
@@ -240,6 +245,18 @@ def _first(value: Any) -> str:
     return str(value[0] if isinstance(value, list) else value)
 
 
+def target_ids(texts: Sequence[str], setting: Setting) -> list[list[int]]:
+    """The texts as tokens of what follows a prompt, without an end token."""
+    tokenizer = setting.model.tokenizer
+    if setting.model.config.is_encoder_decoder:
+        ids: list[list[int]] = tokenizer(text_target=list(texts))["input_ids"]
+        return [row[:-1] if row and row[-1] == tokenizer.eos_token_id else row for row in ids]
+    # A space before the target, as between any two words; a chat template ends where the reply begins.
+    space = " " if setting.prompt else ""
+    targets: list[list[int]] = tokenizer([f"{space}{text}" for text in texts], add_special_tokens=False)["input_ids"]
+    return targets
+
+
 def _targets(written: Sequence[str], setting: Setting) -> tuple[list[list[int]], int]:
     """The targets as tokens, cut to what the model may write, and how many were cut."""
     tokenizer, most = setting.model.tokenizer, setting.generation["max_new_tokens"]
@@ -247,10 +264,8 @@ def _targets(written: Sequence[str], setting: Setting) -> tuple[list[list[int]],
         whole: list[list[int]] = tokenizer(text_target=list(written))["input_ids"]
         kept: list[list[int]] = tokenizer(text_target=list(written), truncation=True, max_length=most)["input_ids"]
         return kept, sum(len(ids) > most for ids in whole)
-    # A space before the target, as between any two words; a chat template ends where the reply begins. The end token
-    # is what the model learns to stop at.
-    space = " " if setting.prompt else ""
-    whole = tokenizer([f"{space}{text}" for text in written], add_special_tokens=False)["input_ids"]
+    # The end token is what the model learns to stop at.
+    whole = target_ids(written, setting)
     return [[*ids[: most - 1], tokenizer.eos_token_id] for ids in whole], sum(len(ids) > most - 1 for ids in whole)
 
 
@@ -271,7 +286,8 @@ def _that_fits(
     return encoded, cut
 
 
-def _padding(pad: int, *, left: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, torch.Tensor]]:
+def padding(pad: int, *, left: bool) -> Callable[[list[dict[str, list[int]]]], dict[str, torch.Tensor]]:
+    """Pads rows to the longest among them, on the right or on the left."""
     fill = {"input_ids": pad, "attention_mask": 0, "labels": IGNORED}
 
     def collate(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:

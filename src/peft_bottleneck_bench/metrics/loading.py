@@ -23,6 +23,7 @@ class _Metrics(Mapping[str, type[Metric]]):
         "multilabel": "multilabel.Multilabel",
         "translation": "translation.Translation",
         "summarization": "summarization.Summarization",
+        "multiple_choice": "multiple_choice.MultipleChoice",
         "answer": "answers.Answer",
         "number": "answers.Number",
         "choice": "answers.Choice",

@@ -39,7 +39,7 @@ def row_of(line: str, inputs: Sequence[str]) -> Row:
         return {"text": texts[0], "text_pair": texts[1]}
     if inputs[0] == "messages":
         return {"messages": [{"role": "user", "content": line}]}
-    if len(inputs) > 1 and inputs[0] != "text":
+    if len(inputs) > 1:
         raise ValueError(f"the task reads {quoted(inputs)}: give JSON objects with these columns")
     return {"text" if inputs[0] == "tokens" else inputs[0]: line}
 
@@ -97,6 +97,8 @@ def line_of(row: Row) -> str:
         head, tail = (row["text"][row[name]["start"] : row[name]["end"]] for name in ("head", "tail"))
         return _line(row["relation"], f"{row['probabilities'][row['relation']]:.3f}", f"{head} → {tail}")
     texts = [row[name] for name in ("text", "text_pair") if name in row]
+    if "choices" in row:
+        return _line(row["choices"][row["answer"][0]])
     if "labels" in row:
         given = [f"{name} {row['probabilities'][name]:.3f}" for name in row["labels"]]
         return _line(", ".join(given) or "no label", *texts)

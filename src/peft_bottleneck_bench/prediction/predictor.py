@@ -69,12 +69,14 @@ class Predictor:
         for start in range(0, count, batch_size):
             places = range(start, min(start + batch_size, count))
             batch = collate([{name: column[row] for name, column in encoded.columns.items()} for row in places])
-            inputs = {name: value.to(self.model.device) for name, value in batch.items() if name != "labels"}
+            inputs = {name: value.to(self.model.device) for name, value in batch.items()}
+            labels = inputs["labels"] if self.kind.scores_labels else inputs.pop("labels")
             with torch.inference_mode(), torch.autocast(self.model.device.type, **self.precision):
                 if self.kind.generates:
                     outputs.extend(generate(self.model, inputs, self.setting.generation).cpu().numpy())
                 else:
-                    outputs.extend(self.model(**inputs).logits.float().cpu().numpy())
+                    logits = self.model(**inputs).logits.float()
+                    outputs.extend(self.kind.outputs(logits, labels).cpu().numpy())
         return outputs
 
 

@@ -55,8 +55,8 @@ def _is_stream(path: Path) -> bool:
     """Whether the file is JSON Lines, which are read as they come."""
     if path.suffix.lower() != ".jsonl" or not path.is_file():
         return False
-    with path.open("rb") as stream:
-        return not _starts_array(stream.read(4096))
+    with path.open("rb") as file:
+        return not _starts_array(file.read(4096))
 
 
 def _starts_array(start: bytes) -> bool:

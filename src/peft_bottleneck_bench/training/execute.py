@@ -103,7 +103,7 @@ def make_trainer(
     """The run's model, ready to train; `folder` is for what is kept on the way."""
     set_seed(run.seed)  # the fresh head: the same for every method under this seed
     base = run.kind.load(run.setting)
-    if not run.kind.generates or run.model.config.is_encoder_decoder:
+    if run.kind.task_type(run.model.config) != "CAUSAL_LM":
         # Their loss is the mean over a batch. Trainer takes every `**kwargs` for a sign that the model divides by a
         # count that it is given, and would multiply the loss by the processes, or the accumulated batches.
         base.accepts_loss_kwargs = False
@@ -130,7 +130,7 @@ def make_trainer(
         train_dataset=features["train"].rows,
         eval_dataset=features["validation"].rows,
         lengths=features["train"].lengths,
-        generation=run.setting.generation,
+        generation=run.setting.generation if run.kind.generates else {},
         collators={
             phase: run.kind.collator(run.setting, training=phase == "training") for phase in ("training", "evaluation")
         },
