@@ -30,7 +30,7 @@ def trivial(kind: str, tests: Tests) -> Trivial | None:
     references = tests.references
     if not references:
         return None
-    if kind in ("classification", "relation_extraction"):
+    if kind in ("classification", "multilabel_classification", "relation_extraction"):
         commonest, _ = Counter(map(str, references)).most_common(1)[0]
         answer = f"'{commonest}'"
         value = tests.score([next(r for r in references if str(r) == commonest)] * len(references))

@@ -26,7 +26,7 @@ class Examples(TypedDict):
 
 def errors(rows: Sequence[Prediction], kind: str) -> Examples:
     """The first wrong predictions; of a regression the farthest off."""
-    wrong = [row for row in rows if row.prediction != row.reference]
+    wrong = [row for row in rows if not _right(row)]
     order = "first"
     if kind == "regression":
         wrong.sort(key=lambda row: -_distance(row))
@@ -76,6 +76,12 @@ def disagreements(methods: Mapping[str, Sequence[Sequence[Prediction]]]) -> Exam
             for disagreement, place, row in shown
         ],
     }
+
+
+def _right(row: Prediction) -> bool:
+    """Whether the prediction is the reference, or one of several."""
+    several = isinstance(row.reference, list) and isinstance(row.prediction, str)
+    return row.prediction == row.reference or (several and row.prediction in row.reference)  # type: ignore[operator]
 
 
 def _majority(rows: Sequence[Prediction]) -> str:

@@ -139,10 +139,12 @@ class Axis:
     def __init__(self, board: Board) -> None:
         standings = [row.standing for row in board.rows if row.standing]
         ends = [end for standing in standings for end in (standing.mean, *(standing.interval or ()))]
-        if board.baseline and ends:
-            ends.append(board.baseline.score)
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
-        self.baseline = self.place(board.baseline.score) if board.baseline else None
+        self.baseline: float | None = None
+        if board.baseline and self.low - (self.high - self.low) <= board.baseline.score <= self.high:
+            # Farther off, the line would leave the intervals no room.
+            self.low = min(self.low, board.baseline.score)
+            self.baseline = self.place(board.baseline.score)
 
     def place(self, score: float) -> float:
         span = self.high - self.low

@@ -4,6 +4,8 @@ const SHAPES = {
   square: (x, y, r) => draw("rect", { x: x - r, y: y - r, width: 2 * r, height: 2 * r }),
   diamond: (x, y, r) => draw("path", { d: `M${x} ${y - 1.3 * r}l${1.3 * r} ${1.3 * r}l${-1.3 * r} ${1.3 * r}l${-1.3 * r} ${-1.3 * r}z` }),
   up: (x, y, r) => draw("path", { d: `M${x} ${y - 1.2 * r}l${1.2 * r} ${2.2 * r}h${-2.4 * r}z` }),
+  plus: (x, y, r) => draw("path", { d: `M${x - 0.5 * r} ${y - 1.2 * r}h${r}v${0.7 * r}h${0.7 * r}v${r}h${-0.7 * r}v${0.7 * r}h${-r}v${-0.7 * r}h${-0.7 * r}v${-r}h${0.7 * r}z` }),
+  bar: (x, y, r) => draw("rect", { x: x - 1.3 * r, y: y - 0.6 * r, width: 2.6 * r, height: 1.2 * r }),
   down: (x, y, r) => draw("path", { d: `M${x} ${y + 1.2 * r}l${1.2 * r} ${-2.2 * r}h${-2.4 * r}z` }),
 };
 const COLOURS = 8;
