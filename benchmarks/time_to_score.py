@@ -19,7 +19,7 @@ from statistics import median
 from typing import Any
 
 import torch
-from course import the_run, write
+from sharing import the_run, write
 from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification, TrainerCallback, get_scheduler
 

@@ -16,7 +16,6 @@ MANY = 64  # adapters on one model
 TRAIN = ("train",)
 INFER = ("infer_short", "infer_one", "infer_batch", "generate")
 HANDLING = ("inject", "switch", "load")
-AS_WIDE = "base, as wide as folded"
 
 
 @dataclass(frozen=True)
@@ -54,9 +53,7 @@ def candidates(*, causal: bool, peer: bool) -> list[Candidate]:
         ]
     rows += [
         Candidate("parallel_adapter, folded", infer),
-        Candidate(AS_WIDE, infer),
         Candidate("houlsby, bare calls", (*TRAIN, *infer), "floor of houlsby"),
-        Candidate("houlsby, bare calls in PEFT", infer),
         Candidate("floor of houlsby, upper half", TRAIN, "floor of houlsby"),
         Candidate("houlsby, upper half", TRAIN, "houlsby", memory=True),
         Candidate(f"houlsby, {MANY} loaded", (*TRAIN, *infer), "houlsby"),
@@ -85,9 +82,6 @@ class Peft:
             return model.requires_grad_(False)
         if candidate == "full":
             return model
-        if candidate == AS_WIDE:  # transformers' own, with weights of its own
-            config = self.build("parallel_adapter, folded", model).config
-            return type(model)(config).to(model.device, model.dtype).requires_grad_(False)
         name, _, variant = candidate.removeprefix("floor of ").partition(", ")
         options: dict[str, Any] = {"foldable": True} if variant == "folded" else {}
         if variant == "upper half":
@@ -102,10 +96,6 @@ class Peft:
         adapted = peft.get_peft_model(model, _config(name, **options), adapter_name="first")
         if variant == "folded":
             return adapted.merge_and_unload()
-        if variant == "bare calls in PEFT":  # what stays of the library is PEFT's model around the transformers model
-            adapted.unload()
-            _bare(model, self._sites(model))
-            return adapted
         if variant == f"{MANY} loaded":
             for number in range(MANY - 1):
                 adapted.add_adapter(f"other_{number}", _config(name))

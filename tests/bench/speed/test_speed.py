@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -10,15 +11,17 @@ from unittest.mock import ANY
 
 import pytest
 import torch
+from rich.console import Console
 
 from peft_bottleneck.layer import BottleneckLayer
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.models.base_model import BaseModel
-from peft_bottleneck_bench.speed.candidates import AS_WIDE, INFER, TRAIN, Peft, candidates
+from peft_bottleneck_bench.speed import command
+from peft_bottleneck_bench.speed.candidates import INFER, TRAIN, Peft, candidates
 from peft_bottleneck_bench.speed.hosts import Hosts, Worker
 from peft_bottleneck_bench.speed.measuring import TURNS_OF_A_BUILD, Measurement
-from peft_bottleneck_bench.speed.report import QUANTITIES, cells, columns, table, write
+from peft_bottleneck_bench.speed.report import QUANTITIES, markdown, tables, terminal, write
 from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
 from peft_bottleneck_bench.workbench.workload import Setting
 
@@ -79,14 +82,41 @@ def test_the_record_becomes_a_table_and_four_files(record: dict[str, Any], tmp_p
     written = write(record, tmp_path)
     assert [path.name for path in written] == [f"tiny_bert.{suffix}" for suffix in ("json", "md", "png", "svg")]
     assert json.loads(written[0].read_text()) == json.loads(json.dumps(record))
-    names = ["training step", "inference 1×16", "inference 1×24", "inference 2×24", "inject", "switch", "load"]
-    assert columns(record) == [*names, "training memory at 16"]
-    assert list(cells(record)) == record["candidates"]
-    assert table(record).row_count == len(record["candidates"])
+    found = list(tables([record]))
+    there = {entry["quantity"] for entry in record["times"]}
+    expected = [words for quantity, words in QUANTITIES.items() if quantity in there]
+    assert [table.heading for table in found][:-1] == expected
+    assert found[-1].rows == [["houlsby", "1 (1 to 1)"]]
     page = written[1].read_text()
     entry = next(entry for entry in record["times"] if entry["candidate"] == "houlsby, upper half")
-    assert f"| {(entry['ratio']['median'] - 1) * 100:+.1f} % |" in page
-    assert set(QUANTITIES) >= {entry["quantity"] for entry in record["times"]}
+    assert f"{(entry['ratio']['median'] - 1) * 100:+.1f} % (" in page
+    screen = Console(file=io.StringIO(), width=200)
+    screen.print(terminal(record))
+    shown = screen.file.getvalue()  # type: ignore[attr-defined]
+    for table in found:  # the terminal and the page have the same cells
+        for row in table.rows:
+            assert all(cell in shown and cell in page for cell in row)
+    assert tuple(QUANTITIES) == command.QUANTITIES
+
+
+def test_two_records_share_a_table(record: dict[str, Any]) -> None:
+    other = {**record, "model": {"name": "other"}, "memory": [], "times": record["times"][:3]}
+    first, *_ = tables([record, other])
+    assert first.columns == ["candidate", "tiny_bert, 2×24", "other, 2×24"]
+    assert [bool(row[2]) for row in first.rows] == [True] * 3 + [False] * (len(first.rows) - 3)
+    assert "| candidate | tiny_bert, 2×24 | other, 2×24 |" in markdown([record, other])
+
+
+def test_a_few_candidates_come_with_their_references(bert: Path) -> None:
+    few = ["houlsby, upper half", "lora"]
+    measurement = Measurement(
+        BaseModel.named(str(bert)), (2, 24), 3, None, report=lambda line: None, only=few, steps=2, quantities=["train"]
+    )
+    assert [row.label for row in measurement.rows] == ["base", "floor of houlsby", "houlsby", *few]
+    entries = measurement.times()["times"]
+    assert {entry["quantity"] for entry in entries} == {"train"}
+    assert all(len(entry["seconds"]) == 3 * 2 for entry in entries)
+    assert {entry["candidate"]: entry["reference"] for entry in entries}["lora"] == "floor of houlsby"
 
 
 def test_turns_go_forth_and_back() -> None:
@@ -192,19 +222,9 @@ def test_the_floor_of_the_upper_half_lets_the_gradient_reach_no_lower_block(bert
     assert [state.requires_grad for state in states] == [index > half for index in range(len(states))]
 
 
-def test_a_base_as_wide_as_folded_is_transformers_own(bert: Path) -> None:
+def test_bare_calls_compute_what_the_adapter_computes(bert: Path) -> None:
     setting = Setting(str(bert), False, 2, 24, 1)
-    folded, plain = (Peft().build(name, setting.base()) for name in ("parallel_adapter, folded", AS_WIDE))
-    assert type(plain) is type(setting.base())
-    assert plain.config.intermediate_size == folded.config.intermediate_size > setting.base().config.intermediate_size
-    assert [p.shape for p in plain.parameters()] == [p.shape for p in folded.parameters()]
-    assert not any(parameter.requires_grad for parameter in plain.parameters())
-
-
-@pytest.mark.parametrize("variant", ["houlsby, bare calls", "houlsby, bare calls in PEFT"])
-def test_bare_calls_compute_what_the_adapter_computes(bert: Path, variant: str) -> None:
-    setting = Setting(str(bert), False, 2, 24, 1)
-    ours, bare = (Peft().build(name, setting.base()).eval() for name in ("houlsby", variant))
+    ours, bare = (Peft().build(name, setting.base()).eval() for name in ("houlsby", "houlsby, bare calls"))
     own, theirs = ([p for p in model.parameters() if p.requires_grad] for model in (ours, bare))
     assert [p.shape for p in own] == [p.shape for p in theirs]
     with torch.no_grad():
@@ -222,6 +242,7 @@ def test_bare_calls_compute_what_the_adapter_computes(bert: Path, variant: str) 
     [
         (["--model", "/no/model"], "model '/no/model': no such directory"),
         (["--peer-python", "/no/python"], "--peer-python /no/python: no such file"),
+        (["--batch", "2x24", "--only", "hulsby"], "--only: unknown candidate 'hulsby': did you mean 'houlsby'?"),
         (["--batch", "2x100"], "model '{bert}' takes 64 tokens, got 100"),
     ],
 )
@@ -240,7 +261,8 @@ def test_a_peer_without_the_library_is_one_line(bert: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("--batch", "16"), ("--batch", "0x4"), ("--repeats", "1"), ("--lengths", "64,")]
+    ("option", "value"),
+    [("--batch", "16"), ("--batch", "0x4"), ("--repeats", "1"), ("--lengths", "64,"), ("--steps", "0")],
 )
 def test_a_wrong_shape_is_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:

@@ -1,0 +1,39 @@
+"""What the benchmarks share: one run from a configuration, and a record."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.hardware import hardware
+from peft_bottleneck_bench.quiet import quiet_bars
+from peft_bottleneck_bench.run import Run
+from peft_bottleneck_bench.training.features import make_features
+from peft_bottleneck_bench.workbench.worker import versions
+
+HERE = Path(__file__).parent
+RECORD = "--record"
+
+
+def the_run(overrides: Sequence[str]) -> tuple[Run, Any]:
+    """The only run of `sst2_files.yaml`, and its features."""
+    quiet_bars()
+    (run,) = plan(load_configuration(HERE / "sst2_files.yaml", [word for word in overrides if word != RECORD]))
+    return run, make_features(run)
+
+
+def write(name: str, **figures: Any) -> None:
+    """Prints the figures with the machine and the versions.
+
+    With `--record` on the command line they replace the committed record `speed/<name>.json`.
+    """
+    record = {"hardware": hardware().model_dump(), "versions": versions(), **figures}
+    text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+    if RECORD in sys.argv:
+        (HERE / "speed" / f"{name}.json").write_text(text, encoding="utf-8")
+    sys.stdout.write(text)
