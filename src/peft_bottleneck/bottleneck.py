@@ -1,7 +1,7 @@
 """The bottleneck `B(x) = s·(W_up φ(W_down x + b_down) + b_up)`: its maps, their initialisation, its computation.
 
 Shapes: `x` is `[…, d_in]`, `W_down` `[r, d_in]`, `W_up` `[d_out, r]`, `B(x)` `[…, d_out]`; no residual inside.
-Order as in AdapterHub's library: down, φ, up, × s, dropout.
+Order as in AdapterHub's library: norm, down, φ, up, stochastic depth, × s, dropout, gate, norm.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from .convolution import TokenContext
+from .phm import Phm, PhmLinear, build_phm_maps
 
 Activation = Callable[[Tensor], Tensor]
 
@@ -58,30 +59,53 @@ _INIT: Mapping[str, Callable[[Tensor], None]] = MappingProxyType(
 )
 INIT_METHODS: tuple[str, ...] = tuple(_INIT)
 
-# The forms of a bottleneck, and the maps of each: all are `nn.Linear`, `up` from r, the others to r.
+# The forms of a bottleneck, and the maps of each: `up` from r, the others to r.
 FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"plain": ("down", "up"), "gated": ("down", "gate", "up"), "conv": ("down", "up")}
 )
+Map = nn.Linear | PhmLinear
 
 
-def build_maps(form: str, in_features: int, size: int, out_features: int, *, bias: bool) -> dict[str, nn.Linear]:
-    """The linear maps of a bottleneck of this form, not yet initialised."""
-    return {
-        name: nn.Linear(*((size, out_features) if name == "up" else (in_features, size)), bias=bias)
-        for name in FORMS[form]
-    }
+def build_maps(
+    form: str,
+    in_features: int,
+    size: int,
+    out_features: int,
+    *,
+    bias: bool,
+    phm: Phm | None = None,
+    first: Mapping[str, Any] | None = None,
+) -> dict[str, Map]:
+    """The maps of a bottleneck of this form, not yet initialised.
+
+    Args:
+        form: one of `FORMS`.
+        in_features: `d_in`.
+        size: `r`.
+        out_features: `d_out`.
+        bias: whether they have biases.
+        phm: how they are parameterised; None: as ordinary ones.
+        first: the maps of the adapter's first bottleneck, with which `phm` may share; None: this is the first.
+    """
+    sizes = {name: (size, out_features) if name == "up" else (in_features, size) for name in FORMS[form]}
+    if phm is not None:
+        return dict(build_phm_maps(sizes, phm, bias=bias, first=first))
+    return {name: nn.Linear(*features, bias=bias) for name, features in sizes.items()}
 
 
 @torch.no_grad()
-def reset_parameters(maps: Mapping[str, nn.Linear], *, method: str, no_op: bool) -> None:
-    """Initialises every weight by `method`; `no_op` makes `W_up` zero instead. Biases are zero."""
-    for name, linear in maps.items():
-        if name == "up" and no_op:
-            nn.init.zeros_(linear.weight)
-        else:
-            _INIT[method](linear.weight)
-        if linear.bias is not None:
-            nn.init.zeros_(linear.bias)
+def reset_parameters(parts: Mapping[str, nn.Module], *, method: str, no_op: bool) -> None:
+    """Initialises every map by `method`; `no_op` makes `W_up` zero instead. Biases are zero."""
+    for name, part in parts.items():
+        if isinstance(part, PhmLinear):
+            part.reset_parameters(zero=name == "up" and no_op)
+        elif isinstance(part, nn.Linear):
+            if name == "up" and no_op:
+                nn.init.zeros_(part.weight)
+            else:
+                _INIT[method](part.weight)
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
 
 
 @dataclass
@@ -95,7 +119,9 @@ class Bottleneck:
         dropout: probability of zeroing an element of `B(x)` in training.
         context: what the convolution inside has to know of the batch; None: there is no convolution.
         read: name of the tapped module whose input is `x`; None: what the placement reads.
-        part_names: the names of the modules that it computes with.
+        stochastic_depth: probability of leaving `B(x)` out for an example in training.
+        extra: the modules that it computes with beside the maps: "conv", "norm_before", "norm_after", "gating".
+        part_names: the names of all modules that it computes with.
     """
 
     form: str
@@ -104,9 +130,11 @@ class Bottleneck:
     dropout: float = 0.0
     context: TokenContext | None = None
     read: str | None = None
+    stochastic_depth: float = 0.0
+    extra: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        self.part_names = FORMS[self.form] if self.context is None else (*FORMS[self.form], "conv")
+        self.part_names = (*FORMS[self.form], *self.extra)
 
     def add_to(
         self, y: Tensor, x: Tensor, parts: Mapping[str, Any], scale: Tensor | float, *, training: bool
@@ -118,19 +146,50 @@ class Bottleneck:
         # torch multiplies a strided input in an order that depends on whether the weight is trained; a saved and
         # loaded adapter gives the same bits.
         x = x.contiguous()
-        weight = parts["down"].weight
-        dtype = weight.dtype if isinstance(weight, Tensor) else x.dtype  # torch.ao's integer maps take any
+        down = parts["down"]
+        if isinstance(down, PhmLinear):
+            dtype = down.dtype
+        else:  # torch.ao's integer maps, whose weight is a method, take any type
+            dtype = down.weight.dtype if isinstance(down.weight, Tensor) else x.dtype
         # Autocast converts to its own type what its operations read; here it would be a copy on the way there.
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             x = x.to(dtype)
-        hidden = parts["down"](x)
+        z = parts["norm_before"](x) if "norm_before" in parts else x
+        hidden = down(z)
         if self.context is not None:
             hidden = parts["conv"](hidden, self.context, key=id(self))
-        hidden = self.phi(parts["gate"](x)) * hidden if self.form == "gated" else self.phi(hidden)
+        hidden = self.phi(parts["gate"](z)) * hidden if self.form == "gated" else self.phi(hidden)
         delta = parts["up"](hidden)
-        if isinstance(scale, Tensor):
+        if self.stochastic_depth and training:
+            delta = delta * _kept_examples(delta, 1 - self.stochastic_depth)
+        if isinstance(scale, Tensor) or "norm_after" in parts:
             delta, scale = delta * scale, 1.0
         if self.dropout and training:
             delta = F.dropout(delta, self.dropout)
+        if "gating" in parts:
+            delta = delta * _mean_over_tokens(torch.sigmoid(parts["gating"](x)))
+        if "norm_after" in parts:
+            delta = parts["norm_after"](delta)
         delta = delta if delta.dtype == y.dtype else delta.to(y.dtype)
         return y + delta if scale == 1.0 else torch.add(y, delta, alpha=scale)
+
+
+def _kept_examples(delta: Tensor, probability: float) -> Tensor:
+    """0 for examples that are left out, 1/probability for the others: `[batch, 1, …]`."""
+    shape = (len(delta), *(1 for _ in _token_dimensions(delta)), 1)
+    return delta.new_empty(shape).bernoulli_(probability) / probability
+
+
+def _mean_over_tokens(gates: Tensor) -> Tensor:
+    """`[batch, tokens, 1]` to `[batch, 1, 1]`."""
+    return gates.mean(dim=_token_dimensions(gates), keepdim=True)
+
+
+def _token_dimensions(tensor: Tensor) -> tuple[int, ...]:
+    """The dimensions between the first, the batch, and the last, the channels."""
+    if tensor.dim() < 3:
+        raise ValueError(
+            "use_gating and stochastic_depth need [batch, tokens, channels] to tell the examples apart; this model "
+            f"computes on {list(tensor.shape)} here, the tokens of all examples in a row."
+        )
+    return tuple(range(1, tensor.dim() - 1))

@@ -10,7 +10,22 @@ from typing import Any, ClassVar
 
 from .bottleneck import ACTIVATIONS, FORMS, INIT_METHODS
 from .cards import write_card
+from .coupling import COUPLINGS
+from .phm import Phm
 from .registration import PeftConfig, PeftType
+
+FLAGS = (
+    "use_bias",
+    "init_weights",
+    "use_gating",
+    "ln_before",
+    "ln_after",
+    "shared_phm_rule",
+    "factorized_phm_rule",
+    "shared_phm_weights",
+    "learn_phm",
+    "ensure_weight_tying",
+)
 
 
 @dataclass
@@ -36,6 +51,27 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             `s·(W_up φ(c ⊛ (W_down x + b_down)) + b_up)`, a depth-wise convolution over tokens (ST-Adapter, Pan et al.
             2022), causal in causal models.
         kernel_size: taps of each kernel of `"conv"`; odd.
+        use_gating: multiply `B(x)` by one number per example, `σ(w·x + c)` averaged over its tokens, `w` and `c`
+            trained (UniPELT, Mao et al. 2022). A step of cached generation averages over the tokens of that step.
+        ln_before: normalise `x` by a trained LayerNorm of the bottleneck's own.
+        ln_after: normalise `B(x)` likewise.
+        stochastic_depth: probability of leaving `B(x)` out for an example in training; what is left is divided by its
+            complement (Adapter+, Steitz and Roth 2024).
+        phm_dim: None: ordinary maps. `n`: sums of `n` Kronecker products in place of `W_down`, `W_up` and `W_gate`, as
+            in Compacter (Mahabadi et al. 2021), whose `n` is 4; `peft_bottleneck.phm` has the equation. `n` divides
+            the sizes of all maps. These maps are initialised Glorot-uniformly.
+        phm_rank: rank of the second factors of the products; None: they are not factorised.
+        shared_phm_rule: whether all maps of the adapter share the first factors, the rule.
+        factorized_phm_rule: whether each matrix of the rule is a product of a column and a row.
+        shared_phm_weights: whether all `W_down` share the second factors, and all `W_up`, and all `W_gate`.
+        learn_phm: whether the rule is trained.
+        invertible: `"nice"` or `"glow"`: also put an invertible adapter after the embeddings, and its inverse before
+            the output embeddings of a language model (`peft_bottleneck.coupling`), as language adapters have it in
+            MAD-X (Pfeiffer et al. 2020); None: none. `use_bias`, `phm_dim` and the fields on norms, gating and
+            dropout are not about it.
+        invertible_reduction_factor: of the two bottlenecks in the invertible adapter, which read half of the channels.
+        invertible_modules: the module whose output the invertible adapter maps, a regular expression; None takes the
+            end of the embeddings by the model's family, or the token embeddings.
         init_weights: True starts as an exact no-op (`W_up` and the biases are zero); False initialises `W_up` as it
             does `W_down`.
         init_method: how weights are initialised: `"kaiming"` (uniform, a=√5; He et al. 2021), `"bert"` (N(0, 0.02²);
@@ -69,6 +105,19 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
     use_bias: bool = field(default=True, metadata={"help": "whether the maps have biases"})
     bottleneck: str = field(default="plain", metadata={"help": "'plain', 'gated' or 'conv'"})
     kernel_size: int = field(default=3, metadata={"help": "taps of each kernel of bottleneck='conv'"})
+    use_gating: bool = field(default=False, metadata={"help": "multiply B(x) by a trained gate per example"})
+    ln_before: bool = field(default=False, metadata={"help": "normalise x"})
+    ln_after: bool = field(default=False, metadata={"help": "normalise B(x)"})
+    stochastic_depth: float = field(default=0.0, metadata={"help": "probability of leaving B(x) out for an example"})
+    phm_dim: int | None = field(default=None, metadata={"help": "number of Kronecker products that sum up to a map"})
+    phm_rank: int | None = field(default=1, metadata={"help": "rank of the second factors; None: full"})
+    shared_phm_rule: bool = field(default=True, metadata={"help": "share the first factors, the rule"})
+    factorized_phm_rule: bool = field(default=False, metadata={"help": "each matrix of the rule is of rank 1"})
+    shared_phm_weights: bool = field(default=False, metadata={"help": "share the second factors"})
+    learn_phm: bool = field(default=True, metadata={"help": "train the rule"})
+    invertible: str | None = field(default=None, metadata={"help": "'nice' or 'glow' after the embeddings"})
+    invertible_reduction_factor: float = field(default=2, metadata={"help": "of the invertible adapter"})
+    invertible_modules: str | None = field(default=None, metadata={"help": "the module that ends the embeddings"})
     init_weights: bool = field(default=True, metadata={"help": "True: an exact no-op at the start"})
     init_method: str = field(default="kaiming", metadata={"help": "'kaiming', 'bert' or 'houlsby'"})
     target_modules: list[str] | str | None = field(
@@ -102,6 +151,20 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         problems = list(self._problems())
         if problems:
             raise ValueError(f"{type(self).__name__}: " + "; ".join(problems))
+
+    @property
+    def phm(self) -> Phm | None:
+        """How the maps are parameterised; None: as ordinary ones."""
+        if self.phm_dim is None:
+            return None
+        return Phm(
+            dim=self.phm_dim,
+            rank=self.phm_rank,
+            shared_rule=self.shared_phm_rule,
+            shared_weights=self.shared_phm_weights,
+            factorized_rule=self.factorized_phm_rule,
+            learned_rule=self.learn_phm,
+        )
 
     def size_for(self, module_name: str, features: int) -> int:
         """`r` for a module of this name whose bottleneck reads `features` channels."""
@@ -147,16 +210,25 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             yield wrong("dropout", self.dropout, "a number in [0, 1)")
         if not (_is_number(self.scaling) or self.scaling in ("learned", "channel")):
             yield wrong("scaling", self.scaling, "a number, 'learned' or 'channel'")
-        for name in ("use_bias", "init_weights", "ensure_weight_tying"):
+        for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 yield wrong(name, getattr(self, name), "True or False")
         if self.bottleneck not in FORMS:
             yield wrong_choice("bottleneck", self.bottleneck, FORMS)
         if not (_is_size(self.kernel_size) and self.kernel_size % 2 == 1):
             yield wrong("kernel_size", self.kernel_size, "an odd number of tokens above 0")
+        if not (_is_number(self.stochastic_depth) and 0 <= self.stochastic_depth < 1):
+            yield wrong("stochastic_depth", self.stochastic_depth, "a number in [0, 1)")
+        for name in ("phm_dim", "phm_rank"):
+            if getattr(self, name) is not None and not _is_size(getattr(self, name)):
+                yield wrong(name, getattr(self, name), "an integer above 0, or None")
+        if self.invertible not in (None, *COUPLINGS):
+            yield wrong_choice("invertible", self.invertible, (None, *COUPLINGS))
+        if not (_is_number(self.invertible_reduction_factor) and self.invertible_reduction_factor > 0):
+            yield wrong("invertible_reduction_factor", self.invertible_reduction_factor, "a number above 0")
         if self.init_method not in INIT_METHODS:
             yield wrong_choice("init_method", self.init_method, INIT_METHODS)
-        for name in ("target_modules", "exclude_modules"):
+        for name in ("target_modules", "exclude_modules", "invertible_modules"):
             if isinstance(getattr(self, name), str):
                 yield from _expression_problems(name, getattr(self, name))
         indices = self.layers_to_transform

@@ -25,8 +25,9 @@ _BART = Family(
     ffn_input=("fc1",),
     ffn_output="fc2",
     ffn_size={"encoder": "encoder_ffn_dim", "decoder": "decoder_ffn_dim"},
+    embeddings=(r"encoder\.layernorm_embedding", r"encoder\.embed_tokens"),
 )
-_OPT = replace(_BART, block=r"layers\.\d+", ffn_size={"": "ffn_dim"})
+_OPT = replace(_BART, block=r"layers\.\d+", ffn_size={"": "ffn_dim"}, embeddings=())
 _LLAMA = Family(
     (),
     block=r"layers\.\d+",
@@ -53,6 +54,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"intermediate\.dense",),
         ffn_output=r"output\.dense",
         ffn_norm=r"output\.LayerNorm",
+        embeddings=("embeddings",),
     ),
     Family(  # post-LN inside a bottleneck of its own; its other three FFNs share the number that is their width
         ("mobilebert",),
@@ -62,6 +64,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"output\.dense",
         ffn_norm=r"output\.LayerNorm",
         ffn_size={},
+        embeddings=("embeddings",),
     ),
     Family(
         ("mpnet",),
@@ -70,6 +73,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"intermediate\.dense",),
         ffn_output=r"output\.dense",
         ffn_norm=r"output\.LayerNorm",
+        embeddings=("embeddings",),
     ),
     Family(
         ("distilbert",),
@@ -80,6 +84,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"ffn\.lin2",
         ffn_norm="output_layer_norm",
         ffn_size={"": "hidden_dim"},
+        embeddings=("embeddings",),
     ),
     Family(
         ("albert",),
@@ -88,6 +93,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=("ffn",),
         ffn_output="ffn_output",
         ffn_norm="full_layer_layer_norm",
+        embeddings=("embeddings",),
     ),
     Family(
         ("modernbert",),
@@ -97,6 +103,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"mlp\.Wi",),
         ffn_output=r"mlp\.Wo",
         residual=("mlp_norm",),
+        embeddings=("embeddings",),
     ),
     replace(_BART, model_types=_types("bart marian plbart blenderbot-small"), ffn_norm="final_layer_norm"),
     replace(_BART, model_types=_types("mbart m2m_100 pegasus whisper blenderbot"), residual=("final_layer_norm",)),
@@ -110,6 +117,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"DenseReluDense\.wo",
         residual=("layer_norm",),
         ffn_size={"": "d_ff"},
+        embeddings=(r"encoder\.embed_tokens",),
     ),
     Family(
         ("gpt2",),
@@ -120,6 +128,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"mlp\.c_proj",
         residual=("ln_2",),
         ffn_size={"": "n_inner"},
+        embeddings=("drop",),
     ),
     Family(
         ("gpt_neo",),
@@ -129,6 +138,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"mlp\.c_fc",),
         ffn_output=r"mlp\.c_proj",
         residual=("ln_2",),
+        embeddings=("drop",),
     ),
     Family(
         ("gpt_neox",),
@@ -138,6 +148,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"mlp\.dense_h_to_4h",),
         ffn_output=r"mlp\.dense_4h_to_h",
         residual=("post_attention_layernorm",),
+        embeddings=("emb_dropout",),
     ),
     Family(
         ("gptj",),
@@ -148,6 +159,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"mlp\.fc_out",
         residual=("ln_1",),
         ffn_size={"": "n_inner"},
+        embeddings=("drop",),
     ),
     replace(_OPT, model_types=("opt",), residual=("final_layer_norm",), when={"do_layer_norm_before": True}),
     replace(_OPT, model_types=("opt",), ffn_norm="final_layer_norm", when={"do_layer_norm_before": False}),
@@ -160,6 +172,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"mlp\.dense_4h_to_h",
         residual=("post_attention_layernorm",),
         ffn_size={},  # always four times the hidden size
+        embeddings=("word_embeddings_layernorm",),
     ),
     Family(
         ("falcon",),
@@ -222,6 +235,7 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"mlp\.fc1",),
         ffn_output=r"mlp\.fc2",
         residual=("layernorm_after",),
+        embeddings=("embeddings",),
     ),
     Family(  # as transformers before 5 has it
         _types("vit beit"),
@@ -230,14 +244,16 @@ FAMILIES: tuple[Family, ...] = (
         ffn_input=(r"intermediate\.dense",),
         ffn_output=r"output\.dense",
         residual=("layernorm_after",),
+        embeddings=("embeddings",),
     ),
     replace(
         _CLIP,
         model_types=("clip",),
         block=r"(?:text|vision)_model\.encoder\.layers\.\d+",
         ffn_size={"text_model": "text_config.intermediate_size", "vision_model": "vision_config.intermediate_size"},
+        embeddings=(r"text_model\.embeddings",),
     ),
-    replace(_CLIP, model_types=_types("clip_text_model clip_vision_model")),
+    replace(_CLIP, model_types=_types("clip_text_model clip_vision_model"), embeddings=("embeddings",)),
 )
 
 
@@ -253,7 +269,7 @@ def _common_row(encoder: nn.Module, decoder: nn.Module) -> Family | None:
     sizes = (
         {"decoder.": f"decoder.{row.ffn_size['']}", "": f"encoder.{row.ffn_size['']}"} if "" in row.ffn_size else {}
     )
-    return replace(row, ffn_size=sizes)
+    return replace(row, ffn_size=sizes, embeddings=tuple(rf"encoder\.{name}" for name in row.embeddings))
 
 
 def family_of(model: nn.Module) -> Family | None:

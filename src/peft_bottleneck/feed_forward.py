@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from .bottleneck import ACTIVATIONS, activation
+from .bottleneck import ACTIVATIONS, Map, activation
 from .modules import base_modules, is_full_precision
 from .probe import COMMON_ACTIVATIONS, probe
 from .sites import Family
@@ -93,7 +93,7 @@ class FeedForward:
             found[linear] = {"weight": weight} | ({} if getattr(linear, "bias", None) is None else {"bias": (writes,)})
         return found
 
-    def obstacle(self, bottleneck: str, non_linearity: str, maps: Mapping[str, nn.Linear]) -> str | None:
+    def obstacle(self, bottleneck: str, non_linearity: str, maps: Mapping[str, Map]) -> str | None:
         """Why a bottleneck cannot be folded here, with what to set instead; None if it can."""
         if self.problem is not None:
             return self.problem
@@ -114,7 +114,7 @@ class FeedForward:
                 return f"the FFN of {self.name} has no place for the bias of {name!r}; set use_bias=False"
         return None
 
-    def widen(self, maps: Mapping[str, nn.Linear] | None, scale: Tensor | float = 1.0, neurons: int = 0) -> None:
+    def widen(self, maps: Mapping[str, Map] | None, scale: Tensor | float = 1.0, neurons: int = 0) -> None:
         """Adds a bottleneck's neurons, or, without one, `neurons` that do nothing."""
         neurons = neurons if maps is None else maps["down"].out_features
         if not self.original:
@@ -201,7 +201,7 @@ def _bias(linear: Any) -> Tensor:
     return _weight(linear).new_zeros(_sizes(linear)[1]) if bias is None else bias.detach()
 
 
-def _neurons(linear: nn.Linear | None, like: Any, neurons: int) -> tuple[Tensor, Tensor]:
+def _neurons(linear: Map | None, like: Any, neurons: int) -> tuple[Tensor, Tensor]:
     """Rows and biases to add to an input map."""
     if linear is None:
         weight = _weight(like)

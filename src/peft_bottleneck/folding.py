@@ -36,10 +36,8 @@ class FoldableLayer(BottleneckLayer):
             if name not in self.bottlenecks:
                 continue
             maps = self.maps(name)
-            finite = all(
-                bool(torch.isfinite(weight).all()) for linear in maps.values() for weight in linear.parameters()
-            )
-            if safe_merge and not finite:
+            values = (value for part in maps.values() for value in (part.weight, part.bias) if value is not None)
+            if safe_merge and not all(bool(torch.isfinite(value).all()) for value in values):
                 raise ValueError(f"NaNs detected in the merged weights. The adapter {name} seems to be broken")
             scale = self.bottlenecks[name].scale
             if self.ffn is None:
@@ -162,4 +160,7 @@ def _obstacle(
         return f"{key} is not the FFN of a transformer block; leave target_modules=None"
     if layer.bottlenecks[name].read not in (None, ffn.input_name):
         return f"it reads {layer.bottlenecks[name].read}, not the FFN's input; set parallel_input='ffn'"
+    for field in ("use_gating", "ln_before", "ln_after", "invertible"):
+        if value := getattr(config, field):
+            return f"no weights of the FFN compute {field}={value!r}; leave it out"
     return ffn.obstacle(config.bottleneck, config.non_linearity, layer.maps(name))

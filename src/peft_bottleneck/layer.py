@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .bottleneck import Bottleneck, activation, build_maps, reset_parameters
+from .bottleneck import FORMS, Bottleneck, Map, activation, build_maps, reset_parameters
 from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
 from .hooks import BlockOutput, InputTap
-from .patching import hand_on_methods
-from .registration import BaseTunerLayer
 from .rows import Rows
 from .stacks import Member, Stacks, copy_slices
+from .tuner_layer import TunerLayer, device_and_dtype
 
-PARTS = ("down", "gate", "conv", "up")
+PARTS = ("norm_before", "down", "gate", "conv", "up", "gating", "norm_after")
 BASE = "__base__"  # PEFT's name for "no adapter" in `adapter_names`
 
 Placement = Callable[..., Any]  # how bottlenecks are composed with the wrapped module: one function of `placement`
 
 
-class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+class BottleneckLayer(TunerLayer):
     """Wraps `base_layer`; the weights of adapter `a` are `<prefix>down.a`, `<prefix>up.a`, …, as PEFT loads them.
 
     Args:
@@ -33,28 +32,22 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         block: the block whose output is adapted; it contains `base_layer`.
     """
 
-    prefix: ClassVar[str]
-
     def __init__(
         self, base_layer: nn.Module, features: tuple[int, int], placement: Placement, block: nn.Module | None = None
     ) -> None:
-        super().__init__()
-        self.base_layer = base_layer
+        super().__init__(base_layer)
         self.in_features, self.out_features = features
         self.placement = placement
         self.bottlenecks: dict[str, Bottleneck] = {}
         self.taps: dict[str, InputTap] = {}
-        self.rows: Rows | None = None  # set while a call with `adapter_names` runs
         self.stacks = Stacks()
         self.register_state_dict_post_hook(copy_slices)  # type: ignore[no-untyped-call]
         for name in PARTS:
             setattr(self, self.prefix + name, nn.ModuleDict())
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
-        self.merged_adapters: list[str] = []
         self.multiplier = 1.0  # set while `rescale_adapter_scale` holds
         self.block_output = None if block is None else BlockOutput(block, self)
-        self.was_called = False  # asked only where another `forward` is bound to this layer
-        self.own_attributes = frozenset({*vars(self), "own_attributes"})
+        self.own_attributes = frozenset(vars(self))
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -75,20 +68,30 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         config: BottleneckConfig,
         tap: tuple[str, nn.Module] | None = None,
         context: TokenContext | None = None,
+        first: Mapping[str, Any] | None = None,
     ) -> None:
         """Adds a bottleneck of this size, on the device and in the type of the base layer.
 
-        `tap` is a read point with its name, `context` what a convolution listens to.
+        `tap` is a read point with its name, `context` what a convolution listens to, `first` the maps of the adapter's
+        first bottleneck.
         """
-        maps = build_maps(config.bottleneck, self.in_features, size, self.out_features, bias=config.use_bias)
-        reset_parameters(maps, method=config.init_method, no_op=config.init_weights)
-        parts: dict[str, nn.Module] = dict(maps)
+        reads, writes = self.in_features, self.out_features
+        extra: dict[str, nn.Module] = {}
         if context is not None:
-            parts["conv"] = Convolution(size, config.kernel_size, causal=context.causal)
-        device, dtype = _device_and_dtype(self.base_layer)
-        for name, linear in parts.items():
-            on_meta = linear.weight.device.type == "meta"  # weights to be loaded: `low_cpu_mem_usage`
-            self._part(name)[adapter_name] = linear if on_meta else linear.to(device=device, dtype=dtype)
+            extra["conv"] = Convolution(size, config.kernel_size, causal=context.causal)
+        if config.ln_before:
+            extra["norm_before"] = nn.LayerNorm(reads)
+        if config.use_gating:
+            extra["gating"] = nn.Linear(reads, 1)
+        if config.ln_after:
+            extra["norm_after"] = nn.LayerNorm(writes)
+        maps = build_maps(config.bottleneck, reads, size, writes, bias=config.use_bias, phm=config.phm, first=first)
+        parts: dict[str, Any] = {**maps, **extra}
+        reset_parameters(parts, method=config.init_method, no_op=config.init_weights)
+        device, dtype = device_and_dtype(self.base_layer)
+        for name, part in parts.items():
+            on_meta = part.weight.device.type == "meta"  # weights to be loaded: `low_cpu_mem_usage`
+            self._part(name)[adapter_name] = part if on_meta else part.to(device=device, dtype=dtype)
         if isinstance(config.scaling, str):
             ones = torch.ones(self.out_features if config.scaling == "channel" else 1)
             scale = ones if ones.device.type == "meta" else ones.to(device=device, dtype=dtype)
@@ -102,6 +105,8 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             dropout=config.dropout,
             context=context,
             read=tap[0] if tap is not None else None,
+            stochastic_depth=config.stochastic_depth,
+            extra=tuple(extra),
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
@@ -113,8 +118,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self.taps.pop(name).remove()
 
     def release(self) -> None:
-        """Gives the base layer and other modules back as they are without adapters."""
-        hand_on_methods(self, self.base_layer, self.own_attributes)
+        super().release()
         while self.taps:
             self.taps.popitem()[1].remove()
         for bottleneck in self.bottlenecks.values():
@@ -123,44 +127,11 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if self.block_output is not None:
             self.block_output.remove()
 
-    def merge_problem(self, adapter: str) -> str | None:
-        """Why this layer cannot merge this adapter; None if it can, or if only `merge` itself can tell."""
-        return None
+    def holds(self, adapter: str) -> bool:
+        return adapter in self.bottlenecks
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        if "forward" in vars(self):
-            self.was_called = True
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.placement(self, *args, **kwargs)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """The output of `forward`, whatever other libraries have bound to this layer in its place (`patching`).
-
-        Raises:
-            RuntimeError: what is bound to this layer as `forward` does not call the adapters.
-        """
-        if "forward" in vars(self):
-            hand_on_methods(self, self.base_layer, self.own_attributes)
-        if "forward" not in vars(self):
-            return super().__call__(*args, **kwargs)
-        self.was_called = False
-        output = super().__call__(*args, **kwargs)
-        if not self.was_called:
-            raise RuntimeError(
-                f"Another library has set the forward of a {type(self).__name__} around "
-                f"{type(self.base_layer).__name__} to {vars(self)['forward']!r}, which does not call the adapters. "
-                "Let it patch the model before the adapters are added."
-            )
-        return output
-
-    def combine(self, adapter_name: str, weights: Mapping[str, float]) -> None:
-        """Sets an adapter's parameters to the weighted sum of those of others of the same shapes."""
-        for name in self.adapter_layer_names:
-            part = getattr(self, name)
-            if adapter_name in part:
-                own = _parameters(part[adapter_name])
-                others = [[weight * p for p in _parameters(part[other])] for other, weight in weights.items()]
-                for parameter, *terms in zip(own, *others, strict=True):
-                    parameter.copy_(sum(terms))
 
     def adapt(self, output: Any, read: Callable[[Tensor], Tensor] | None = None) -> Any:
         """`y + B(x)` for every active adapter, in their order; each sees the `y` that the one before left.
@@ -232,7 +203,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         return scale
 
     def parts(self, adapter: str) -> dict[str, Any]:
-        """The modules of one adapter's bottleneck by name: its maps, and `conv` where it has one.
+        """The modules of one adapter's bottleneck by name.
 
         They are taken from where they are registered at this moment: whoever shards, converts or replicates a model
         puts others in their place. Attribute access costs ten times as much as `_modules`, the dictionary behind it.
@@ -241,35 +212,7 @@ class BottleneckLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         names = self.bottlenecks[adapter].part_names
         return {name: modules[self.prefix + name]._modules[adapter] for name in names}
 
-    def maps(self, adapter: str) -> dict[str, nn.Linear]:
+    def maps(self, adapter: str) -> dict[str, Map]:
         """The linear maps of one adapter's bottleneck by name."""
-        return {name: part for name, part in self.parts(adapter).items() if name != "conv"}
-
-    def _part(self, name: str) -> Any:
-        return getattr(self, self.prefix + name)
-
-    def __getattr__(self, name: str) -> Any:
-        """What the model asks of the wrapped module (`mlp.act_fn`, …) is the wrapped module's."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            if name == "base_layer":
-                raise
-            return getattr(self.base_layer, name)
-
-
-def _parameters(part: nn.Module | nn.Parameter) -> list[Tensor]:
-    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
-
-
-def _device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dtype | None]:
-    """Where a module computes and in which type: 4-bit layers name it, and store their weights in another."""
-    parameters = sorted(module.parameters(), key=lambda parameter: not parameter.is_floating_point())
-    types = [getattr(part, "compute_dtype", None) for part in module.modules()]
-    types += [parameter.dtype for parameter in parameters if parameter.is_floating_point()]
-    dtype = next((dtype for dtype in types if isinstance(dtype, torch.dtype)), None)
-    device = parameters[0].device if parameters else None
-    if device is not None and device.type == "meta":  # offloaded by Accelerate: the weights come when they are needed
-        places = [getattr(getattr(part, "_hf_hook", None), "execution_device", None) for part in module.modules()]
-        device = next((torch.device(place) for place in places if place is not None), None)
-    return device, dtype
+        parts = self.parts(adapter)
+        return {name: parts[name] for name in FORMS[self.bottlenecks[adapter].form]}

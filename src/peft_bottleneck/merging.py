@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
+from .bottleneck import Map
 from .layer import BottleneckLayer
 from .modules import is_full_precision, is_linear
 from .placement import after
@@ -37,6 +38,8 @@ class MergeableLayer(BottleneckLayer):
                 "non_linearity='identity' (with bottleneck='plain') and ParallelAdapterConfig(foldable=True) make "
                 "adapters that can be merged"
             )
+        if bottleneck.extra:
+            return f"no weights of the base model compute their {', '.join(bottleneck.extra)}; leave them out"
         if self.placement is not after or bottleneck.read is not None or not is_linear(base):
             return "they do not read what a linear layer of the base model writes"
         if not is_full_precision(base.weight):
@@ -91,7 +94,7 @@ class MergeableLayer(BottleneckLayer):
         super().enable_adapters(enabled)
 
 
-def _merged(base: Any, maps: Mapping[str, nn.Linear], scale: Tensor) -> tuple[Tensor, Tensor | None]:
+def _merged(base: Any, maps: Mapping[str, Map], scale: Tensor) -> tuple[Tensor, Tensor | None]:
     """`W'` and `b'` in the layout and type of the base layer; computed in float32 at least."""
     transposed = isinstance(base, Conv1D)  # its weight is `[in, out]`
     dtype = torch.promote_types(base.weight.dtype, torch.float32)
@@ -106,7 +109,8 @@ def _merged(base: Any, maps: Mapping[str, nn.Linear], scale: Tensor) -> tuple[Te
         return merged, None
     bias = base.bias.to(dtype)
     inner = down @ bias
-    if maps["down"].bias is not None:
-        inner = inner + maps["down"].bias.to(bias)
-        bias = bias + maps["up"].bias.to(bias) * scale.to(dtype)
+    down_bias, up_bias = maps["down"].bias, maps["up"].bias
+    if down_bias is not None and up_bias is not None:
+        inner = inner + down_bias.to(bias)
+        bias = bias + up_bias.to(bias) * scale.to(dtype)
     return merged, (bias + up @ inner).to(base.bias.dtype)

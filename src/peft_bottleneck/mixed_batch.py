@@ -14,6 +14,7 @@ from .hooks import recomputed_within
 from .layer import BASE, BottleneckLayer
 from .registration import AuxiliaryTrainingWrapper, ModulesToSaveWrapper
 from .rows import Rows
+from .tuner_layer import TunerLayer
 
 _BATCH_ELSEWHERE = (nn.RNNBase, nn.MultiheadAttention)  # modules whose first dimension may be another than the batch's
 
@@ -57,7 +58,7 @@ def _rows_known(rows_of: Sequence[tuple[nn.Module, Rows]]) -> Iterator[None]:
     """Tells layers and task heads the rows of what they compute."""
     with ExitStack() as stack:
         for module, rows in rows_of:
-            if isinstance(module, BottleneckLayer):
+            if isinstance(module, TunerLayer):
                 stack.callback(setattr, module, "rows", module.rows)
                 module.rows = rows
             elif isinstance(module, ModulesToSaveWrapper):

@@ -6,14 +6,14 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from typing import Any, ClassVar
 
-import torch
 from torch import nn
 
 from .config import BottleneckConfig, as_list
 from .convolution import context_of
+from .coupling_layer import CouplingLayer
+from .embeddings import end_of_embeddings
 from .layer import BottleneckLayer, Placement
 from .mixed_batch import mixed_batch
 from .modules import feature_sizes
@@ -22,11 +22,12 @@ from .quantization import keep_differentiable
 from .registration import (
     BaseTuner,
     BaseTunerLayer,
-    ModulesToSaveWrapper,
     check_target_module_exists,
 )
 from .sites import Family, Site
 from .structure import find_family, tell_sites
+from .tuner_layer import TunerLayer
+from .weighted_sum import add_weighted_sum
 
 
 class BottleneckModel(BaseTuner):  # type: ignore[misc]
@@ -35,7 +36,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
     A method says in `site` where its bottlenecks sit in a family, and in `placement` how they are composed there.
     """
 
-    tuner_layer_cls: type[BottleneckLayer]
+    tuner_layer_cls = TunerLayer
+    bottleneck_layer_cls: type[BottleneckLayer]
     target_module_mapping: ClassVar[dict[str, list[str]]] = {}  # `families.FAMILIES` takes its place
 
     @classmethod
@@ -61,6 +63,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             for name, value in vars(self.site(family, config)).items():
                 if value is not None:
                     setattr(config, name, value)
+        if config.invertible is not None:
+            config.invertible_modules = end_of_embeddings(self.model, config.invertible_modules)
         return config
 
     def _family(self, config: BottleneckConfig) -> Family:
@@ -78,6 +82,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
 
     @staticmethod
     def _check_target_module_exists(config: BottleneckConfig, key: str) -> Any:
+        if _couples(config, key):
+            return True
         found = check_target_module_exists(config, key)
         if found and isinstance(config.target_modules, str) and config.layers_to_transform is not None:
             return _block_index(config, key) in as_list(config.layers_to_transform)
@@ -92,6 +98,32 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         parent: nn.Module,
         current_key: str,
     ) -> None:
+        layer: TunerLayer
+        if _couples(config, current_key):
+            layer = self._coupling_layer(target, target_name, parent)
+            layer.update_layer(adapter_name, config)
+        else:
+            layer = self._add_bottleneck(config, adapter_name, target, target_name, parent, current_key)
+        if adapter_name not in self.active_adapters:
+            layer.set_requires_grad(adapter_name, False)
+
+    def _coupling_layer(self, target: nn.Module, target_name: str, parent: nn.Module) -> CouplingLayer:
+        """The layer at the end of the embeddings."""
+        if isinstance(target, CouplingLayer):
+            return target
+        layer = CouplingLayer(target, self.prefix, self.model)
+        self._replace_module(parent, target_name, layer, target)
+        return layer
+
+    def _add_bottleneck(
+        self,
+        config: BottleneckConfig,
+        adapter_name: str,
+        target: nn.Module,
+        target_name: str,
+        parent: nn.Module,
+        current_key: str,
+    ) -> BottleneckLayer:
         tap = self._related(config, "input_modules", current_key)
         block = self._related(config, "output_modules", current_key)
         base = target.get_base_layer() if isinstance(target, BaseTunerLayer) else target
@@ -110,8 +142,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             reads = writes
         written = None if block is None else block[1]
         layer = target
-        if not isinstance(layer, self.tuner_layer_cls):
-            layer = self.tuner_layer_cls(target, (reads, writes), placement, written)
+        if not isinstance(layer, self.bottleneck_layer_cls):
+            layer = self.bottleneck_layer_cls(target, (reads, writes), placement, written)
             self._replace_module(parent, target_name, layer, target)
         elif (layer.placement, layer.block, layer.in_features) != (placement, written, reads):
             raise ValueError(
@@ -120,9 +152,9 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
                 "module. Adapters of one model must agree in target_modules, input_modules and output_modules there."
             )
         context = context_of(self.model, current_key) if config.bottleneck == "conv" else None
-        layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap, context)
-        if adapter_name not in self.active_adapters:
-            layer.set_requires_grad(adapter_name, False)
+        first = next((other.maps(adapter_name) for other in self._layers() if other.holds(adapter_name)), None)
+        layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap, context, first)
+        return layer
 
     def add_weighted_adapter(self, adapters: Sequence[str], weights: Sequence[float], adapter_name: str) -> None:
         """Adds the adapter whose parameters are the weighted sum of those of others: `θ = Σ wᵢ·θᵢ`.
@@ -134,43 +166,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
                 must agree for a sum of parameters to have a meaning (the modules, the sizes, the equation), or several
                 of them train the same module in full.
         """
-        unknown = sorted(set(adapters) - self.peft_config.keys())
-        if unknown or not adapters:
-            raise ValueError(
-                f"Unknown adapters {unknown} in {list(adapters)}; the model has {sorted(self.peft_config)}."
-            )
-        if len(adapters) != len(weights):
-            raise ValueError(f"{len(adapters)} adapters need as many weights, got {len(weights)}.")
-        if adapter_name in self.peft_config:
-            raise ValueError(f"There is an adapter {adapter_name!r} already.")
-        configs = [self.peft_config[name] for name in adapters]
-        for name in ("non_linearity", "scaling", "bottleneck", "use_bias", "input_modules", "output_modules"):
-            values = [getattr(config, name, None) for config in configs]
-            if any(value != values[0] for value in values):
-                raise ValueError(f"The adapters {list(adapters)} differ in {name}: {values}.")
-        for layer in self._layers():
-            present = [name for name in adapters if name in layer.bottlenecks]
-            shapes = [{part: m.weight.shape for part, m in layer.maps(name).items()} for name in present]
-            if present and (len(present) < len(adapters) or any(shape != shapes[0] for shape in shapes)):
-                raise ValueError(f"The adapters {list(adapters)} differ in their modules or sizes.")
-        wrappers = [module for module in self.model.modules() if isinstance(module, ModulesToSaveWrapper)]
-        owners = {wrapper: [name for name in adapters if name in wrapper.modules_to_save] for wrapper in wrappers}
-        shared = sum(len(names) > 1 for names in owners.values())
-        if shared:
-            raise ValueError(
-                "Cannot add weighted adapters if they target the same module with modules_to_save, but found "
-                f"{shared} such instance(s)."
-            )
-        to_save = sorted({name for config in configs for name in config.modules_to_save or ()})
-        self.peft_config[adapter_name] = replace(configs[0], inference_mode=False, modules_to_save=to_save or None)
-        self.inject_adapter(self.model, adapter_name)
-        with torch.no_grad():
-            for wrapper, names in owners.items():
-                for name in names:  # PEFT has put the base model's module there, untrained
-                    wrapper.modules_to_save[adapter_name].load_state_dict(wrapper.modules_to_save[name].state_dict())
-            for layer in self._layers():
-                if adapter_name in layer.bottlenecks:
-                    layer.combine(adapter_name, dict(zip(adapters, weights, strict=True)))
+        add_weighted_sum(self, adapters, weights, adapter_name)
 
     def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, nn.Module] | None:
         """The module that `input_modules` or `output_modules` means for this target, with its name in the block."""
@@ -204,7 +200,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         names = list(self.active_adapters if adapter_names is None else adapter_names)
         for key, layer in self.model.named_modules():
             for name in names if isinstance(layer, self.tuner_layer_cls) else ():
-                if name in layer.bottlenecks and (problem := layer.merge_problem(name)) is not None:
+                if layer.holds(name) and (problem := layer.merge_problem(name)) is not None:
                     method = type(self).__name__.removesuffix("Model")
                     raise NotImplementedError(
                         f"{method} adapters cannot be merged: {problem} (adapter {name!r}, {key})."
@@ -213,7 +209,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
     def _unload_and_optionally_merge(
         self, merge: bool = True, adapter_names: list[str] | None = None, **kwargs: Any
     ) -> nn.Module:
-        layers = list(self._layers())
+        layers = [module for module in self.model.modules() if isinstance(module, TunerLayer)]
         if merge:
             self._check_merge(adapter_names)
         else:
@@ -233,7 +229,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
             yield
 
     def _layers(self) -> Iterator[BottleneckLayer]:
-        return (module for module in self.model.modules() if isinstance(module, self.tuner_layer_cls))
+        return (module for module in self.model.modules() if isinstance(module, self.bottleneck_layer_cls))
 
 
 def _names_any(given: str, keys: Iterable[str]) -> bool:
@@ -256,6 +252,11 @@ def _hidden_size(model: nn.Module) -> int | None:
     config: Any = getattr(model, "config", None)
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
     return getattr(text_config, "hidden_size", None)
+
+
+def _couples(config: BottleneckConfig, key: str) -> bool:
+    """Whether an invertible adapter maps what this module writes."""
+    return config.invertible is not None and re.fullmatch(str(config.invertible_modules), key) is not None
 
 
 def _block_index(config: BottleneckConfig, key: str) -> int | None:

@@ -26,6 +26,7 @@ class Family:
         residual: pre-LN: what reads the residual stream before the FFN, a norm as a rule; the first that exists does.
         ffn_size: where the configuration keeps the FFN's width, by a part of the block's name ("" for any). Empty: it
             keeps none, or `widths` searches for it.
+        embeddings: modules that may end the embeddings, the first that exists does. Empty: the token embeddings do.
         when: values of the model's configuration that the row holds for.
     """
 
@@ -38,6 +39,7 @@ class Family:
     ffn_norm: str | None = None
     residual: tuple[str, ...] = ()
     ffn_size: Mapping[str, str] = field(default_factory=lambda: {"": "intermediate_size"})
+    embeddings: tuple[str, ...] = ()
     when: Mapping[str, Any] = field(default_factory=dict)
 
     def path(self, *names: str | None) -> str:

@@ -51,6 +51,8 @@ class Member:
         """What it shares with others that it is computed with; None where it has to be called by itself."""
         if not (self.parts.keys() <= _PARTS and all(map(_is_plain, self.parts.values()))):
             return None
+        if self.bottleneck.stochastic_depth:
+            return None
         parameters = self.parameters()
         if any(type(p) is not nn.Parameter or p.device.type == "meta" for p in parameters.values()):
             return None  # sharded, replicated or not yet loaded

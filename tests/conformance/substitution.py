@@ -210,7 +210,7 @@ def _skip_merging(*args: Any) -> None:
 
 def _name_parts_as_lora(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, method: Any) -> None:
     """`lora_A` is the map down, `lora_B` the map up, for tests that look at the parts of a layer."""
-    layer_class = tuner_of(method).tuner_layer_cls
+    layer_class = tuner_of(method).bottleneck_layer_cls
     parts = {lora: f"{layer_class.prefix}{own}" for lora, own in LORA_BY_NAME.items()}
     monkeypatch.setattr(method, "rank_pattern", property(lambda config: config.bottleneck_size_pattern), raising=False)
     for lora, own in parts.items():

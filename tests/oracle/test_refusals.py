@@ -25,14 +25,14 @@ def _placement(before: bool, after: bool, residual: Any, parallel: bool = False)
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (dict(ln_before=True), "ln_before=True is not expressed, only False"),
-        (dict(ln_after=True), "ln_after=True is not expressed, only False"),
-        (dict(use_gating=True), "use_gating=True is not expressed, only False"),
-        (dict(inv_adapter="nice", inv_adapter_reduction_factor=2), "inv_adapter='nice' is not expressed, only None"),
-        (dict(invertible_adapter={"block_type": "glow", "reduction_factor": 2}), "inv_adapter='glow'"),
-        (dict(phm_layer=True), "phm_layer=True is not expressed, only False"),
-        (dict(stochastic_depth=0.1), "stochastic_depth=0.1 is not expressed, only 0.0"),
-        (dict(use_gating=True, phm_layer=True), "use_gating=True .* phm_layer=True"),
+        (
+            dict(ln_after=True, adapter_residual_before_ln=True),
+            "ln_after=True is not expressed with adapter_residual_b",
+        ),
+        (dict(inv_adapter="flow"), "inv_adapter='flow' is none of nice, glow"),
+        (dict(use_gating="yes"), "use_gating must be True or False, got 'yes'"),
+        (dict(stochastic_depth=1.5), r"stochastic_depth must be a number in \[0, 1\), got 1.5"),
+        (dict(phm_layer=True, phm_dim=0), "phm_dim must be an integer above 0, or None, got 0"),
         (dict(architecture="lora"), "architecture='lora' is not expressed, only bottleneck adapters are"),
         (dict(architecture="union", configs=[]), "architecture='union'"),
         (dict(warmth=3), "unknown field warmth=3"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ from .files import (
 )
 from .head_configs import NoCounterpart
 from .heads import FittedHead, Head, head_of
+from .layouts import INVERTIBLE, SHARED
 from .names import Names
 
 VERSION = "adapters.1.3.0"  # of the format that is written
 
 # The library's first versions had other names for some modules and activations.
 _OLD_HOLDERS = re.compile(r"(?:attention|layer)_text_(?:task|lang)_adapters")
+# The library's filter for what it saves wants a dot before the name, and without a head there is none.
+_LOST = " (the library does not save what the layers share of a model without a head; save it from one with a head)"
+_OLD_INVERTIBLE = ("invertible_lang_adapters", INVERTIBLE)
 _OLD_NON_LINEARITIES = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 
 
@@ -78,7 +82,7 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     if is_peft:
         model.add_adapter(adapter_name, config)
     adapted = model if is_peft else get_peft_model(model, config, adapter_name=adapter_name)
-    problems = _fill(dict(names.parameters(adapter_name)), weights)
+    problems = _fill(list(names.parameters(adapter_name, config)), weights)
     if problems:
         adapted.delete_adapter(adapter_name) if is_peft else adapted.unload()
         _refuse(where, problems)
@@ -131,8 +135,8 @@ def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name
         "version": VERSION,
     }
     weights = {
-        "{0}adapters.{name}.{2}".format(*key.rpartition("adapters."), name=adapter_name): value.detach().cpu().clone()
-        for key, value in names.parameters(adapter_name)
+        names.written(key, adapter_name): value.detach().cpu().clone()
+        for key, value in names.parameters(adapter_name, config)
     }
     write(Path(path), CONFIG_FILE, description | {"config": theirs}, weights)
     if head is not None:
@@ -153,8 +157,9 @@ def _read_description(directory: Path, where: str) -> dict[str, Any]:
 
 def _read_weights(directory: Path, name: str, where: str) -> dict[str, Tensor]:
     """The checkpoint's tensors, their names without the adapter's."""
+    own_name = re.compile(rf"((?:^|[._])(?:adapters|{SHARED}))\.{re.escape(name)}\.")
     return {
-        _OLD_HOLDERS.sub("adapters", key).replace(f"adapters.{name}.", "adapters."): value
+        own_name.sub(r"\1.", _OLD_HOLDERS.sub("adapters", key).replace(*_OLD_INVERTIBLE)): value
         for key, value in read_tensors(directory, WEIGHTS_FILES, where).items()
     }
 
@@ -166,6 +171,7 @@ def _modernised(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -
         theirs["non_linearity"] = _OLD_NON_LINEARITIES.get(theirs["non_linearity"], theirs["non_linearity"])
     if invertible := theirs.pop("invertible_adapter", None):
         theirs["inv_adapter"] = invertible["block_type"]
+        theirs["inv_adapter_reduction_factor"] = invertible["reduction_factor"]
     # Task adapters said that they had invertible adapters, and had none.
     if description.get("type") == "text_task" and not any("invertible" in key for key in weights):
         theirs["inv_adapter"] = None
@@ -182,19 +188,25 @@ def _of_another_model(description: Mapping[str, Any], names: Names) -> list[str]
 
 
 @torch.no_grad()
-def _fill(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
-    """Copies the weights into the parameters; what does not fit is named, and nothing copied then."""
-    found = {name: key for name in parameters for key in weights if f".{key}".endswith(f".{name}")}
-    problems = [f"it lacks {name}" for name in parameters if name not in found]
-    problems += [f"it has {key}, which the model lacks" for key in weights.keys() - set(found.values())]
-    problems += [
-        f"{key} has the shape {tuple(weights[key].shape)}, not {tuple(parameters[name].shape)}"
-        for name, key in found.items()
-        if weights[key].shape != parameters[name].shape
-    ]
+def _fill(parameters: Sequence[tuple[str, Tensor]], weights: Mapping[str, Tensor]) -> list[str]:
+    """Copies the weights into the parameters; what does not fit is named, and nothing copied then.
+
+    The library may write a tensor several times, under the names of all modules that lead to it.
+    """
+    found = {name: [key for key in weights if f".{key}".endswith(f".{name}")] for name, _ in parameters}
+    problems = [f"it lacks {name}{_LOST * name.startswith(SHARED)}" for name, keys in found.items() if not keys]
+    used = {key for keys in found.values() for key in keys}
+    problems += [f"it has {key}, which the model lacks" for key in weights.keys() - used]
+    for name, parameter in parameters:
+        for key in found[name]:
+            if weights[key].shape != parameter.shape:
+                shapes = f"{tuple(weights[key].shape)}, not {tuple(parameter.shape)}"
+                problems.append(f"{key} has the shape {shapes}")
+            elif not torch.equal(weights[key], weights[found[name][0]]):
+                problems.append(f"{key} and {found[name][0]} differ")
     if not problems:
-        for name, key in found.items():
-            parameters[name].copy_(weights[key])
+        for name, parameter in parameters:
+            parameter.copy_(weights[found[name][0]])
     return sorted(problems)
 
 

@@ -19,6 +19,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..config import BottleneckConfig
+from ..coupling import COUPLINGS
+from ..embeddings import end_of_embeddings
 from ..layer import BottleneckLayer
 from ..methods import (
     HoulsbyConfig,
@@ -28,80 +30,23 @@ from ..methods import (
     PfeifferConfig,
     PfeifferModel,
 )
-from ..registration import PeftConfig
+from .fields import (
+    DEFAULTS,
+    DETAILS,
+    INIT_WEIGHTS,
+    INITIAL,
+    ONLY_OURS,
+    ORDER,
+    SAME,
+    SEQUENTIAL,
+    SUBORDINATE,
+    TOLD_OTHERWISE,
+)
 from .names import SITES, Layer, Names
 
 METHODS = MappingProxyType(
     {HoulsbyConfig: HoulsbyModel, PfeifferConfig: PfeifferModel, ParallelAdapterConfig: ParallelAdapterModel}
 )
-
-# The fields that decide what is computed, with their defaults; `...` stands for none.
-DEFAULTS: Mapping[str, Any] = MappingProxyType(
-    {
-        "mh_adapter": ...,
-        "output_adapter": ...,
-        "reduction_factor": ...,
-        "non_linearity": ...,
-        "original_ln_before": False,
-        "original_ln_after": True,
-        "residual_before_ln": True,
-        "is_parallel": False,
-        "scaling": 1.0,
-        "dropout": 0.0,
-        "leave_out": [],
-        "cross_adapter": False,
-        "init_weights": "bert",
-        "ln_before": False,
-        "ln_after": False,
-        "use_gating": False,
-        "inv_adapter": None,
-        "phm_layer": False,
-        "stochastic_depth": 0.0,
-        "architecture": None,
-    }
-)
-# Those of them that our equations express at their default only.
-ONLY_DEFAULT = ("ln_before", "ln_after", "use_gating", "inv_adapter", "phm_layer", "stochastic_depth")
-# Fields that only detail those, without effect while they are at their defaults.
-DETAILS = re.compile(
-    r"adapter_residual_before_ln|init_weights_seed|inv_adapter_reduction_factor|hypercomplex_nonlinearity"
-    r"|(phm|learn_phm|shared_phm|shared_W_phm|factorized_phm)\w*"
-)
-ORDER = ("original_ln_before", "original_ln_after", "residual_before_ln")
-SEQUENTIAL: Mapping[tuple[Any, ...], type[BottleneckConfig]] = MappingProxyType(
-    {
-        (False, True, True): HoulsbyConfig,
-        (False, True, False): HoulsbyConfig,
-        (True, True, True): PfeifferConfig,
-        (True, False, False): PfeifferConfig,  # `h + B(h)` on the block's output `h` in every family
-    }
-)
-# How weights are drawn: without effect on a loaded adapter, kept for who reads the configuration.
-INIT_WEIGHTS: Mapping[str, dict[str, Any]] = MappingProxyType(
-    {
-        "bert": dict(init_method="bert", init_weights=False),
-        "houlsby": dict(init_method="houlsby", init_weights=False),
-        "mam_adapter": dict(init_method="kaiming", init_weights=True),
-    }
-)
-# Ours that the library does not compute: newer than transformers 4.57, or with weights that it would train.
-ONLY_OURS = ("hardswish", "sqrtsoftplus", "prelu", "xielu")
-# Our fields that are told by the sites, their sizes and their weights, or that compute nothing.
-TOLD_OTHERWISE = frozenset(field.name for field in fields(PeftConfig)) | {
-    "reduction_factor",
-    "bottleneck_size",
-    "bottleneck_size_pattern",
-    "target_modules",
-    "exclude_modules",
-    "layers_to_transform",
-    "layers_pattern",
-    "parallel_input",
-    "foldable",
-    "non_linearity",
-    "init_weights",
-    "init_method",
-    "modules_to_save",
-}
 
 
 def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
@@ -111,11 +56,15 @@ def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
     missing = [key for key, default in DEFAULTS.items() if default is ... and key not in theirs]
     if missing:
         return [f"the configuration lacks {', '.join(missing)}"]
-    unknown = [key for key in theirs if key not in DEFAULTS and not DETAILS.fullmatch(key)]
-    theirs = {**DEFAULTS, **theirs}
-    different = [key for key in ONLY_DEFAULT if (theirs[key] or None) != (DEFAULTS[key] or None)]
+    unknown = [key for key in theirs if key not in {**DEFAULTS, **DETAILS} and key not in INITIAL]
+    theirs = {**DEFAULTS, **DETAILS, **theirs}
     problems = [f"unknown field {key}={theirs[key]!r}" for key in unknown]
-    problems += [f"{key}={theirs[key]!r} is not expressed, only {DEFAULTS[key]!r}" for key in different]
+    if theirs["ln_after"] and theirs["adapter_residual_before_ln"]:
+        problems.append("ln_after=True is not expressed with adapter_residual_before_ln=True, only with False")
+    if theirs["inv_adapter"] and names.layout.no_invertible:
+        problems.append(f"inv_adapter={theirs['inv_adapter']!r} is not expressed: {names.layout.no_invertible}")
+    if theirs["inv_adapter"] not in (None, False, *COUPLINGS):
+        problems.append(f"inv_adapter={theirs['inv_adapter']!r} is none of {', '.join(COUPLINGS)}")
     if theirs["init_weights"] not in INIT_WEIGHTS:
         problems.append(f"init_weights={theirs['init_weights']!r} is none of {', '.join(INIT_WEIGHTS)}")
     factor, layers = theirs["reduction_factor"], sorted({layer.number for layer in names.layers().values()})
@@ -139,10 +88,15 @@ def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
 
 def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
     """Our configuration for one of theirs that we express, its sites written out."""
-    theirs = {**DEFAULTS, **theirs}
+    theirs = {**DEFAULTS, **DETAILS, **theirs}
     method, family, layers = _method(theirs), names.family, names.layers()
     assert method is not None
-    settings = {key: theirs[key] for key in ("dropout", "scaling")} | INIT_WEIGHTS[theirs["init_weights"]]
+    settings = {key: theirs[key] for key in SAME} | INIT_WEIGHTS[theirs["init_weights"]] | _maps(theirs)
+    if theirs["inv_adapter"]:
+        settings["invertible"] = theirs["inv_adapter"]
+        settings["invertible_reduction_factor"] = theirs["inv_adapter_reduction_factor"]
+        embeddings = names.layout.embeddings
+        settings["invertible_modules"] = end_of_embeddings(names.base, embeddings and rf"(?:.*\.)?{embeddings}")
     settings["non_linearity"] = theirs["non_linearity"].lower()
     factor = theirs["reduction_factor"]
     settings["reduction_factor"] = factor.get("default") if isinstance(factor, Mapping) else factor
@@ -193,8 +147,11 @@ def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> d
         "original_ln_after": not at_block,
         "residual_before_ln": not at_block,
         "is_parallel": not sequential,
+        **{key: getattr(config, key) for key in SAME},
+        **_their_maps(config),
         "scaling": config.scaling if isinstance(config.scaling, str) else float(config.scaling),
-        "dropout": config.dropout,
+        "inv_adapter": config.invertible,
+        "inv_adapter_reduction_factor": config.invertible_reduction_factor if config.invertible else None,
         "leave_out": sorted({layer.number for name, layer in layers.items() if name not in sizes}),
         "init_weights": next((name for name, value in INIT_WEIGHTS.items() if value == drawn), "bert"),
     }
@@ -203,7 +160,12 @@ def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> d
 def differences(config: BottleneckConfig, theirs: Mapping[str, Any], names: Names, adapter_name: str) -> list[str]:
     """What an adapter of ours has that their configuration for it has not, found on the way back."""
     again, sites = our_config(theirs, names), names.sites(adapter_name)
-    keys = [field.name for field in fields(config) if field.name not in TOLD_OTHERWISE]
+    keys = [
+        field.name
+        for field in fields(config)
+        if field.name not in TOLD_OTHERWISE
+        and (field.name not in SUBORDINATE or getattr(config, SUBORDINATE[field.name]) is not None)
+    ]
     problems = [
         f"{key}={getattr(config, key)!r}, not {getattr(again, key)!r}"
         for key in keys
@@ -227,6 +189,34 @@ def differences(config: BottleneckConfig, theirs: Mapping[str, Any], names: Name
 def size(layer: BottleneckLayer, adapter_name: str) -> int:
     """The `r` of an adapter's bottleneck."""
     return int(getattr(layer, f"{layer.prefix}down")[adapter_name].out_features)
+
+
+def _maps(theirs: Mapping[str, Any]) -> dict[str, Any]:
+    """Our fields on how the maps are parameterised."""
+    if not theirs["phm_layer"]:
+        return {}
+    return {
+        "phm_dim": theirs["phm_dim"],
+        "phm_rank": theirs["phm_rank"] if theirs["factorized_phm_W"] else None,
+        "use_bias": theirs["phm_bias"],
+        "shared_phm_weights": theirs["shared_W_phm"],
+        **{key: theirs[key] for key in ("learn_phm", "shared_phm_rule", "factorized_phm_rule")},
+    }
+
+
+def _their_maps(config: BottleneckConfig) -> dict[str, Any]:
+    """Theirs, the other way round."""
+    if config.phm_dim is None:
+        return {"phm_layer": False}
+    return {
+        "phm_layer": True,
+        "phm_dim": config.phm_dim,
+        "phm_rank": config.phm_rank or 1,
+        "factorized_phm_W": config.phm_rank is not None,
+        "phm_bias": config.use_bias,
+        "shared_W_phm": config.shared_phm_weights,
+        **{key: getattr(config, key) for key in ("learn_phm", "shared_phm_rule", "factorized_phm_rule")},
+    }
 
 
 def _method(theirs: Mapping[str, Any]) -> type[BottleneckConfig] | None:

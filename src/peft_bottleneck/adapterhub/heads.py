@@ -174,9 +174,13 @@ def _flexible_tensors(
 
 
 def _scale(layout: HeadLayout, base: Any) -> float:
-    """The factor of what the head reads; the first name is T5's in transformers 5."""
-    tied = getattr(base.config, "scale_decoder_outputs", base.config.tie_word_embeddings)
-    return float(base.config.d_model**-0.5) if layout.scaled and tied else 1.0
+    """The factor of what the head reads."""
+    if not layout.scaled:
+        return 1.0
+    tied = getattr(
+        base.config, "scale_decoder_outputs", base.config.tie_word_embeddings
+    )  # T5's name in transformers 5
+    return float(base.config.d_model**-0.5) if tied else 1.0
 
 
 def _without_prefix(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -7,19 +7,45 @@ library says so in its `models/*/modeling_*.py` and, for the later families, in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-# Our parameters of an adapter `{}`, without the method's prefix, and the library's.
-PARAMETERS: Mapping[str, str] = MappingProxyType(
+# Our parameters, by part and name in it, and the library's; `{}` is the place of the first map among its neighbours,
+# which a norm before it takes up.
+PARAMETERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "down.{}.weight": "adapter_down.0.weight",
-        "down.{}.bias": "adapter_down.0.bias",
-        "up.{}.weight": "adapter_up.weight",
-        "up.{}.bias": "adapter_up.bias",
-        "scaling.{}": "scaling",
+        "down.weight": ("adapter_down.{}.weight",),
+        "down.bias": ("adapter_down.{}.bias",),
+        "up.weight": ("adapter_up.weight",),
+        "up.bias": ("adapter_up.bias",),
+        "scaling": ("scaling",),
+        "gating.weight": ("gate.weight",),
+        "gating.bias": ("gate.bias",),
+        # The library keeps this norm under two names.
+        "norm_before.weight": ("adapter_norm_before.weight", "adapter_down.0.weight"),
+        "norm_before.bias": ("adapter_norm_before.bias", "adapter_down.0.bias"),
+        "norm_after.weight": ("adapter_norm_after.weight",),
+        "norm_after.bias": ("adapter_norm_after.bias",),
     }
 )
+# Likewise of a map that is a sum of Kronecker products; what all layers share is the adapter's, not a block's.
+SHARED = "shared_parameters"
+PHM_BIAS = "b"
+PHM_RULE: Mapping[str, str] = MappingProxyType(
+    {"rule": "phm_rule", "rule_left": "phm_rule_left", "rule_right": "phm_rule_right"}
+)
+PHM_WEIGHTS: Mapping[str, str] = MappingProxyType(
+    {"matrices": "W", "matrices_left": "W_left", "matrices_right": "W_right"}
+)
+PHM_SHARED_WEIGHTS: Mapping[str, str] = MappingProxyType(
+    {"matrices": "W_{}", "matrices_left": "W_{}_left", "matrices_right": "W_{}_right"}
+)
+# Likewise of an invertible adapter's two nets.
+INVERTIBLE = "invertible_adapters"
+NETS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"nice": MappingProxyType({"f": "F", "g": "G"}), "glow": MappingProxyType({"f": "s2", "g": "s1"})}
+)
+NET_MAPS: Mapping[str, str] = MappingProxyType({"down": "0", "up": "2"})
 
 
 @dataclass(frozen=True)
@@ -37,6 +63,9 @@ class Layout:
         reads: the name of an attention output, its group `read` the module whose input is adapted there, in place of
             that output; None where the output is, as in every other family.
         parallel: what a parallel adapter reads, a value of `parallel_input`.
+        no_invertible: why an invertible adapter of the library is not expressed there; None: it is.
+        embeddings: the module whose output an invertible adapter maps, where it is not our row's.
+        holds_invertible: the library's module that holds them.
         refused: methods whose place here our equations do not express, each with the reason.
     """
 
@@ -49,18 +78,22 @@ class Layout:
     pfeiffer: str = "block"
     reads: str | None = None
     parallel: str = "residual"
+    no_invertible: str | None = None
+    embeddings: str | None = None
+    holds_invertible: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
 _PLAIN = Layout()
+_NONE = "the library has none there"
 _BERT = Layout(
     "attention.output",
     "output",
     cross=(r"crossattention\.output\.dense", "crossattention.output"),
     cross_site="mh_adapter",
 )
-_BART = Layout(cross=(r"encoder_attn\.out_proj", "cross_attention_adapters"))
-_T5 = Layout("", "", cross=(r"EncDecAttention\.o", ""), part=r"\.layer\.\d+")
+_BART = Layout(cross=(r"encoder_attn\.out_proj", "cross_attention_adapters"), holds_invertible="encoder")
+_T5 = Layout("", "", cross=(r"EncDecAttention\.o", ""), part=r"\.layer\.\d+", holds_invertible="encoder")
 _GEMMA = Layout(
     refused={"PFEIFFER": "there it reads the FFN's output plus the residual stream, under a norm of the last block"}
 )
@@ -78,18 +111,20 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         ),
         "bart": _BART,
         "beit": Layout(
-            renamed=("layers.", "encoder.layer."), refused={"HOULSBY": _SCALED, "PARALLEL_ADAPTER": _SCALED}
+            renamed=("layers.", "encoder.layer."),
+            no_invertible=_NONE,
+            refused={"HOULSBY": _SCALED, "PARALLEL_ADAPTER": _SCALED},
         ),
         "bert": _BERT,
         "bert-generation": _BERT,
-        "clip": _PLAIN,
-        "clip_text_model": Layout(renamed=("encoder.", "text_model.encoder.")),
-        "clip_vision_model": Layout(renamed=("encoder.", "vision_model.encoder.")),
+        "clip": Layout(holds_invertible="text_model"),
+        "clip_text_model": Layout(renamed=("encoder.", "text_model.encoder."), holds_invertible="text_model"),
+        "clip_vision_model": Layout(renamed=("encoder.", "vision_model.encoder."), no_invertible=_NONE),
         "deberta": _BERT,
         "deberta-v2": _BERT,
         "distilbert": _PLAIN,
         "electra": _BERT,
-        "gemma2": _GEMMA,
+        "gemma2": replace(_GEMMA, no_invertible="there it reads the embeddings before they are scaled"),
         "gemma3_text": _GEMMA,
         "gpt2": _PLAIN,
         "gptj": Layout(refused={"PARALLEL_ADAPTER": "there it reads the residual stream plus the attention's output"}),
@@ -107,8 +142,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "qwen3": _PLAIN,
         "roberta": _BERT,
         "t5": _T5,
-        "vit": Layout(output="output.output_adapters", renamed=("layers.", "encoder.layer.")),
-        "whisper": _BART,
+        "vit": Layout(output="output.output_adapters", renamed=("layers.", "encoder.layer."), no_invertible=_NONE),
+        "whisper": replace(_BART, embeddings=r"encoder\.layer_norm"),  # it takes the end of the encoder for theirs
         "xlm-roberta": _BERT,
     }
 )

@@ -10,11 +10,27 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from ..config import BottleneckConfig
+from ..coupling_layer import CouplingLayer
 from ..families import COMPOSED, family_of
 from ..layer import BottleneckLayer
 from ..modules import feature_sizes
+from ..phm import PhmLinear
 from ..sites import Family
-from .layouts import LAYOUTS, NOT_CONVERTED, PARAMETERS, Layout
+from .layouts import (
+    INVERTIBLE,
+    LAYOUTS,
+    NET_MAPS,
+    NETS,
+    NOT_CONVERTED,
+    PARAMETERS,
+    PHM_BIAS,
+    PHM_RULE,
+    PHM_SHARED_WEIGHTS,
+    PHM_WEIGHTS,
+    SHARED,
+    Layout,
+)
 
 SITES = ("mh_adapter", "output_adapter", "cross_adapter")  # as the library's configurations call them
 
@@ -114,15 +130,55 @@ class Names:
             if isinstance(module, BottleneckLayer) and adapter_name in getattr(module, f"{module.prefix}down")
         }
 
-    def parameters(self, adapter_name: str) -> Iterator[tuple[str, Tensor]]:
+    def parameters(self, adapter_name: str, config: BottleneckConfig) -> Iterator[tuple[str, Tensor]]:
         """An adapter's parameters by the library's names, without what leads to a block and the adapter's own name."""
         for name, layer in self.sites(adapter_name).items():
             place = self.place(name)
-            own = dict(layer.named_parameters())
-            for ours, theirs in PARAMETERS.items():
-                parameter = own.get(layer.prefix + ours.format(adapter_name))
-                if place is not None and parameter is not None:
-                    yield f"{place.key}.{theirs}", parameter
+            if place is not None:
+                for key, parameter in _of_bottleneck(layer, adapter_name, config):
+                    yield (key if key.startswith(SHARED) else f"{place.key}.{key}"), parameter
+        for module in self.base.modules():
+            if isinstance(module, CouplingLayer) and adapter_name in module.couplings:
+                for name, part in module.parts(adapter_name).items():
+                    net, _, which = name.partition("_")
+                    key = f"{INVERTIBLE}.{NETS[module.couplings[adapter_name].kind][net]}.{NET_MAPS[which]}"
+                    yield from ((f"{key}.{own}", parameter) for own, parameter in part.named_parameters())
+
+    def written(self, key: str, adapter_name: str) -> str:
+        """The name that the library gives a parameter, which `parameters` calls `key`, of an adapter of this name."""
+        holder = ".".join(filter(None, ("encoder" if self.composed else "", self.layout.holds_invertible)))
+        key = re.sub(r"^(.*adapters|shared_parameters)\.", rf"\1.{adapter_name}.", key)
+        return f"{holder}.{key}" if holder and key.startswith(INVERTIBLE) else key
+
+
+def _of_bottleneck(
+    layer: BottleneckLayer, adapter_name: str, config: BottleneckConfig
+) -> Iterator[tuple[str, Tensor]]:
+    """One bottleneck's parameters; what all bottlenecks share comes with the map that keeps it."""
+    parts = layer.parts(adapter_name)
+    first = int("norm_before" in parts)
+    for part, module in parts.items():
+        if isinstance(module, PhmLinear):
+            place = f"adapter_down.{first}" if part == "down" else "adapter_up"
+            for key, parameter in _of_map(part, module, config):
+                yield (key if key.startswith(SHARED) else f"{place}.{key}"), parameter
+            continue
+        for own, parameter in module.named_parameters():
+            for theirs in PARAMETERS[f"{part}.{own}"]:
+                yield theirs.format(first), parameter
+    scaling = getattr(layer, f"{layer.prefix}scaling")
+    if adapter_name in scaling:
+        yield PARAMETERS["scaling"][0], scaling[adapter_name]
+
+
+def _of_map(part: str, module: PhmLinear, config: BottleneckConfig) -> Iterator[tuple[str, Tensor]]:
+    if module.bias is not None:
+        yield PHM_BIAS, module.bias
+    for name, parameter in module.own("rule").items():
+        yield (f"{SHARED}." * config.shared_phm_rule) + PHM_RULE[name], parameter
+    for name, parameter in module.own("matrices").items():
+        shared = f"{SHARED}.{PHM_SHARED_WEIGHTS[name].format(part)}"
+        yield (shared if config.shared_phm_weights else PHM_WEIGHTS[name]), parameter
 
 
 def _model_type(model: Any) -> str:

@@ -56,7 +56,7 @@ class HoulsbyModel(BottleneckModel):
     """A base model with Houlsby adapters (https://arxiv.org/abs/1902.00751)."""
 
     prefix = HoulsbyLayer.prefix
-    tuner_layer_cls = HoulsbyLayer
+    bottleneck_layer_cls = HoulsbyLayer
 
     @classmethod
     def site(cls, family: Family, config: BottleneckConfig) -> Site:

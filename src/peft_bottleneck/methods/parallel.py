@@ -68,7 +68,7 @@ class ParallelAdapterModel(FoldableModel):
     """A base model with parallel adapters; `merge_and_unload()` folds them into a plain, wider base model."""
 
     prefix = ParallelAdapterLayer.prefix
-    tuner_layer_cls = ParallelAdapterLayer
+    bottleneck_layer_cls = ParallelAdapterLayer
 
     @classmethod
     def site(cls, family: Family, config: BottleneckConfig) -> Site:

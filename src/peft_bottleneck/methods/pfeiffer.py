@@ -50,7 +50,7 @@ class PfeifferModel(BottleneckModel):
     """A base model with Pfeiffer adapters (https://arxiv.org/abs/2005.00247)."""
 
     prefix = PfeifferLayer.prefix
-    tuner_layer_cls = PfeifferLayer
+    bottleneck_layer_cls = PfeifferLayer
 
     @classmethod
     def site(cls, family: Family, config: BottleneckConfig) -> Site:

@@ -1,0 +1,102 @@
+"""The fields of the library's configurations: their defaults, what they say about ours, and what computes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from types import MappingProxyType
+from typing import Any
+
+from ..config import BottleneckConfig
+from ..methods import HoulsbyConfig, PfeifferConfig
+from ..registration import PeftConfig
+
+# The fields that decide what is computed, with their defaults; `...` stands for none.
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "mh_adapter": ...,
+        "output_adapter": ...,
+        "reduction_factor": ...,
+        "non_linearity": ...,
+        "original_ln_before": False,
+        "original_ln_after": True,
+        "residual_before_ln": True,
+        "is_parallel": False,
+        "scaling": 1.0,
+        "dropout": 0.0,
+        "leave_out": [],
+        "cross_adapter": False,
+        "init_weights": "bert",
+        "ln_before": False,
+        "ln_after": False,
+        "use_gating": False,
+        "inv_adapter": None,
+        "phm_layer": False,
+        "stochastic_depth": 0.0,
+        "architecture": None,
+    }
+)
+# The fields that detail others of them.
+PHM_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "phm_dim": 4,
+        "phm_rank": 1,
+        "phm_bias": True,
+        "learn_phm": True,
+        "shared_phm_rule": True,
+        "factorized_phm_rule": False,
+        "shared_W_phm": False,
+        "factorized_phm_W": True,
+    }
+)
+DETAILS: Mapping[str, Any] = MappingProxyType(
+    {**PHM_DEFAULTS, "inv_adapter_reduction_factor": None, "adapter_residual_before_ln": False}
+)
+# Fields that decide on initial weights only.
+INITIAL = ("init_weights_seed", "hypercomplex_nonlinearity", "phm_c_init", "phm_init_range")
+# Ours that are theirs by the same name.
+SAME = ("dropout", "scaling", "ln_before", "ln_after", "use_gating", "stochastic_depth")
+ORDER = ("original_ln_before", "original_ln_after", "residual_before_ln")
+SEQUENTIAL: Mapping[tuple[Any, ...], type[BottleneckConfig]] = MappingProxyType(
+    {
+        (False, True, True): HoulsbyConfig,
+        (False, True, False): HoulsbyConfig,
+        (True, True, True): PfeifferConfig,
+        (True, False, False): PfeifferConfig,  # `h + B(h)` on the block's output `h` in every family
+    }
+)
+# How weights are drawn: without effect on a loaded adapter, kept for who reads the configuration.
+INIT_WEIGHTS: Mapping[str, dict[str, Any]] = MappingProxyType(
+    {
+        "bert": dict(init_method="bert", init_weights=False),
+        "houlsby": dict(init_method="houlsby", init_weights=False),
+        "mam_adapter": dict(init_method="kaiming", init_weights=True),
+    }
+)
+# Ours that the library does not compute: newer than transformers 4.57, or with weights that it would train.
+ONLY_OURS = ("hardswish", "sqrtsoftplus", "prelu", "xielu")
+# Our fields that compute nothing while another is at its default, and their own.
+SUBORDINATE: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("phm_rank", "shared_phm_rule", "factorized_phm_rule", "shared_phm_weights", "learn_phm"), "phm_dim"
+        ),
+        **dict.fromkeys(("invertible_reduction_factor", "invertible_modules"), "invertible"),
+    }
+)
+# Our fields that are told by the sites, their sizes and their weights, or that compute nothing.
+TOLD_OTHERWISE = frozenset(field.name for field in fields(PeftConfig)) | {
+    "reduction_factor",
+    "bottleneck_size",
+    "bottleneck_size_pattern",
+    "target_modules",
+    "exclude_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "parallel_input",
+    "foldable",
+    "non_linearity",
+    "init_weights",
+    "init_method",
+    "modules_to_save",
+}

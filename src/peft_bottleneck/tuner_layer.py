@@ -1,0 +1,111 @@
+"""What every tuner layer has: a module of the base model, and parts of named adapters around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .patching import hand_on_methods
+from .registration import BaseTunerLayer
+from .rows import Rows
+
+
+class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
+    """Wraps `base_layer`; the weights of adapter `a` are `<prefix><part>.a`, as PEFT loads them."""
+
+    prefix: str
+
+    def __init__(self, base_layer: nn.Module) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.merged_adapters: list[str] = []
+        self.rows: Rows | None = None  # set while a call with `adapter_names` runs
+        self.was_called = False  # asked only where another `forward` is bound to this layer
+        self.own_attributes: frozenset[str] = frozenset()
+
+    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the layer computes in the place of the base layer."""
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Gives the base layer and other modules back as they are without adapters."""
+        hand_on_methods(self, self.base_layer, self.own_attributes)
+
+    def holds(self, adapter: str) -> bool:
+        """Whether the adapter has a part in this layer."""
+        raise NotImplementedError
+
+    def parts(self, adapter: str) -> dict[str, Any]:
+        """The modules of one adapter in this layer by name."""
+        raise NotImplementedError
+
+    def merge_problem(self, adapter: str) -> str | None:
+        """Why this layer cannot merge this adapter; None if it can, or if only `merge` itself can tell."""
+        return None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if "forward" in vars(self):
+            self.was_called = True
+        return self._forward(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The output of `forward`, whatever other libraries have bound to this layer in its place (`patching`).
+
+        Raises:
+            RuntimeError: what is bound to this layer as `forward` does not call the adapters.
+        """
+        if "forward" in vars(self):
+            hand_on_methods(self, self.base_layer, self.own_attributes)
+        if "forward" not in vars(self):
+            return super().__call__(*args, **kwargs)
+        self.was_called = False
+        output = super().__call__(*args, **kwargs)
+        if not self.was_called:
+            raise RuntimeError(
+                f"Another library has set the forward of a {type(self).__name__} around "
+                f"{type(self.base_layer).__name__} to {vars(self)['forward']!r}, which does not call the adapters. "
+                "Let it patch the model before the adapters are added."
+            )
+        return output
+
+    def combine(self, adapter_name: str, weights: Mapping[str, float]) -> None:
+        """Sets an adapter's parameters to the weighted sum of those of others of the same shapes."""
+        for name in self.adapter_layer_names:
+            part = getattr(self, name)
+            if adapter_name in part:
+                own = _parameters(part[adapter_name])
+                others = [[weight * p for p in _parameters(part[other])] for other, weight in weights.items()]
+                for parameter, *terms in zip(own, *others, strict=True):
+                    parameter.copy_(sum(terms))
+
+    def _part(self, name: str) -> Any:
+        return getattr(self, self.prefix + name)
+
+    def __getattr__(self, name: str) -> Any:
+        """What the model asks of the wrapped module (`mlp.act_fn`, …) is the wrapped module's."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "base_layer":
+                raise
+            return getattr(self.base_layer, name)
+
+
+def _parameters(part: nn.Module | nn.Parameter) -> list[Tensor]:
+    return [part] if isinstance(part, nn.Parameter) else list(part.parameters())
+
+
+def device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dtype | None]:
+    """Where a module computes and in which type: 4-bit layers name it, and store their weights in another."""
+    parameters = sorted(module.parameters(), key=lambda parameter: not parameter.is_floating_point())
+    types = [getattr(part, "compute_dtype", None) for part in module.modules()]
+    types += [parameter.dtype for parameter in parameters if parameter.is_floating_point()]
+    dtype = next((dtype for dtype in types if isinstance(dtype, torch.dtype)), None)
+    device = parameters[0].device if parameters else None
+    if device is not None and device.type == "meta":  # offloaded by Accelerate: the weights come when they are needed
+        places = [getattr(getattr(part, "_hf_hook", None), "execution_device", None) for part in module.modules()]
+        device = next((torch.device(place) for place in places if place is not None), None)
+    return device, dtype
