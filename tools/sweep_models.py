@@ -50,7 +50,7 @@ METHODS: dict[str, Callable[[], Any]] = {
     "parallel": lambda: ParallelAdapterConfig(bottleneck_size=4),
     "foldable": lambda: ParallelAdapterConfig(foldable=True, bottleneck_size=4),
 }
-SECONDS, LARGEST = 240, 40_000_000
+SECONDS, LARGEST = 90, 40_000_000
 # What the name of a number ends with, and how small it becomes.
 SMALL = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers", "decoder_layers"), 2),

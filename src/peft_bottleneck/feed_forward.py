@@ -11,7 +11,6 @@ transformers model whose FFN is wider.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,10 +20,10 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from .bottleneck import ACTIVATIONS, Map, activation
-from .modules import base_modules, is_full_precision
-from .probe import COMMON_ACTIVATIONS, probe
-from .sites import Family
+from .modules import is_full_precision
 
+# Names to prefer where several compute the same.
+COMMON_ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "quick_gelu", "tanh", "relu2")
 _POINTS = torch.linspace(-6, 6, 997)
 
 
@@ -149,40 +148,6 @@ class FeedForward:
             module.weight, module.bias = weight, bias
             _tell_sizes(module)
         self.original = {}
-
-
-def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
-    """The FFNs of a model by the name of the module that a parallel adapter wraps.
-
-    In a family with a row the activation is a module; elsewhere it is found by what the FFN computes (`probe`).
-    """
-    plain = dict(base_modules(model))
-    found: dict[str, FeedForward] = {}
-    if family.ffn_output is None:
-        return found
-    for name, module in plain.items():
-        match = re.fullmatch(family.path(family.ffn_output), name)
-        if not match:
-            continue
-        block = match["block"]
-        inside = {key.removeprefix(block + "."): value for key, value in plain.items() if key.startswith(block + ".")}
-        names = [key for pattern in family.ffn_input for key in inside if re.fullmatch(pattern, key)]
-        wrapped = [key for key in inside if family.ffn and re.fullmatch(family.ffn, key)]
-        found[f"{block}.{wrapped[0]}" if wrapped else name] = FeedForward(
-            name=block,
-            inputs=tuple(inside[key] for key in names),
-            input_name=f"{block}.{names[0]}",
-            output=module,
-            phi=next((child for key, child in inside.items() if _is_activation(key, child)), None),
-        )
-    if not family.model_types:
-        probe(model, list(found.values()))
-    return found
-
-
-def _is_activation(name: str, module: nn.Module) -> bool:
-    leaf = name.rpartition(".")[2]
-    return "attention" not in name and re.search(r"act|gelu", leaf) is not None and not [*module.parameters()]
 
 
 def _sizes(linear: Any) -> tuple[int, int]:

@@ -12,9 +12,10 @@ import torch
 from torch import nn
 
 from .config import BottleneckConfig
-from .feed_forward import FeedForward, feed_forwards
+from .feed_forward import FeedForward
 from .layer import BottleneckLayer
 from .model import BottleneckModel
+from .probe import feed_forwards
 from .registration import check_adapters_to_merge
 from .sites import Family
 from .widths import Widths

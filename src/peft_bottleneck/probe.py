@@ -1,4 +1,4 @@
-"""What an FFN computes between its maps, found by calling the model's skeleton with numbers there.
+"""The FFNs of a model, and what they compute between their maps: found by calling the skeleton with numbers there.
 
 An FFN takes a bottleneck as further neurons where each of its neurons is `φ(h)`, or `φ(g)·h` in a gated one, of that
 neuron's own `h` and `g` alone. A norm over the neurons, a choice of the largest or a rounding of all of them is not.
@@ -6,8 +6,9 @@ neuron's own `h` and `g` alone. A norm over the neurons, a choice of the largest
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,16 +16,47 @@ from transformers.pytorch_utils import Conv1D
 
 from .bottleneck import ACTIVATIONS, activation
 from .data_flow import call_blocks, quietly
+from .feed_forward import COMMON_ACTIVATIONS, FeedForward
 from .modules import base_modules
+from .sites import Family
 from .skeleton import ShapesOnly, skeleton
 
-if TYPE_CHECKING:
-    from .feed_forward import FeedForward
-
-# Names to prefer where several compute the same.
-COMMON_ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "quick_gelu", "tanh", "relu2")
 _FORWARDS = (nn.Linear.forward, Conv1D.forward)
 _SPREAD = 3.0  # wide enough to show where an activation is cut off
+
+
+def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
+    """The FFNs of a model by the name of the module that a parallel adapter wraps.
+
+    In a family with a row the activation is a module; elsewhere it is found by what the FFN computes (`probe`).
+    """
+    plain = dict(base_modules(model))
+    found: dict[str, FeedForward] = {}
+    if family.ffn_output is None:
+        return found
+    for name, module in plain.items():
+        match = re.fullmatch(family.path(family.ffn_output), name)
+        if not match:
+            continue
+        block = match["block"]
+        inside = {key.removeprefix(block + "."): value for key, value in plain.items() if key.startswith(block + ".")}
+        names = [key for pattern in family.ffn_input for key in inside if re.fullmatch(pattern, key)]
+        wrapped = [key for key in inside if family.ffn and re.fullmatch(family.ffn, key)]
+        found[f"{block}.{wrapped[0]}" if wrapped else name] = FeedForward(
+            name=block,
+            inputs=tuple(inside[key] for key in names),
+            input_name=f"{block}.{names[0]}",
+            output=module,
+            phi=next((child for key, child in inside.items() if _is_activation(key, child)), None),
+        )
+    if not family.model_types:
+        probe(model, list(found.values()))
+    return found
+
+
+def _is_activation(name: str, module: nn.Module) -> bool:
+    leaf = name.rpartition(".")[2]
+    return "attention" not in name and re.search(r"act|gelu", leaf) is not None and not [*module.parameters()]
 
 
 class _Probe:
