@@ -57,7 +57,7 @@ class Run:
             "task": self.task.name,
             "kind": self.task.kind,
             "data": dict(self.data.identity),
-            "columns": dict(self.task.columns),
+            "columns": {column: str(name) for column, name in self.task.columns.items()},
             "labels": list(self.data.labels),
             "metric": {"name": self.metric.name, **self.metric.options},
             "model": dict(self.model.identity),

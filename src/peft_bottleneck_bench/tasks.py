@@ -30,6 +30,7 @@ KindName = Literal[
     "summarization",
     "generation",
     "multiple_choice",
+    "image_classification",
 ]
 KINDS: tuple[str, ...] = get_args(KindName)
 MARKERS = ("untyped", "typed")

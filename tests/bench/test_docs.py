@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.data.loading import SPLITS, Data, load_data
@@ -62,6 +63,16 @@ def complete(files: Files) -> None:
                 shutil.copy(source, target)
 
 
+def make_images(task: Task) -> None:
+    """Two images of each of two labels, where a task reads folders of them."""
+    for split in SPLITS if task.kind == "image_classification" else ():
+        for number, label in enumerate(("cat", "dog")):
+            folder = Path(getattr(task.data, split), label)
+            folder.mkdir(parents=True)
+            for shade in (40, 200):
+                Image.new("RGB", (8, 8), (shade, 100 * number, 0)).save(folder / f"{shade}.png")
+
+
 def read(task: Task) -> Data:
     data = load_data(task, KINDS[task.kind], {})
     check_references(task, data, metric_of(task))
@@ -78,6 +89,7 @@ def test_the_files_and_configurations_of_a_section_fit(
     tasks = [task for snippet in blocks(SECTIONS[title], "yaml") for task in configured(snippet, tmp_path)]
     for task in tasks:
         assert isinstance(task.data, Files)
+        make_images(task)
         complete(task.data)
         read(task)
     used = str([task.data for task in tasks])

@@ -75,7 +75,7 @@ def hub_rows(task: Task, hub: Hub, split: str, part: str) -> HubRows:
         raise UserError(f"task '{task.name}': {name} at revision {hub.revision}: {reason}") from error
     if len(rows) == 0:
         raise UserError(f"task '{task.name}': {split} split: {name}: no rows")
-    return HubRows(rows, name)
+    return HubRows(_undecoded(rows), name)
 
 
 def is_saved(folder: Path) -> bool:
@@ -103,4 +103,14 @@ def saved_rows(folder: Path) -> SavedRows:
         raise UserError(f"{folder}: no data set that save_to_disk wrote: {reason}") from error
     if len(rows) == 0:
         raise UserError(f"{folder}: the data set has no rows")
-    return SavedRows(rows, str(folder))
+    return SavedRows(_undecoded(rows), str(folder))
+
+
+def _undecoded(rows: Any) -> Any:
+    """The rows with images as they are compressed."""
+    import datasets
+
+    for name, feature in rows.features.items():
+        if isinstance(feature, datasets.Image):
+            rows = rows.cast_column(name, datasets.Image(decode=False))
+    return rows

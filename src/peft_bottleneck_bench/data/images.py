@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from ..errors import UserError
 from .file_rows import FileRows
@@ -26,3 +28,13 @@ def image_rows(folder: Path) -> FileRows:
         raise UserError(f"{stray[0]}: an image without a label: it belongs into a folder that has the label's name")
     rows = [{"image": str(file), "label": file.relative_to(folder).parts[0]} for file in files]
     return FileRows(str(folder), rows, range(1, len(rows) + 1), "image")
+
+
+def beside(rows: FileRows, folder: Path) -> FileRows:
+    """The rows, with the names of images that are in `folder` as paths."""
+
+    def placed(value: Any) -> Any:
+        is_name = isinstance(value, str) and Path(value).suffix.lower() in SUFFIXES
+        return str(folder / value) if is_name and (folder / value).is_file() else value
+
+    return replace(rows, rows=[{name: placed(value) for name, value in row.items()} for row in rows.rows])

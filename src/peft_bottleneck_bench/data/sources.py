@@ -17,7 +17,7 @@ from .file_rows import Row
 from .files import LINES, is_plain, read_pairs, read_rows
 from .formats import Format
 from .hub import HubRows, hub_rows, is_saved, saved_folder, saved_rows
-from .images import image_rows, is_image_folder
+from .images import beside, image_rows, is_image_folder
 from .opened import suffix_of
 
 SPLITS = ("train", "validation", "test")
@@ -185,7 +185,7 @@ def _file_source(names: str | tuple[str, ...], files: Files, kind: Kind, split: 
         return _aligned(paths, kind)
     if len({suffix_of(path) for path in flat if path.is_file()}) > 1 and not form.name:
         raise UserError(f"several files of one split have one format, found {', '.join(map(str, flat))}")
-    sources = [_source(path, form, split) for path in flat]
+    sources = [_source(path, form, split, kind) for path in flat]
     return sources[0] if len(sources) == 1 else Joined(sources)
 
 
@@ -193,12 +193,13 @@ def _plain(paths: Sequence[Path]) -> bool:
     return all(is_plain(path) and not path.is_dir() for path in paths)
 
 
-def _source(path: Path, form: Format, split: str) -> Source:
+def _source(path: Path, form: Format, split: str, kind: Kind) -> Source:
     if is_saved(path):
         return saved_rows(saved_folder(path, split))
     if is_image_folder(path):
         return image_rows(path)
-    return read_rows(path, form)
+    rows = read_rows(path, form)
+    return rows if kind.reads_text else beside(rows, path.parent)
 
 
 def _paths(name: str) -> list[Path]:

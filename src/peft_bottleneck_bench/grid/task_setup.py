@@ -95,7 +95,7 @@ def make_setting(
     return Setting(
         model=model,
         labels=data.labels,
-        max_length=model.input_length(max_length, generation.get("max_new_tokens", 0)),
+        max_length=model.input_length(max_length, generation.get("max_new_tokens", 0)) if kind.reads_text else 0,
         prompt=prompt,
         markers=markers,
         generation=generation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .base import Encoded, Kind, Setting
 from .classification import Classification
 from .generation import Generation, Summarization, Translation
+from .image_classification import ImageClassification
 from .multilabel_classification import MultilabelClassification
 from .multiple_choice import MultipleChoice
 from .ner import Ner
@@ -23,6 +24,7 @@ KINDS: dict[str, Kind] = {
         Summarization(),
         Generation(),
         MultipleChoice(),
+        ImageClassification(),
     )
 }
 

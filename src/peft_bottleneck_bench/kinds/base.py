@@ -63,6 +63,12 @@ class Encoded:
     words: Sequence[Sequence[int]] = ()
     cut_targets: int = 0
 
+    @property
+    def lengths(self) -> list[int]:
+        """Of each row, in tokens; 1 for inputs that are no text."""
+        rows = next(iter(self.columns.values()))
+        return [len(ids) for ids in self.columns["input_ids"]] if "input_ids" in self.columns else [1] * len(rows)
+
 
 class Kind(ABC):
     """From checked examples to model inputs, and from model outputs to predictions.
@@ -87,6 +93,7 @@ class Kind(ABC):
     """Whether `outputs` needs labels, which are then what the model scores."""
     generates: ClassVar[bool] = False
     """Whether the output is text that the model generates."""
+    reads_text: ClassVar[bool] = True
     fresh_head: ClassVar[bool] = True
     """Whether the model has a head for the task that no pretraining has seen."""
 

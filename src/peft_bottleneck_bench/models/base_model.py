@@ -51,7 +51,7 @@ class BaseModel:
             found = cls(name, path, revision or None, quantization, label)
         else:
             raise UserError(f"model '{name}': no such directory")
-        _ = found.config, found.tokenizer
+        _ = found.tokenizer if found.reads_text else found.processor
         if found.is_local and not any(file.suffix in WEIGHT_SUFFIXES for file in Path(found.path).iterdir()):
             raise UserError(f"model '{name}': no weights: no {' or '.join(WEIGHT_SUFFIXES)} file in the directory")
         return found
@@ -91,6 +91,19 @@ class BaseModel:
             tokenizer.pad_token = tokenizer.eos_token  # decoder-only models were trained without padding
         tokenizer.padding_side = "right"  # positions count from the start; only generation pads on the left
         return tokenizer
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the model has a vocabulary; those of images have none."""
+        return hasattr(self.config.get_text_config(), "vocab_size")
+
+    @cached_property
+    def processor(self) -> Any:
+        """The image processor of a model that reads images."""
+        from transformers import AutoImageProcessor
+
+        with self._one_line_errors("image processor"):
+            return AutoImageProcessor.from_pretrained(self.path, revision=self.revision)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -194,7 +207,8 @@ class BaseModel:
         return self._with_padding(getattr(transformers, auto_class).from_config(config))
 
     def _with_padding(self, model: Any) -> Any:
-        for config in (model.config, getattr(model, "generation_config", None)):
+        configs = (model.config, getattr(model, "generation_config", None)) if self.reads_text else ()
+        for config in configs:
             if config is not None and config.pad_token_id is None:
                 config.pad_token_id = self.tokenizer.pad_token_id
         return model

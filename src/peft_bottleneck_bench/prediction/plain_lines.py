@@ -96,7 +96,7 @@ def line_of(row: Row) -> str:
     if "relation" in row:
         head, tail = (row["text"][row[name]["start"] : row[name]["end"]] for name in ("head", "tail"))
         return _line(row["relation"], f"{row['probabilities'][row['relation']]:.3f}", f"{head} → {tail}")
-    texts = [row[name] for name in ("text", "text_pair") if name in row]
+    texts = [row[name] for name in ("text", "text_pair", "image") if isinstance(row.get(name), str)]
     if "choices" in row:
         return _line(row["choices"][row["answer"][0]])
     if "labels" in row:

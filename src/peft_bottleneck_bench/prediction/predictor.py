@@ -64,7 +64,7 @@ class Predictor:
     def _outputs(self, encoded: Encoded, batch_size: int) -> list[Any]:
         """One array per row of `encoded`, as an evaluation has it."""
         collate = self.kind.collator(self.setting, training=False)
-        count = len(encoded.columns["input_ids"])
+        count = len(encoded.lengths)
         outputs: list[Any] = []
         for start in range(0, count, batch_size):
             places = range(start, min(start + batch_size, count))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel as Model
-from pydantic import ConfigDict, PositiveInt, ValidationError
+from pydantic import ConfigDict, NonNegativeInt, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError, suggest
@@ -31,7 +31,7 @@ class Description(Model):
     labels: tuple[str, ...]
     columns: dict[str, str]
     inputs: tuple[str, ...]
-    max_length: PositiveInt
+    max_length: NonNegativeInt  # 0 for models of images
     prompt: str
     markers: tuple[str, ...]
     thresholds: tuple[float, ...] = ()

@@ -40,7 +40,7 @@ def make_features(run: Run) -> dict[str, Split]:
 def _split(run: Run, split: str) -> Split:
     training = split == "train"
     encoded = run.kind.encode(run.data.splits[split], run.setting, training=training)
-    lengths = [len(ids) for ids in encoded.columns["input_ids"]]
+    lengths = encoded.lengths
     order = range(len(lengths)) if training else sorted(range(len(lengths)), key=lambda row: -lengths[row])
     columns = {name: [column[row] for row in order] for name, column in encoded.columns.items()}
     return Split(encoded, Dataset.from_dict(columns), [lengths[row] for row in order], order)

@@ -41,6 +41,7 @@ WRONG: dict[str, tuple[Any, str]] = {
     "number": (5, "expected text"),
     "choice": (None, "expected text"),
 }
+SAID: dict[str, Any] = {"multiple_choice": [1, 0]}  # where predictions are of another type
 OPTIONS: dict[str, Any] = {"choice": {"pattern": "[a-d]"}, "classification": {"positive": "yes"}}
 
 
@@ -55,25 +56,26 @@ def test_metric_is_an_evaluate_metric_that_its_name_and_options_make_again(name:
     assert metric.name == name
     again = metrics.load(name, **metric.options)
     assert (again.signature, again.main) == (metric.signature, metric.main)
-    assert metric.main in metric.compute(references=[SOUND[name]] * 2, predictions=[SOUND[name]] * 2)
+    assert metric.main in metric.compute(references=[SOUND[name]] * 2, predictions=[SAID.get(name, SOUND[name])] * 2)
 
 
 @pytest.mark.parametrize("name", SOUND)
 @pytest.mark.parametrize("call", ["compute", "statistics"])
 def test_ill_formed_input_is_named(name: str, call: str) -> None:
     metric, sound, (wrong, problem) = metrics.load(name, **OPTIONS.get(name, {})), SOUND[name], WRONG[name]
+    said = SAID.get(name, sound)
 
     def use(references: list[Any], predictions: list[Any]) -> None:
         getattr(metric, call)(references=references, predictions=predictions)
 
     with pytest.raises(ValueError, match=f"^{name}: 2 references but 1 predictions$"):
-        use([sound] * 2, [sound])
+        use([sound] * 2, [said])
     with pytest.raises(ValueError, match=f"^{name}: there are no examples to score$"):
         use([], [])
     with pytest.raises(ValueError, match=rf"^{name}: prediction 1 is .*{re.escape(problem)}"):
-        use([sound] * 2, [sound, wrong])
+        use([sound] * 2, [said, wrong])
     with pytest.raises(ValueError, match=rf"^{name}: reference 0 is .*{re.escape(problem)}"):
-        use([wrong], [sound])
+        use([wrong], [said])
 
 
 def test_tags_of_unequal_length_are_named() -> None:

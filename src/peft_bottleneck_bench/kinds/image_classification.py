@@ -1,0 +1,98 @@
+"""One of a few labels for an image."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .base import Encoded, Example, Kind, Setting
+from .classification import label_name, label_options, softmax, weighted_loss
+
+
+class ImageClassification(Kind):
+    """Columns `image`, the path of a file or the image feature of `datasets`, and `label`, a name or a whole number.
+
+    Images are opened batch by batch, and scaled and normalised by the model's own image processor.
+    """
+
+    name = "image_classification"
+    columns = ("image", "label")
+    metrics = ("classification",)
+    label_column = "label"
+    settings = ("labels", "class_weights")
+    reads_text = False
+
+    def example(self, row: Example) -> Example:
+        image = row["image"]
+        if isinstance(image, Mapping):
+            if not image.get("bytes") and not image.get("path"):
+                raise ValueError("'image' holds neither bytes nor a path")
+            image = image["bytes"] if image.get("bytes") else image["path"]
+        if not isinstance(image, (str, bytes)):
+            raise ValueError(f"'image' must be the path of a file, found {image!r}")
+        if isinstance(image, str) and not Path(image).is_file():
+            raise ValueError(f"'image': {image}: no such file")
+        return {"image": image, "label": label_name(row, "label")}
+
+    def stand_in(self, row: Example, setting: Setting) -> Any:
+        return setting.labels[0]
+
+    def references(self, examples: Sequence[Example]) -> list[Any]:
+        return [example["label"] for example in examples]
+
+    def input_text(self, example: Example) -> str:
+        """The image's bytes, as text: equal images have equal ones."""
+        image = example["image"]
+        return (Path(image).read_bytes() if isinstance(image, str) else image).decode("latin-1")
+
+    def auto_class(self, config: Any) -> str:
+        return "AutoModelForImageClassification"
+
+    def task_type(self, config: Any) -> str:
+        return "SEQ_CLS"
+
+    def model_options(self, setting: Setting) -> dict[str, Any]:
+        # A model with a head for other labels gets a fresh one.
+        return {**label_options(setting.labels), "ignore_mismatched_sizes": True}
+
+    def skeleton(self, setting: Setting) -> Any:
+        return setting.model.skeleton(self.auto_class(setting.model.config), **label_options(setting.labels))
+
+    def loss(self, setting: Setting) -> Any:
+        return weighted_loss(setting.class_weights) if setting.class_weights else None
+
+    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+        numbers = {name: number for number, name in enumerate(setting.labels)}
+        columns: dict[str, list[Any]] = {
+            "image": [example["image"] for example in examples],
+            "labels": [numbers[example["label"]] for example in examples],
+        }
+        return Encoded(columns, range(len(examples)))
+
+    def collator(self, setting: Setting, *, training: bool) -> Callable[[list[Example]], dict[str, torch.Tensor]]:
+        def collate(rows: list[Example]) -> dict[str, torch.Tensor]:
+            inputs = setting.model.processor([opened(row["image"]) for row in rows], return_tensors="pt")
+            return {**inputs, "labels": torch.tensor([row["labels"] for row in rows])}
+
+        return collate
+
+    def predictions(
+        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
+    ) -> list[Any]:
+        return [setting.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
+
+    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
+        return softmax(output, setting.labels)
+
+
+def opened(image: str | bytes) -> Any:
+    """The image in three colours."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as picture:
+        return picture.convert("RGB")
