@@ -64,7 +64,7 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     directory = locate(path)
     description = _read_description(directory, where)
     weights = _read_weights(directory, description["name"], where)
-    head = read_head(directory, where)
+    head = read_head(directory)
     theirs = _modernised(description, weights)
     _refuse(where, [*_of_another_model(description, names), *not_expressed(theirs, names)])
     try:
@@ -91,8 +91,14 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     return adapted
 
 
-def read_head(directory: Path, where: str) -> Head | None:
-    """The prediction head in a checkpoint; None if it has none."""
+def read_head(path: str | os.PathLike[str]) -> Head | None:
+    """The prediction head in a checkpoint, a directory or a repository on the hub; None if it has none.
+
+    Raises:
+        FileNotFoundError: `path` is neither, or the head has no configuration.
+        ValueError: one of the head's files is damaged.
+    """
+    where, directory = f"AdapterHub checkpoint {str(path)!r}", locate(path)
     if not any((directory / name).exists() for name in HEAD_WEIGHTS_FILES):
         return None
     return Head.read(

@@ -1,16 +1,20 @@
-"""The command `convert`: adapters from AdapterHub's library to PEFT, and back."""
+"""The command `convert`: adapters from AdapterHub's library to PEFT, and back; one, or a folder full of them."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
 
 CONFIG_FILE = "adapter_config.json"  # both libraries call it so
+PEFT_WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
+BASE_CONFIG_FILE = "config.json"  # of the base model, which keeps the labels of a head
 # The class that PEFT adapts for a task type.
 AUTO_CLASSES = {
     "CAUSAL_LM": "AutoModelForCausalLM",
@@ -22,14 +26,40 @@ AUTO_CLASSES = {
 }
 
 
+@dataclass(frozen=True)
+class Converted:
+    """One adapter that was converted.
+
+    Attributes:
+        target: where it is.
+        library: the library that it is for now.
+        base: the base model.
+        class_name: the class of the base model.
+        notes: what did not come along.
+    """
+
+    target: Path
+    library: str
+    base: str
+    class_name: str
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        sentence = f"{self.target}: written for {self.library}, base model {self.base} ({self.class_name})"
+        return "\n".join((sentence, *(f"  {note}" for note in self.notes)))
+
+
 def add_to(commands: Any) -> None:
     """Adds the command to those of a parser."""
     parser = commands.add_parser(
         "convert",
-        help="turn a checkpoint of AdapterHub's library into one of PEFT, or the other way round",
-        description="Converts the adapter in SOURCE, whichever of the two libraries wrote it, for the other one.",
+        help="turn checkpoints of AdapterHub's library into those of PEFT, or the other way round",
+        description="Converts the adapter in SOURCE, whichever of the two libraries wrote it, for the other one. "
+        "If SOURCE is a folder of adapters, it converts each, and prints a table.",
     )
-    parser.add_argument("source", metavar="SOURCE", type=Path, help="the directory of an adapter")
+    parser.add_argument(
+        "source", metavar="SOURCE", help="the directory of an adapter, one that contains several, or a hub id"
+    )
     parser.add_argument("target", metavar="TARGET", type=Path, help="a new directory")
     parser.add_argument(
         "--model", help="the base model, a hub id or a directory; the one that SOURCE names if left out"
@@ -39,60 +69,119 @@ def add_to(commands: Any) -> None:
         dest="model_class",
         metavar="CLASS",
         help="transformers' class of the model, AutoModelForSequenceClassification for example; if left out, "
-        "the one that SOURCE was saved from where PEFT wrote it, else AutoModel",
+        "the one that SOURCE was saved from where PEFT wrote it, else the one that has the prediction head in SOURCE, "
+        "or AutoModel",
     )
     parser.set_defaults(command=_convert)
 
 
-def convert(source: Path, target: Path, model: str | None = None, model_class: str | None = None) -> str:
-    """Converts an adapter; returns a sentence that says what was written.
+def convert(source: Path | str, target: Path, model: str | None = None, model_class: str | None = None) -> Converted:
+    """Converts an adapter.
 
     Raises:
-        UserError: a file is missing, the target is not new, or something in the adapter cannot be converted.
+        UserError: a file is missing or damaged, the target is not new, or something in the adapter cannot be
+            converted. Nothing is written then.
     """
+    source = _located(source)
     description = _description(source)
     if target.exists() and any(target.iterdir()):
         raise UserError(f"{target} exists and is not empty")
     from_peft = "peft_type" in description
-    named = description.get("base_model_name_or_path" if from_peft else "model_name")
-    path, class_name = model or named, model_class or (_class_for_peft(description) if from_peft else "AutoModel")
+    path = model or description.get("base_model_name_or_path" if from_peft else "model_name")
     if not path:
         raise UserError(f"{source / CONFIG_FILE} names no base model; please give --model")
-    import transformers
-    from peft import PeftModel
-
-    from peft_bottleneck.adapterhub import load_adapterhub, save_adapterhub
-
-    if not hasattr(transformers, class_name):
-        raise UserError(f"transformers has no class {class_name!r}")
     try:
-        base = getattr(transformers, class_name).from_pretrained(path)
-        if from_peft:
-            with warnings.catch_warnings():
-                # PEFT only warns where the class is not the one that the adapter was saved from.
-                warnings.filterwarnings("error", message="Found missing adapter keys")
-                adapted = PeftModel.from_pretrained(base, source)
-            save_adapterhub(adapted, target)
-        else:
-            load_adapterhub(base, source).save_pretrained(target)
-    except (OSError, ValueError, UserWarning) as error:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            # PEFT only warns where the class is not the one that the adapter was saved from.
+            warnings.filterwarnings("error", message="Found missing adapter keys")
+            class_name = (_to_adapterhub if from_peft else _to_peft)(source, target, path, model_class, description)
+    except (OSError, ValueError, TypeError, RuntimeError, UserWarning) as error:
+        raise UserError(_one_line(error)) from error
+    notes = [note for warning in caught if "AdapterHub" in (note := _one_line(warning.message))]
+    return Converted(target, "AdapterHub" if from_peft else "PEFT", path, class_name, tuple(notes))
+
+
+def adapters_in(folder: Path) -> list[Path]:
+    """The directories in a folder, at any depth, that hold an adapter."""
+    return sorted(file.parent for file in folder.rglob(CONFIG_FILE))
+
+
+def _to_peft(source: Path, target: Path, path: str, model_class: str | None, description: dict[str, Any]) -> str:
+    from peft_bottleneck.adapterhub import load_adapterhub, read_head
+
+    head = read_head(source)
+    class_name = model_class or (head.auto_class if head is not None else None) or "AutoModel"
+    settings = head.settings() if head is not None else {}
+    try:
+        base = _class(class_name).from_pretrained(path, **settings)
+    except ValueError:
+        if model_class is not None or class_name == "AutoModel":
+            raise
+        class_name = "AutoModel"  # transformers has no model of this type with such a head
+        base = _class(class_name).from_pretrained(path)
+    adapted = load_adapterhub(base, source)
+    adapted.save_pretrained(target)
+    if settings and adapted.peft_config["default"].modules_to_save:
+        base.config.save_pretrained(target)
+    return class_name
+
+
+def _to_adapterhub(source: Path, target: Path, path: str, model_class: str | None, description: dict[str, Any]) -> str:
+    from peft import PeftModel
+    from transformers import AutoConfig
+
+    from peft_bottleneck.adapterhub import read_tensors, save_adapterhub
+
+    read_tensors(source, PEFT_WEIGHTS_FILES, str(source))  # says in one line what PEFT does not
+    class_name = model_class or _class_for_peft(description)
+    settings = {}
+    if (source / BASE_CONFIG_FILE).exists():
+        settings["config"] = AutoConfig.from_pretrained(source)
+    base = _class(class_name).from_pretrained(path, **settings)
+    save_adapterhub(PeftModel.from_pretrained(base, source), target)
+    return class_name
+
+
+def _class(name: str) -> Any:
+    import transformers
+
+    if not hasattr(transformers, name):
+        raise UserError(f"transformers has no class {name!r}")
+    return getattr(transformers, name)
+
+
+def _located(source: Path | str) -> Path:
+    """The directory of an adapter, downloaded if it is the id of a repository."""
+    if Path(source).exists() or str(source).count("/") != 1:
+        return Path(source)
+    from peft_bottleneck.adapterhub import locate
+
+    try:
+        return locate(str(source))
+    except FileNotFoundError as error:
         raise UserError(" ".join(str(error).split())) from error
-    return f"{target}: written for {'AdapterHub' if from_peft else 'PEFT'}, base model {path} ({class_name})"
 
 
 def _description(source: Path) -> dict[str, Any]:
     try:
-        description: dict[str, Any] = json.loads((source / CONFIG_FILE).read_text(encoding="utf-8"))
+        description = json.loads((source / CONFIG_FILE).read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{source}: no {CONFIG_FILE} can be read there ({error.strerror})") from error
-    except json.JSONDecodeError as error:
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise UserError(f"{source / CONFIG_FILE}: not JSON: {error}") from error
+    if not isinstance(description, dict):
+        raise UserError(f"{source / CONFIG_FILE}: must hold an object, got {type(description).__name__}")
     return description
 
 
 def _class_for_peft(description: dict[str, Any]) -> str:
     task_type, mapping = description.get("task_type"), description.get("auto_mapping") or {}
     return str(AUTO_CLASSES.get(task_type or "", mapping.get("base_model_class", "AutoModel")))
+
+
+def _one_line(error: BaseException | str) -> str:
+    return " ".join(str(error).split())
 
 
 def _convert(parsed: argparse.Namespace) -> int:
@@ -102,5 +191,30 @@ def _convert(parsed: argparse.Namespace) -> int:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    folder = Path(parsed.source)
+    if folder.is_dir() and not (folder / CONFIG_FILE).exists() and (found := adapters_in(folder)):
+        return _convert_all(folder, found, parsed)
     print(convert(parsed.source, parsed.target, parsed.model, parsed.model_class))
     return 0
+
+
+def _convert_all(folder: Path, found: Sequence[Path], parsed: argparse.Namespace) -> int:
+    """Converts every adapter in a folder, and prints what became of each; 1 if one could not be converted."""
+    from rich.table import Table
+
+    from ..terminal import print_wide
+
+    table = Table("adapter", "base model", "class", "result")
+    failed = 0
+    for source in found:
+        name = source.relative_to(folder)
+        try:
+            one = convert(source, parsed.target / name, parsed.model, parsed.model_class)
+        except UserError as error:
+            failed += 1
+            table.add_row(str(name), "", "", f"not converted: {error}")
+            continue
+        table.add_row(str(name), one.base, one.class_name, "; ".join((f"for {one.library}", *one.notes)))
+    print_wide(table)
+    print(f"{len(found) - failed} of {len(found)} adapters converted into {parsed.target}")
+    return int(failed > 0)
