@@ -141,7 +141,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from ..grid.plan_table import plan_table
     from ..grid.running import known_records, run_grid
     from ..grid.search import plan_grid
-    from ..leaderboard import render_table
+    from ..leaderboard import render_table, write_page
     from ..processes import check_launch, count, is_main
     from ..saved.initial import KEY
     from ..terminal import print_wide
@@ -173,4 +173,6 @@ def _run(parsed: argparse.Namespace) -> int:
         print()
         print_wide(render_table(found))
         print(f"\n{len(found)} records below {configuration.results}, adapters below {configuration.adapters}")
+        if found:
+            print(f"page: {write_page(configuration.results)}")
     return 4 if outcome.unrecorded else 1 if outcome.failed else 0

@@ -7,13 +7,17 @@ from pathlib import Path
 from .. import records
 from ..file_names import slug
 from ..files import replacing, writing
-from .boards import boards
+from .boards import Board, boards
 from .markdown import markdown
 from .overview import overviews
+from .page import page
+
+PAGE = "index.html"
+DOCUMENT = "LEADERBOARD.md"
 
 
-def build(results_dir: Path) -> list[Path]:
-    """Writes `LEADERBOARD.md`, `index.html` and `pictures/` for all records below `results_dir`.
+def build(results: Path) -> list[Path]:
+    """Writes `LEADERBOARD.md`, `index.html` and `pictures/` for all records below `results`.
 
     The same records and prediction files give the same bytes.
 
@@ -23,34 +27,42 @@ def build(results_dir: Path) -> list[Path]:
     Raises:
         StorageError: the folder cannot be written; names it and the cause.
     """
-    with writing(results_dir):
-        return _build(results_dir)
+    found = boards(records.read_all(results)[0])
+    with writing(results):
+        drawn = _pictures(found, results)
+        relative = [[path.relative_to(results).as_posix() for path in one if path.suffix == ".png"] for one in drawn]
+        _write(results / DOCUMENT, markdown(found, overviews(found), relative))
+        _write(results / PAGE, page(found, overviews(found), results))
+    return [results / DOCUMENT, results / PAGE, *(path for one in drawn for path in one)]
 
 
-def _build(results_dir: Path) -> list[Path]:
-    # Here, because matplotlib takes a second that the terminal's table need not wait for.
-    from . import pictures
-    from .page import page
+def write_page(results: Path) -> Path:
+    """Writes `index.html` alone for all records below `results`, and returns its path.
 
-    runs, _ = records.read_all(results_dir)
-    found = boards(runs)
-    all_tasks = overviews(found)
+    Raises:
+        StorageError: the folder cannot be written; names it and the cause.
+    """
+    found = boards(records.read_all(results)[0])
+    with writing(results):
+        _write(results / PAGE, page(found, overviews(found), results))
+    return results / PAGE
+
+
+def _pictures(found: list[Board], results: Path) -> list[list[Path]]:
+    """Draws every board, and removes the pictures of boards that are no more."""
+    from . import pictures  # matplotlib takes a second, which a page alone need not wait for
+
     methods = pictures.styles(found)
-    written = [
-        pictures.write(board, methods, results_dir / "pictures" / f"{number:02}-{slug(board.title)}")
+    drawn = [
+        pictures.write(board, methods, results / "pictures" / f"{number:02}-{slug(board.title)}")
         for number, board in enumerate(found)
     ]
-    relative = [
-        [path.relative_to(results_dir).as_posix() for path in paths if path.suffix == ".png"] for paths in written
-    ]
-    texts = {
-        results_dir / "LEADERBOARD.md": markdown(found, all_tasks, relative),
-        results_dir / "index.html": page(found, all_tasks, results_dir),
-    }
-    for path, text in texts.items():
-        with replacing(path) as file:
-            file.write(text.encode())
-    drawn = [path for paths in written for path in paths]
-    for path in {*results_dir.glob("pictures/*-cost.*"), *results_dir.glob("pictures/*-loss.*")} - {*drawn}:
-        path.unlink()  # of a board that is no more
-    return [*texts, *drawn]
+    kept = {path for paths in drawn for path in paths}
+    for path in {*results.glob("pictures/*-cost.*"), *results.glob("pictures/*-loss.*")} - kept:
+        path.unlink()
+    return drawn
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path) as file:
+        file.write(text.encode())

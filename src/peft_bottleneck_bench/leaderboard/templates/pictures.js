@@ -77,6 +77,13 @@ function scatter(board, xAxis, yAxis) {
   const x = scale(range(xAxis), LEFT, WIDTH - RIGHT, xAxis !== board.metric);
   const y = scale(range(yAxis), HEIGHT - BOTTOM, TOP, yAxis !== board.metric);
   const svg = axes(x, y, xAxis, yAxis, `${yAxis} against ${xAxis} of ${methods.length} methods`);
+  if (board.baseline && yAxis === board.metric) {
+    const level = y.place(board.baseline.score);
+    if (level >= TOP && level <= HEIGHT - BOTTOM) {
+      svg.append(draw("line", { class: "baseline", x1: LEFT, x2: WIDTH - RIGHT, y1: level, y2: level },
+        draw("title", {}, `${board.baseline.answer} for every example: ${short(board.baseline.score)}`)));
+    }
+  }
   const key = (m) => [better(xAxis, board) * at(m, xAxis, board), better(yAxis, board) * at(m, yAxis, board)];
   const front = [];
   for (const m of methods.filter(({ complete }) => complete).sort((a, b) => key(a)[0] - key(b)[0] || key(a)[1] - key(b)[1])) {
