@@ -101,8 +101,8 @@ class ShapesOnly(TorchFunctionMode):
                 return (
                     torch.ones(value.shape) > 0 if value.is_meta and (searches or value.dtype == torch.bool) else value
                 )
-            # A single number may meet any device, and may be a size.
-            return value.to(META) if on_meta and value.dim() and not value.is_meta else value
+            is_size = not value.dim() and not value.is_floating_point()  # as it may be: it stays a number
+            return value.to(META) if on_meta and not is_size and not value.is_meta else value
 
         args, kwargs = tree_map(met, (args, kwargs))
         if on_meta and name.endswith("grouped_mm"):  # on the meta device it takes bfloat16 only
