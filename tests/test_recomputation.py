@@ -15,12 +15,15 @@ from peft_bottleneck import ParallelAdapterConfig
 # The name that both transformers 4 and 5 know.
 pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing_(en|dis)able. is deprecated:FutureWarning")
 
+# The input of one module plus the output of another in between: GPT-J's residual stream plus its attention's output.
+SUM = {"target_modules": r"(?P<block>.*h\.\d+)\.mlp", "input_modules": r"\g<block>.ln_1+\g<block>.attn"}
 CASES: dict[str, Any] = METHODS | {"residual": lambda: ParallelAdapterConfig(parallel_input="residual")}
+ALL = CASES | {"sum": lambda: ParallelAdapterConfig(**SUM)}
 FAMILIES = ("bert", "opt", "llama", "t5", "bart", "gpt2")
 
 
 def gradients(model_type: str, case: str, use_reentrant: bool | None) -> dict[str, torch.Tensor]:
-    model = without_dropout(randomise(get_peft_model(tiny_model(model_type), CASES[case]()))).train()
+    model = without_dropout(randomise(get_peft_model(tiny_model(model_type), ALL[case]()))).train()
     base = model.base_model.model
     if use_reentrant is not None:
         base.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
@@ -32,9 +35,15 @@ def gradients(model_type: str, case: str, use_reentrant: bool | None) -> dict[st
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
+# The input of one module plus the output of another in between: GPT-J's residual stream plus its attention's output.
+SUM = {"target_modules": r"(?P<block>.*h\.\d+)\.mlp", "input_modules": r"\g<block>.ln_1+\g<block>.attn"}
+
+
 @pytest.mark.parametrize("use_reentrant", [False, True])
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize(
+    ("model_type", "case"),
+    [*((family, case) for family in FAMILIES for case in CASES), ("gptj", "sum")],
+)
 def test_gradient_checkpointing(model_type: str, case: str, use_reentrant: bool) -> None:
     plain = gradients(model_type, case, None)
     recomputed = gradients(model_type, case, use_reentrant)
@@ -59,8 +68,10 @@ def kept(model: Any, inputs: dict[str, torch.Tensor]) -> list[tuple[int, ...]]:
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("model_type", FAMILIES)
+@pytest.mark.parametrize(
+    ("model_type", "case"),
+    [*((family, case) for family in FAMILIES for case in CASES), ("gptj", "sum")],
+)
 def test_checkpointed_blocks_keep_nothing_of_the_adapter(model_type: str, case: str, use_reentrant: bool) -> None:
     base = without_dropout(tiny_model(model_type)).train()
     base.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
@@ -104,3 +115,23 @@ def test_the_write_without_the_read_is_named() -> None:
     model = get_peft_model(tiny_model("opt"), ParallelAdapterConfig())
     with pytest.raises(RuntimeError, match=r"decoder.layers.0.fc1 has not run before"):
         model.base_model.model.decoder.layers[0].fc2(torch.zeros(1, 64))
+
+
+def test_a_tapped_sum() -> None:
+    """The hooks of both modules go away with the adapter."""
+    base, inputs = tiny_model("gptj"), tiny_inputs("gptj")
+    plain = output(base, inputs)
+    model = randomise(get_peft_model(base, ALL["sum"]())).eval()
+    block, layer = base.h[0], layers(model)[0]
+    seen: dict[str, torch.Tensor] = {}
+    block.register_forward_pre_hook(lambda module, args: seen.update(stream=args[0]))
+    block.attn.register_forward_hook(lambda module, args, result: seen.update(attention=result[0]))
+    layer.register_forward_hook(lambda module, args, result: seen.update(ffn=args[0], written=result))
+    output(model, inputs)
+    x = seen["stream"] + seen["attention"]
+    maps = layer.maps("default")
+    expected = layer.base_layer(seen["ffn"]) + 4 * maps["up"](torch.relu(maps["down"](x)))
+    torch.testing.assert_close(seen["written"], expected)
+    assert torch.equal(output(model.unload(), inputs), plain)
+    assert len(block.ln_1._forward_pre_hooks) == 0
+    assert len(block.attn._forward_hooks) == 1

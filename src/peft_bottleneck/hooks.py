@@ -22,19 +22,28 @@ _HOOKS_ARE_RECOMPUTED = "__call__" in vars(GradientCheckpointingLayer)  # and no
 class InputTap:
     """Hands the input of one module, the read point, to a later one, the write point.
 
-    A forward pre-hook of the read point holds the tensor, the write point takes it. Nothing is held after the write,
-    and nothing goes into a copy. Both points are in the same block, so recomputation (gradient checkpointing) meets
-    them in the same order again. Tensors are held by device: the replicas of `nn.DataParallel` share this object.
+    A forward pre-hook of the read point holds the tensor, the write point takes it; in between, other modules may have
+    run whose outputs are added to it. Nothing is held after the write, and nothing goes into a copy. All points are in
+    the same block, so recomputation (gradient checkpointing) meets them in the same order again. Tensors are held by
+    device: the replicas of `nn.DataParallel` share this object.
     """
 
-    def __init__(self, name: str, read_point: nn.Module) -> None:
+    def __init__(self, name: str, read_point: nn.Module, *added: nn.Module) -> None:
         self.name = name
         self.read_point = read_point
+        self.added = added
         self.held: dict[torch.device, Tensor] = {}
         read_point.register_forward_pre_hook(self.hold)
+        for module in added:
+            module.register_forward_hook(self.add)
 
     def hold(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         self.held[args[0].device] = args[0]
+
+    def add(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Adds what a module in between returns, a tensor or a tuple that begins with it."""
+        tensor: Tensor = output[0] if isinstance(output, tuple) else output
+        self.held[tensor.device] = self.held[tensor.device] + tensor
 
     def take(self, device: torch.device) -> Tensor:
         """The held input, on this device if there is one.
@@ -49,8 +58,10 @@ class InputTap:
         return self.held.popitem()[1]  # offloading moved the activations in between
 
     def remove(self) -> None:
-        """Takes the hook away again."""
+        """Takes the hooks away again."""
         remove_hooks(self.read_point._forward_pre_hooks, self)
+        for module in self.added:
+            remove_hooks(module._forward_hooks, self)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "held": {}}

@@ -66,7 +66,7 @@ class BottleneckLayer(TunerLayer):
         adapter_name: str,
         size: int,
         config: BottleneckConfig,
-        tap: tuple[str, nn.Module] | None = None,
+        tap: tuple[str, list[nn.Module]] | None = None,
         context: TokenContext | None = None,
         first: Mapping[str, Any] | None = None,
     ) -> None:
@@ -97,7 +97,7 @@ class BottleneckLayer(TunerLayer):
             scale = ones if ones.device.type == "meta" else ones.to(device=device, dtype=dtype)
             self._part("scaling")[adapter_name] = nn.Parameter(scale)
         if tap is not None and tap[0] not in self.taps:
-            self.taps[tap[0]] = InputTap(*tap)
+            self.taps[tap[0]] = InputTap(tap[0], *tap[1])
         self.bottlenecks[adapter_name] = Bottleneck(
             form=config.bottleneck,
             phi=activation(config.non_linearity),

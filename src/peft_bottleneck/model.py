@@ -137,10 +137,10 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         reads, writes = feature_sizes(base, hidden_size)
         placement = self.placement(base, config)
         if tap is not None:
-            reads = feature_sizes(tap[1], hidden_size)[0]
+            reads = feature_sizes(tap[1][0], hidden_size)[0]
         elif placement is not beside:
             reads = writes
-        written = None if block is None else block[1]
+        written = None if block is None else block[1][0]
         layer = target
         if not isinstance(layer, self.bottleneck_layer_cls):
             layer = self.bottleneck_layer_cls(target, (reads, writes), placement, written)
@@ -168,8 +168,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         """
         add_weighted_sum(self, adapters, weights, adapter_name)
 
-    def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, nn.Module] | None:
-        """The module that `input_modules` or `output_modules` means for this target, with its name in the block."""
+    def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, list[nn.Module]] | None:
+        """The modules that `input_modules` or `output_modules` means for this target, and their names."""
         value = getattr(config, template, None)
         if value is None:
             return None
@@ -178,7 +178,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         if not name:  # a group that takes no part in this match: the template is not about this module
             return None
         try:
-            return name, self.model.get_submodule(name)
+            return name, [self.model.get_submodule(part) for part in name.split("+")]
         except AttributeError:
             message = f"{type(config).__name__}: {template}={value!r} means {name!r}, which the model lacks"
             raise ValueError(message) from None

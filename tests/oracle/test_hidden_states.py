@@ -15,7 +15,6 @@ REFUSED = {
     "beit": ["houlsby", "parallel"],
     "gemma2": ["pfeiffer"],
     "gemma3_text": ["pfeiffer"],
-    "gptj": ["parallel"],
     "modernbert": ["pfeiffer"],
 }
 

@@ -195,7 +195,8 @@ def test_one_module_has_one_placement() -> None:
         ("modernbert", ParallelAdapterConfig(parallel_input="residual"), r"input_modules='.*mlp_norm', not None"),
         ("gpt2", PfeifferConfig(target_modules=r".*mlp\.c_proj"), r"output_modules=None, not '\\\\g<block>'"),
         ("phi", PfeifferConfig(), r"output_modules='\\\\g<block>', not None"),
-        ("gptj", ParallelAdapterConfig(), "PARALLEL_ADAPTER is not expressed for gptj: there it reads"),
+        ("gptj", ParallelAdapterConfig(), r"input_modules=None, not '.*ln_1\+.*attn'"),
+        ("gemma2", PfeifferConfig(), "PFEIFFER is not expressed for gemma2: there it reads"),
         ("mpnet", HoulsbyConfig(), "models of type 'mpnet' cannot be converted"),
     ],
 )

@@ -30,6 +30,7 @@ from ..methods import (
     PfeifferConfig,
     PfeifferModel,
 )
+from ..methods.parallel import PARALLEL_INPUTS
 from .fields import (
     DEFAULTS,
     DETAILS,
@@ -115,8 +116,10 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
         if names.layout.reads and theirs["mh_adapter"]:
             settings["target_modules"] = rf"(?:(?={names.layout.reads}$)|){settings['target_modules']}"
             settings["input_modules"] = r"\g<read>"
-    elif method is ParallelAdapterConfig:
+    elif method is ParallelAdapterConfig and names.layout.parallel in PARALLEL_INPUTS:
         settings["parallel_input"] = names.layout.parallel
+    elif method is ParallelAdapterConfig:
+        settings |= {"target_modules": family.path(family.ffn), "input_modules": names.layout.parallel}
     elif not theirs["original_ln_after"]:
         settings |= {"target_modules": family.path(family.ffn_output), "output_modules": r"\g<block>"}
     elif names.layout.pfeiffer == "ffn":

@@ -62,7 +62,7 @@ class Layout:
         pfeiffer: what a Pfeiffer adapter adapts, the output of the `"block"` or of its `"ffn"` alone.
         reads: the name of an attention output, its group `read` the module whose input is adapted there, in place of
             that output; None where the output is, as in every other family.
-        parallel: what a parallel adapter reads, a value of `parallel_input`.
+        parallel: what a parallel adapter reads, a value of `parallel_input` or of `input_modules`.
         no_invertible: why an invertible adapter of the library is not expressed there; None: it is.
         embeddings: the module whose output an invertible adapter maps, where it is not our row's.
         holds_invertible: the library's module that holds them.
@@ -127,7 +127,8 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "gemma2": replace(_GEMMA, no_invertible="there it reads the embeddings before they are scaled"),
         "gemma3_text": _GEMMA,
         "gpt2": _PLAIN,
-        "gptj": Layout(refused={"PARALLEL_ADAPTER": "there it reads the residual stream plus the attention's output"}),
+        # There a parallel adapter reads the residual stream plus the attention's output.
+        "gptj": Layout(parallel=r"\g<block>.ln_1+\g<block>.attn"),
         "llama": _PLAIN,
         "mbart": _BART,
         "mistral": _PLAIN,

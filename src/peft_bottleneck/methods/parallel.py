@@ -35,7 +35,8 @@ class ParallelAdapterConfig(BottleneckConfig):
         foldable: choose, for the model at hand, what lets `merge_and_unload` fold the adapter into the FFN: the FFN's
             own activation, a gated bottleneck where the FFN is gated, biases where it has them.
         input_modules: the modules whose input is read in place of the targets', as a template that is expanded on the
-            match of `target_modules` (`\\g<block>`); None takes the family's row, or the targets themselves.
+            match of `target_modules` (`\\g<block>`); None takes the family's row, or the targets themselves. `a+b` is
+            the input of `a` plus the output of `b`, which runs in between.
 
     Defaults: `reduction_factor=2`, `non_linearity="relu"`, `scaling=4.0`.
     """
