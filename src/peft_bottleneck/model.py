@@ -18,7 +18,7 @@ from .layer import BottleneckLayer, Placement
 from .mixed_batch import mixed_batch
 from .modules import feature_sizes
 from .placement import after, beside
-from .quantization import keep_differentiable
+from .quantization import mend_quantised_layers
 from .registration import (
     BaseTuner,
     BaseTunerLayer,
@@ -56,7 +56,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
 
     def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
         if not config.inference_mode:
-            keep_differentiable(self.model)
+            mend_quantised_layers(self.model)
         if config.target_modules is None:
             family = self._family(config)
             tell_sites(self.model, family, None if config.layers_pattern else config.layers_to_transform)

@@ -2,7 +2,7 @@
 
     config = quantization_config("4bit", "org/model", AutoModelForSequenceClassification)
     model = AutoModelForSequenceClassification.from_pretrained("org/model", quantization_config=config)
-    model = get_peft_model(prepare_model_for_kbit_training(model), HoulsbyConfig(task_type="SEQ_CLS"))
+    model = get_peft_model(prepare_for_training(model), HoulsbyConfig(task_type="SEQ_CLS"))
 
 bitsandbytes is imported by the call, not by this module.
 """
@@ -64,18 +64,60 @@ def quantization_config(quantization: str, model: Any, auto_class: Any) -> BitsA
     )
 
 
-def keep_differentiable(model: nn.Module) -> None:
-    """Lets gradients pass 4-bit layers on the CPU after an evaluation too.
+def prepare_for_training(model: Any, *, gradient_checkpointing: bool = True, use_reentrant: bool = False) -> Any:
+    """Freezes a base model, quantised or not, and lets it train adapters in little memory; returns it.
 
-    On a CPU with AVX512-BF16, bitsandbytes 0.49 and 0.50 repack the weights of a 4-bit layer in its first call in eval
-    mode, for a kernel that has no backward pass. A training that goes on after that silently loses the gradients that
-    should pass the layer. The tuner models call this before they add an adapter to be trained.
+    PEFT's `prepare_model_for_kbit_training` does the same and brings everything that is not quantised to float32, so
+    that hidden states are float32 too: in a Llama that takes 24 bytes more for every token and hidden channel, and the
+    embeddings take twice their size. Here all parts keep their type.
+
+    Args:
+        model: a model of transformers.
+        gradient_checkpointing: whether blocks keep their inputs alone and compute the rest again.
+        use_reentrant: the older mode of that, which needs gradients of the embeddings' output.
+    """
+    model.requires_grad_(False)
+    if gradient_checkpointing:
+        # transformers 5.24 has another name for it
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": use_reentrant})
+        if use_reentrant:
+            model.enable_input_require_grads()
+    return model
+
+
+def mend_quantised_layers(model: nn.Module) -> None:
+    """Works around two faults of bitsandbytes; the tuner models call this before they add an adapter to be trained.
+
+    4 bits: on a CPU with AVX512-BF16, bitsandbytes 0.49 and 0.50 repack the weights of a layer in its first call in
+    eval mode, for a kernel that has no backward pass. A training that goes on after that silently loses the gradients
+    that should pass the layer. 8 bits: the product keeps its input for the backward pass, also where the weight is
+    frozen and only a trained weight would need it, and gradient checkpointing does not see what it keeps.
     """
     layer: Any
     for layer in model.modules():
         if vars(layer).get("support_avx512bf16_for_cpu"):
             layer.support_avx512bf16_for_cpu = False
             layer.state_dict()  # which undoes a repacking, as nothing else in bitsandbytes' public interface does
+        if type(layer).__name__ == "Linear8bitLt" and _release_input not in layer._forward_hooks.values():
+            layer.register_forward_hook(_release_input)
+
+
+def _release_input(layer: Any, args: Any, output: Any) -> None:
+    """Takes the input out of the context of an 8-bit product whose weight is frozen."""
+    function = output.grad_fn
+    if function is not None and not _is_product(function):  # the conversion of its result
+        function = next((inner for inner, _ in function.next_functions if inner is not None), None)
+    if function is None or not _is_product(function) or layer.weight.requires_grad:
+        return
+    if hasattr(function, "tensors"):
+        function.tensors = (None, None, None)
+    elif hasattr(function, "A"):
+        function.A = None
+
+
+def _is_product(function: object) -> bool:
+    return type(function).__name__.startswith("MatMul8bit")
 
 
 def _try_bitsandbytes(quantization: str, device: torch.device) -> None:

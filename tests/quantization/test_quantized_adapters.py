@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from peft import PeftModel, get_peft_model, prepare_model_for_kbit_training
 from safetensors.torch import load_file
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig
-from peft_bottleneck.quantization import keep_differentiable
+from peft_bottleneck.quantization import mend_quantised_layers, prepare_for_training
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:MatMul8bitLt. inputs will be cast:UserWarning"),
@@ -59,7 +60,7 @@ def test_generate_disable_and_unload(method: str, quantization: str) -> None:
     prompt = {name: batch("llama")[name] for name in ("input_ids", "attention_mask")}
     options: dict[str, Any] = {"max_new_tokens": 6, "min_new_tokens": 6, "do_sample": False}
     base = load("llama", quantization)
-    keep_differentiable(base)
+    mend_quantised_layers(base)
     plain, plain_text = output(base, prompt), base.generate(**prompt, **options)
     model = randomise(get_peft_model(base, METHODS[method]())).eval()
     text = model.generate(**prompt, **options)
@@ -100,6 +101,57 @@ def test_prepared_for_training_with_either_checkpointing(method: str, quantizati
         for name, gradient in expected.items():
             assert bool(gradient.any()), name
             torch.testing.assert_close(found[name], gradient, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("use_reentrant", [None, True, False])
+@pytest.mark.parametrize("quantization", [None, *QUANTIZATIONS])
+@pytest.mark.parametrize("method", METHODS)
+def test_our_preparation_keeps_types_and_gives_the_same_gradients(
+    method: str, quantization: str | None, use_reentrant: bool | None
+) -> None:
+    def gradients_of(prepared: bool) -> dict[str, torch.Tensor]:
+        base = load("llama", quantization)
+        types = {name: parameter.dtype for name, parameter in base.named_parameters()}
+        if prepared:
+            checkpointing = {} if use_reentrant is None else {"use_reentrant": use_reentrant}
+            base = prepare_for_training(base, gradient_checkpointing=use_reentrant is not None, **checkpointing)
+            assert {name: parameter.dtype for name, parameter in base.named_parameters()} == types
+            assert not any(parameter.requires_grad for parameter in base.parameters())
+        model = randomise(get_peft_model(base, METHODS[method]())).train()
+        model(**batch("llama"), use_cache=False).loss.backward()
+        return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    expected, found = gradients_of(False), gradients_of(True)
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        assert bool(gradient.any()), name
+        torch.testing.assert_close(found[name], gradient)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_8_bit_products_keep_no_input_for_frozen_weights(dtype: torch.dtype) -> None:
+    def kept(layer: Any) -> tuple[bool, torch.Tensor]:
+        torch.manual_seed(0)
+        x = torch.randn(2, 5, 64, dtype=dtype, requires_grad=True)
+        hidden = x * 2
+        alive = weakref.ref(hidden)
+        y = layer(hidden)
+        del hidden
+        was_alive = alive() is not None
+        y.square().sum().backward()
+        assert x.grad is not None
+        return was_alive, x.grad
+
+    base = load("llama", "8bit").train()
+    layer = base.model.layers[0].mlp.gate_proj
+    held, expected = kept(layer)
+    assert held
+    for _ in range(2):  # the second call adds no second hook
+        mend_quantised_layers(base)
+        assert len(layer._forward_hooks) == 1
+    held, gradient = kept(layer)
+    assert not held
+    assert torch.equal(gradient, expected)
 
 
 @pytest.mark.parametrize("evaluated", ["base", "model"])

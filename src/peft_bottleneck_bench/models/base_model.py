@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from peft_bottleneck.quantization import keep_differentiable, quantization_config
+from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
 from ..errors import UserError
 
@@ -180,7 +180,7 @@ class BaseModel:
             model = getattr(transformers, auto_class).from_pretrained(
                 self.path, revision=self.revision, dtype="auto", **options
             )
-        keep_differentiable(model)  # evaluations come before and between the epochs
+        mend_quantised_layers(model)  # evaluations come before and between the epochs
         return self._with_padding(model)
 
     def quantised_loading(self, auto_class: str) -> Any:
