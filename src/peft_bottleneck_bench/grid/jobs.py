@@ -10,6 +10,7 @@ import os
 import signal
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -47,7 +48,8 @@ class Jobs:
         worker = next(worker for worker in self.workers if worker.run is None)
         worker.run = run
         with suppress(OSError):  # a worker that is gone: `wait` finds that out
-            worker.pipe.send(run)
+            # The functions of a task file are done with: the data are read.
+            worker.pipe.send(replace(run, task=replace(run.task, convert=None)))
 
     def wait(self) -> Iterable[tuple[Run, Result]]:
         from .attempt import record_failure
