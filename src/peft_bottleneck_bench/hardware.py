@@ -24,6 +24,15 @@ def hardware() -> Hardware:
     )
 
 
+def has_bf16() -> bool:
+    """Whether the device multiplies in bfloat16 with instructions of its own."""
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    cpuinfo = Path("/proc/cpuinfo")
+    words = set(cpuinfo.read_text().split()) if cpuinfo.exists() else set()
+    return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})  # the last as ARM has it
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -6,10 +6,14 @@ import argparse
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError, suggest
 from ..shipped import shipped_folder
+
+if TYPE_CHECKING:
+    from ..configuration.choices import Configuration
+    from ..grid.engines import Engine
 
 DESCRIPTION = """\
 Trains tasks × methods × models × seeds as FILE says, and ends with a table of all there is. The keys of FILE:
@@ -22,6 +26,8 @@ Trains tasks × methods × models × seeds as FILE says, and ends with a table o
   search                  {trials: 8, space: {learning_rate: [1e-4, 1e-3], weight_decay: {low: 0, high: 0.1}}}:
                           every method tries as many settings, {method: lora, search: {r: [4, 8]}} adds to its space;
                           the best on validation is run with all seeds. Trials are kept below RESULTS-search
+  precision               fp32 (the default), bf16, fp16, or auto: bf16 where the hardware has it
+  resources               {cpus: 2, gpus: 0.25}: of a run on a cluster
   max_length, quantization, results, adapters
 
 A second start does what is missing: finished runs are skipped, failed ones tried again (failed trials are not).
@@ -87,6 +93,18 @@ def add_to(commands: Any) -> None:
         help="do N runs at once, each in a process with its share of the threads and of the memory of accelerators",
     )
     parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="ray: each run is a task of a Ray cluster and takes the `resources` of FILE there",
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="ADDRESS",
+        default="",
+        help="the cluster: auto, ray://HOST:10001, HOST:6379; left out, one of this machine alone",
+    )
+    parser.add_argument(
         "--shard",
         metavar="I/N",
         type=_shard,
@@ -131,18 +149,42 @@ def configuration_file(file: Path) -> Path:
     return shipped[str(file)]
 
 
+def _engine(parsed: argparse.Namespace, configuration: Configuration) -> Engine | None:
+    """Where the runs are executed; None for this process.
+
+    Raises:
+        UserError: the options do not go together, or Ray is not installed.
+    """
+    from ..processes import count
+
+    if parsed.ray_address and parsed.engine != "ray":
+        raise UserError("--ray-address: it goes with --engine ray")
+    if parsed.engine == "local" and parsed.jobs == 1:
+        return None
+    if count() > 1:
+        raise UserError("--jobs, --engine: a launch of several processes trains one run at a time")
+    if parsed.engine == "ray" and parsed.jobs > 1:
+        raise UserError("--jobs: on a cluster, `resources` says how many runs go at once")
+    if parsed.engine == "ray":
+        from ..grid.ray_engine import RayEngine
+
+        return RayEngine(parsed.ray_address, configuration.resources)
+    from ..grid.jobs import Jobs
+
+    return Jobs(parsed.jobs)
+
+
 def _run(parsed: argparse.Namespace) -> int:
     from ..quiet import quiet, quiet_bars
 
     quiet()
     from ..configuration.reading import load_configuration
-    from ..grid.jobs import Jobs
     from ..grid.plan import data_notes, head_notes
     from ..grid.plan_table import plan_table
     from ..grid.running import known_records, run_grid
     from ..grid.search import plan_grid
     from ..leaderboard import render_table, write_page
-    from ..processes import check_launch, count, is_main
+    from ..processes import check_launch, is_main
     from ..saved.initial import KEY
     from ..terminal import print_wide
 
@@ -165,9 +207,7 @@ def _run(parsed: argparse.Namespace) -> int:
         if is_main():
             print_wide(plan_table(own_runs, own_searches))
         return 0
-    if parsed.jobs > 1 and count() > 1:
-        raise UserError("--jobs: a launch of several processes trains one run at a time")
-    outcome = run_grid(own_runs, own_searches, Jobs(parsed.jobs) if parsed.jobs > 1 else None)
+    outcome = run_grid(own_runs, own_searches, _engine(parsed, configuration))
     found = known_records(runs, searches)
     if is_main():
         print()

@@ -32,6 +32,19 @@ class MethodChoice:
     initial: Saved | None = None  # the weights that the training starts from
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What a run takes of a node of a cluster.
+
+    Args:
+        cpus: as many threads compute.
+        gpus: a share of one, or a number of them.
+    """
+
+    cpus: float = 1
+    gpus: float = 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
     """A grid of runs: tasks × methods × models × seeds."""
@@ -47,3 +60,5 @@ class Configuration:
     search: Budget | None
     results: Path
     adapters: Path
+    precision: str = "fp32"
+    resources: Resources = Resources()

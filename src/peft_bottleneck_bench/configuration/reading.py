@@ -43,7 +43,7 @@ from ..data.loading import SPLITS
 from ..errors import UserError
 from ..models.base_model import default_label
 from ..tasks import task_files
-from .choices import Configuration, ModelChoice
+from .choices import Configuration, ModelChoice, Resources
 from .findings import LARGEST_SEED, MOST_RUNS, Findings, as_list, found
 from .method_entries import read_method, read_training
 from .search_entries import read_search
@@ -57,6 +57,8 @@ DEFAULTS: dict[str, Any] = {
     "limits": {},  # split -> number of examples; a split that is not named is used whole
     "max_length": None,  # tokens; None: what the model takes, at most 512
     "quantization": None,  # of the base: "8bit", "4bit", or none
+    "precision": "fp32",  # or "bf16", "fp16"; "auto" is bf16 where the hardware has it, else fp32
+    "resources": {},  # of a run on a cluster: {cpus: 1, gpus: 0}
     "training": {},  # over `training_options.TRAINING_DEFAULTS`
     "search": None,  # over `search_entries.SEARCH_DEFAULTS`; None: the settings are used as they are
     "results": "results",  # one record per run, below this folder
@@ -64,6 +66,8 @@ DEFAULTS: dict[str, Any] = {
 }
 KEYS = ("model", "tasks", "methods", *DEFAULTS)
 MOST_TOKENS = 2**31 - 1
+MOST_UNITS = 10_000  # of processors or GPUs of a run
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
 def load_configuration(file: Path, overrides: Sequence[str] = ()) -> Configuration:
@@ -112,6 +116,11 @@ class _Reader(Findings):
             self.whole("max_length", max_length, 1, MOST_TOKENS)
         if quantization not in (None, *QUANTIZATIONS):
             self.wrong(f"quantization: expected {' or '.join(QUANTIZATIONS)}, found {quantization!r}")
+        resources = self.resources(content["resources"])
+        if content["precision"] not in PRECISIONS:
+            self.wrong(f"precision: expected {' or '.join(PRECISIONS)}, found {content['precision']!r}")
+        elif content["precision"] != "fp32" and (training.get("bf16") or training.get("fp16")):
+            self.wrong(f"precision: {content['precision']}, and training sets bf16 or fp16: leave one of them out")
         self.distinct("model", [model.label for model in models])
         self.distinct("tasks", [task.name for task in tasks])
         self.distinct("methods", [method.label for method in methods])
@@ -136,7 +145,18 @@ class _Reader(Findings):
             search=search,
             results=results,
             adapters=adapters,
+            precision=content["precision"],
+            resources=resources,
         )
+
+    def resources(self, content: Any) -> Resources:
+        if not self.typed("resources", content, dict, "{cpus: 2, gpus: 0.25}"):
+            return Resources()
+        self.keys(content, ("cpus", "gpus"), "resources.")
+        for key, value in content.items():
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_UNITS:
+                self.wrong(f"resources.{key}: expected a number from 0 to {MOST_UNITS:,}, found {value!r}")
+        return Resources(**{key: content[key] for key in ("cpus", "gpus") if key in content})
 
     def model(self, entry: Any) -> ModelChoice | None:
         """A name or a path, or `{path: …, label: …}`."""

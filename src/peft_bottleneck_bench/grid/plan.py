@@ -11,6 +11,7 @@ import torch
 from ..configuration.choices import Configuration, MethodChoice
 from ..data.loading import Data, load_data
 from ..errors import UserError
+from ..hardware import has_bf16
 from ..kinds import KINDS, Kind, Setting
 from ..models.base_model import BaseModel
 from ..models.methods import method_named
@@ -90,6 +91,7 @@ def _checked_run(
         raise UserError(f"method '{method.label}' has no adapter, and a quantised base trains with adapters only")
     training = {
         "learning_rate": method_named(method.name).learning_rate,
+        **_precision(configuration.precision),
         **configuration.training,
         **method.training,
     }
@@ -112,6 +114,13 @@ def _checked_run(
         results=configuration.results,
         adapters=configuration.adapters,
     )
+
+
+def _precision(name: str) -> dict[str, bool]:
+    """The field of `TrainingArguments` for a precision; `auto` is bf16 where the hardware has it."""
+    if name == "auto":
+        name = "bf16" if has_bf16() else "fp32"
+    return {} if name == "fp32" else {name: True}
 
 
 def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:

@@ -12,11 +12,12 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from ..configuration.choices import Resources
 from ..errors import UserError
 from ..files import replacing, writing
 from ..run import Run
@@ -31,19 +32,6 @@ LOST_NODES = 5  # how often a run is tried again whose node or worker was lost
 AHEAD = 2  # runs that are handed out for each that the cluster can do at once: nobody waits for the driver
 Files = dict[str, bytes]
 Execute = Callable[[Run, Callable[[int, int], None], Callable[[str], object]], Result]
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a run takes of a node.
-
-    Args:
-        cpus: as many threads compute.
-        gpus: a share of one, or a number of them.
-    """
-
-    cpus: float = 1
-    gpus: float = 0
 
 
 def execute_run(run: Run, on_step: Callable[[int, int], None], say: Callable[[str], object]) -> Result:
