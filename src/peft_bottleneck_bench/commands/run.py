@@ -179,6 +179,7 @@ def _run(parsed: argparse.Namespace) -> int:
 
     quiet()
     from ..configuration.reading import load_configuration
+    from ..grid.lengths import length_notes
     from ..grid.plan import data_notes, head_notes
     from ..grid.plan_table import plan_table
     from ..grid.running import known_records, run_grid
@@ -205,6 +206,8 @@ def _run(parsed: argparse.Namespace) -> int:
     own_runs, own_searches = runs[part - 1 :: parts], searches[part - 1 :: parts]
     if parsed.dry_run:
         if is_main():
+            for note in length_notes(own_runs):
+                print(f"note: {note}")
             print_wide(plan_table(own_runs, own_searches))
         return 0
     outcome = run_grid(own_runs, own_searches, _engine(parsed, configuration))

@@ -173,7 +173,9 @@ class Generation(Kind):
         self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
     ) -> list[Any]:
         tokenizer = setting.model.tokenizer
-        ids = [[token if token >= 0 else tokenizer.pad_token_id for token in output] for output in outputs]
+        # The first token of an encoder–decoder's output is the one that it starts from, which may be the end token.
+        start = int(setting.model.config.is_encoder_decoder)
+        ids = [_until_end(output, start, tokenizer) for output in outputs]
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
@@ -228,6 +230,13 @@ def generate(model: Any, inputs: Mapping[str, torch.Tensor], options: Mapping[st
     """What the model writes on from `inputs`, [batch, length], without the prompt."""
     written: torch.Tensor = model.generate(**inputs, **options)
     return written if model.config.is_encoder_decoder else written[:, inputs["input_ids"].shape[1] :]
+
+
+def _until_end(output: Any, start: int, tokenizer: Any) -> list[int]:
+    """The tokens before the end token, which the model's own configuration may not know, without padding."""
+    ids = [int(token) for token in output if token >= 0]
+    ends = [place for place, token in enumerate(ids) if place >= start and token == tokenizer.eos_token_id]
+    return ids[: ends[0]] if ends else ids
 
 
 def _texts(value: Any, column: str) -> Any:

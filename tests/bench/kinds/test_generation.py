@@ -167,7 +167,8 @@ def test_an_encoder_decoder_reads_the_conversation_as_text(tmp_path: Path, token
     AutoModelForSeq2SeqLM.from_config(config).save_pretrained(tmp_path / "t5")
     tokenizer.save_pretrained(tmp_path / "t5")
     known = setting(tmp_path / "t5")
-    assert "user: hi" in conversation_text(TURNS[:2], known.model.tokenizer)
+    text = conversation_text(TURNS[:3], known.model.tokenizer, reply=True)
+    assert text == "system: the\nuser: hi\nassistant: ho ho\nassistant:"
     columns = KIND.encode([KIND.example({"messages": TURNS})], known, training=True).columns
     assert known.model.tokenizer.convert_ids_to_tokens(columns["labels"][0])[1:-1] == ["me"]
     KIND.check_model(known.model)
