@@ -206,7 +206,7 @@ def test_wrong_arguments_are_one_line(
         ),
         ([folder, "--batch-size", 0], "--batch-size: 0 is not above 0"),
         ([folder, "--file", tmp_path / "no.txt"], f"{tmp_path / 'no.txt'}: no such file"),
-        ([folder, "--model", smaller], f"{folder} does not fit models of type 'bert': "),
+        ([folder, "--model", smaller], f"{folder} does not fit classification on models of type 'bert': "),
     ):
         text = ["good"] if "--file" not in arguments else []
         assert main(["predict", *map(str, [arguments[0], *text, *arguments[1:]])]) == 2
