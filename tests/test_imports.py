@@ -24,9 +24,10 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("hardware", "kinds"),
     ("data", "saved"),
     ("configuration",),
-    ("run", "prediction", "leaderboard", "speed"),
+    ("run", "prediction", "boards", "speed"),
     ("training",),
     ("grid",),
+    ("api",),
     ("commands",),
     ("cli",),
 )

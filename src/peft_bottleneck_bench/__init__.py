@@ -1,1 +1,55 @@
-"""The benchmark: trains methods on tasks as a configuration says, and leaves one record per run."""
+"""The benchmark: trains methods on tasks as a configuration says, and leaves one record per run.
+
+The names below are its Python API. They are imported when they are used, so that `import peft_bottleneck_bench` loads
+neither torch nor datasets.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import (
+        Board,
+        Configuration,
+        Jobs,
+        Outcome,
+        Plan,
+        Record,
+        leaderboard,
+        load_configuration,
+        plan,
+        predict,
+        read_records,
+        run_grid,
+    )
+    from .errors import UserError
+
+__all__ = [
+    "Board",
+    "Configuration",
+    "Jobs",
+    "Outcome",
+    "Plan",
+    "Record",
+    "UserError",
+    "leaderboard",
+    "load_configuration",
+    "plan",
+    "predict",
+    "read_records",
+    "run_grid",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The public `name` (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(".errors" if name == "UserError" else ".api", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

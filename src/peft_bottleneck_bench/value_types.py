@@ -21,7 +21,6 @@ WORDS: dict[object, str] = {
 }
 
 
-@cache
 def field_types(cls: type) -> dict[str, object]:
     """The type of each field of a dataclass; none of them where Python cannot resolve its annotations."""
     try:
@@ -58,7 +57,7 @@ def words(type_: object) -> str:
 
 
 @cache
-def _adapter(type_: object) -> TypeAdapter[Any] | None:
+def _adapter(type_: Any) -> TypeAdapter[Any] | None:
     try:
         return TypeAdapter(type_)
     except PydanticUserError:

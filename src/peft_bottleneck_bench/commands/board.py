@@ -39,11 +39,11 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
 
     quiet()
     from .. import records
-    from ..leaderboard import build, render_table
+    from ..boards import build, render_table
     from ..terminal import print_wide, visible
 
     if parsed.scores is not None:
-        from ..leaderboard.score_table import render_scores
+        from ..boards.score_table import render_scores
 
         print_wide(render_scores(parsed.scores, greater_is_better=not parsed.less_is_better))
         return 0

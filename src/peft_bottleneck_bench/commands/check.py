@@ -35,7 +35,7 @@ def _check(parsed: argparse.Namespace) -> int:
     from ..quiet import quiet
 
     quiet()
-    from ..leaderboard.checking import check
+    from ..boards.checking import check
     from ..terminal import visible
 
     for folder in filter(None, (parsed.folder, parsed.against)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ..leaderboard.comparing import Comparison
+    from ..boards.comparing import Comparison
 
 EPILOG = """\
 examples:
@@ -43,7 +43,7 @@ def _compare(parsed: argparse.Namespace) -> int:
     from ..quiet import quiet
 
     quiet()
-    from ..leaderboard.comparing import compare
+    from ..boards.comparing import compare
     from ..terminal import visible
 
     found, refused = compare(parsed.a, parsed.b, parsed.results, parsed.task)
@@ -59,7 +59,7 @@ def _compare(parsed: argparse.Namespace) -> int:
 
 def _text(one: Comparison) -> str:
     """For people: a heading, both sides, the difference, the verdict."""
-    from ..leaderboard import formatting as show
+    from ..boards import formatting as show
     from ..statistics import LEVEL
     from ..terminal import visible
 

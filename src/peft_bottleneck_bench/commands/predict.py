@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -64,62 +62,22 @@ def _predict(parsed: argparse.Namespace) -> int:
 
     quiet()
     from ..prediction.plain_lines import line_of
-    from ..prediction.predictor import Predictor
-    from ..prediction.rows import examples, from_arguments, from_file
+    from ..prediction.predicting import predict
     from ..quiet import quiet_bars
-    from ..saved.initial import check_weights
-    from ..saved.saved import Saved
 
     quiet_bars()
     if parsed.batch_size < 1:
         raise UserError(f"--batch-size: {parsed.batch_size} is not above 0")
     if bool(parsed.texts) == bool(parsed.file):
         raise UserError("give either TEXT or --file; --file - reads what is piped")
-    saved = Saved.read(parsed.folder)
-    model = saved.base(parsed.model, parsed.quantization)
-    if not saved.is_base(model):
-        print("note: the base has other weights than the one that was trained on", file=sys.stderr)
-    setting = saved.setting(model)
-    saved.kind.check_model(model)
-    check_weights(saved, saved.content.method, saved.content.options, saved.kind, setting)
-    placed = from_file(parsed.file) if parsed.file else from_arguments(parsed.texts)
-    batches = _batches(examples(placed, saved, setting), parsed.batch_size)
-    first = next(batches, None)  # what is wrong with it is told before the weights are read
-    if first is None:
-        raise UserError(f"--file {parsed.file}: there is nothing to predict in it")
-    predictor = Predictor(saved, model)
-    for batch in chain([first], batches):
-        for example, answer in zip(batch, predictor(batch, parsed.batch_size), strict=True):
-            row = _answered(example, answer)
-            print(json.dumps(row, ensure_ascii=False) if parsed.json else line_of(row))
-        sys.stdout.flush()
-    if predictor.cut:
-        limit = predictor.setting.max_length
-        print(f"note: {predictor.cut} examples are longer than {limit} tokens and were cut", file=sys.stderr)
+    rows = predict(
+        parsed.folder,
+        Path(parsed.file) if parsed.file else parsed.texts,
+        batch_size=parsed.batch_size,
+        model=parsed.model,
+        quantization=parsed.quantization,
+        note=lambda line: print(f"note: {line}", file=sys.stderr),
+    )
+    for row in rows:
+        print(json.dumps(row, ensure_ascii=False) if parsed.json else line_of(row), flush=True)
     return 0
-
-
-def _answered(example: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """The example as the task's own data would have it, with what else there is to say."""
-    from ..prediction.plain_lines import entities
-
-    row = {**example, **answer}
-    words = row.pop("words", None)
-    return row if words is None else {**row, "entities": entities(row["text"], words, row["tags"])}
-
-
-def _batches(rows: Iterable[dict[str, Any]], size: int) -> Iterator[list[dict[str, Any]]]:
-    """Rows in lists of `size`; those before a row that is wrong come before its error."""
-    batch = []
-    try:
-        for row in rows:
-            batch.append(row)
-            if len(batch) == size:
-                yield batch
-                batch = []
-    except UserError:
-        if batch:
-            yield batch
-        raise
-    if batch:
-        yield batch

@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UserError, suggest
-from ..shipped import shipped_folder
+from ..errors import UserError
+from ..shipped import shipped_configurations
 
 if TYPE_CHECKING:
     from ..configuration.choices import Configuration
@@ -60,7 +60,7 @@ def add_to(commands: Any) -> None:
         "file",
         metavar="FILE",
         type=Path,
-        help=f"a run configuration in YAML, or the name of one that is shipped: {', '.join(sorted(_shipped()))}",
+        help=f"a run configuration in YAML, or the name of one that is shipped: {', '.join(shipped_configurations())}",
     )
     parser.add_argument(
         "overrides",
@@ -129,26 +129,6 @@ def _shard(text: str) -> tuple[int, int]:
     return part, parts
 
 
-def _shipped() -> dict[str, Path]:
-    """The run configurations that the project ships, by name."""
-    return {file.stem: file for file in shipped_folder("configs").glob("*.yaml")}
-
-
-def configuration_file(file: Path) -> Path:
-    """`file`, or the shipped configuration of that name where there is no such file.
-
-    Raises:
-        UserError: there is neither.
-    """
-    if file.exists() or len(file.parts) > 1 or file.suffix:
-        return file
-    shipped = _shipped()
-    if str(file) not in shipped:
-        hint = suggest(str(file), shipped)
-        raise UserError(f"{file}: no such file, and no configuration of this name is shipped: {hint}")
-    return shipped[str(file)]
-
-
 def _engine(parsed: argparse.Namespace, configuration: Configuration) -> Engine | None:
     """Where the runs are executed; None for this process.
 
@@ -178,13 +158,10 @@ def _run(parsed: argparse.Namespace) -> int:
     from ..quiet import quiet, quiet_bars
 
     quiet()
-    from ..configuration.reading import load_configuration
+    from ..api import load_configuration, plan, run_grid
+    from ..boards import render_table, write_page
     from ..grid.lengths import length_notes
-    from ..grid.plan import data_notes, head_notes
     from ..grid.plan_table import plan_table
-    from ..grid.running import known_records, run_grid
-    from ..grid.search import plan_grid
-    from ..leaderboard import render_table, write_page
     from ..processes import check_launch, is_main
     from ..saved.initial import KEY
     from ..terminal import print_wide
@@ -196,22 +173,19 @@ def _run(parsed: argparse.Namespace) -> int:
         overrides.append(f"methods={json.dumps([{KEY: parsed.init_adapter}])}")
     if parsed.tasks_from is not None:
         overrides.append(f"tasks_from={json.dumps(parsed.tasks_from)}")
-    configuration = load_configuration(configuration_file(parsed.file), overrides)
-    runs, searches = plan_grid(configuration)
-    trials = [trial for search in searches for trial in search.state().trials]
-    everything = [*runs, *trials]
-    for note in (*data_notes(everything), *head_notes(everything)) if is_main() else ():
+    configuration = load_configuration(parsed.file, overrides)
+    whole = plan(configuration)
+    for note in whole.notes if is_main() else ():
         print(f"note: {note}")
-    part, parts = parsed.shard
-    own_runs, own_searches = runs[part - 1 :: parts], searches[part - 1 :: parts]
+    part = whole.shard(*parsed.shard)
     if parsed.dry_run:
         if is_main():
-            for note in length_notes(own_runs):
+            for note in length_notes(part.runs):
                 print(f"note: {note}")
-            print_wide(plan_table(own_runs, own_searches))
+            print_wide(plan_table(part.runs, part.searches))
         return 0
-    outcome = run_grid(own_runs, own_searches, _engine(parsed, configuration))
-    found = known_records(runs, searches)
+    outcome = run_grid(part, engine=_engine(parsed, configuration))
+    found = whole.records
     if is_main():
         print()
         print_wide(render_table(found))

@@ -33,7 +33,9 @@ A user reads everything that is wrong with it at once.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from peft_bottleneck.quantization import QUANTIZATIONS
 from ..data.loading import SPLITS
 from ..errors import UserError
 from ..models.base_model import default_label
+from ..shipped import configuration_file
 from ..tasks import task_files
 from .choices import Configuration, ModelChoice, Resources
 from .findings import LARGEST_SEED, MOST_RUNS, Findings, as_list, found
@@ -49,7 +52,7 @@ from .method_entries import read_method, read_training
 from .search_entries import read_search
 from .task_entries import read_task
 from .training_options import TRAINING_DEFAULTS
-from .yaml_files import override, read_yaml
+from .yaml_files import checked_values, override, read_yaml
 
 DEFAULTS: dict[str, Any] = {
     "tasks_from": [],  # folders with task files beside those of the project
@@ -70,15 +73,23 @@ MOST_UNITS = 10_000  # of processors or GPUs of a run
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
-def load_configuration(file: Path, overrides: Sequence[str] = ()) -> Configuration:
-    """Reads `file`, applies `key=value` overrides (dotted keys reach inside), and checks the result.
+def load_configuration(source: Path | str | Mapping[str, Any], overrides: Sequence[str] = ()) -> Configuration:
+    """Reads `source`, applies `key=value` overrides (dotted keys reach inside), and checks the result.
 
-    Paths are relative to the working directory; data files and `tasks_from` are also looked for beside `file`.
+    Paths are relative to the working directory; data files and `tasks_from` are also looked for beside a file.
+
+    Args:
+        source: a file in YAML, the name of a configuration that the project ships, or its keys and values.
 
     Raises:
         UserError: one message for everything that is wrong.
     """
-    return _Reader(str(file), file.parent).configuration(override(read_yaml(file), overrides))
+    if isinstance(source, Mapping):
+        where, folder, content = "configuration", Path(), checked_values(deepcopy(dict(source)), "configuration")
+    else:
+        file = configuration_file(Path(source))
+        where, folder, content = str(file), file.parent, read_yaml(file)
+    return _Reader(where, folder).configuration(override(content, overrides))
 
 
 class _Reader(Findings):
@@ -181,8 +192,7 @@ class _Reader(Findings):
 
     def distinct(self, key: str, values: Sequence[object]) -> None:
         """Every one of `values` must differ from the others."""
-        seen: set[object] = set()
-        twice = dict.fromkeys(value for value in values if value in seen or seen.add(value))
+        twice = [value for value, times in Counter(values).items() if times > 1]
         hint = "; give each a `label:` of its own" if key in ("methods", "model") else ""
         for value in twice:
             self.wrong(f"{key}: '{value}' occurs twice{hint}")

@@ -62,6 +62,15 @@ def _parse_yaml(text: str, where: str) -> Any:
         raise UserError(f"{where}: not valid YAML: nested too deeply") from error
     except ValueError as error:  # such as a whole number of 5,000 digits
         raise UserError(f"{where}: not valid YAML: {error}") from error
+    return checked_values(content, where)
+
+
+def checked_values(content: Any, where: str) -> Any:
+    """`content`, all of which JSON can hold.
+
+    Raises:
+        UserError: a value cannot be held.
+    """
     if problems := [f"{where}{path and f': {path}'}: {problem}" for path, problem in _problems(content, "")]:
         raise UserError(*problems)
     return content

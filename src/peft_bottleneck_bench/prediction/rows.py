@@ -22,11 +22,6 @@ Row = dict[str, Any]
 Placed = tuple[str, Row | str]  # its place; columns, or a line of plain text
 
 
-def from_arguments(texts: Sequence[str]) -> Iterator[Placed]:
-    """One text each."""
-    return ((f"text {number}", text) for number, text in enumerate(texts, start=1))
-
-
 def from_file(file: str) -> Iterator[Placed]:
     """The rows of a data file, as its suffix says; of any other file, or of `-` for standard input, the lines.
 

@@ -16,7 +16,7 @@ import pytest
 from tiny_task import sentences, write_rows
 
 from peft_bottleneck_bench.cli import main
-from peft_bottleneck_bench.commands.run import configuration_file
+from peft_bottleneck_bench.shipped import configuration_file
 
 Configure = Callable[..., Path]
 COMMAND = [sys.executable, "-m", "peft_bottleneck_bench.cli"]
@@ -190,6 +190,7 @@ def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setitem(sys.modules, "yaml", None)  # imports of it fail as if it were not installed
     monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.configuration.reading", raising=False)
     monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.configuration.yaml_files", raising=False)
+    monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.api", raising=False)
     assert main(["run", "quickstart"]) == 2
     assert capsys.readouterr().err == (
         "error: the Python package 'yaml' is not installed: try `pip install \"peft-bottleneck[bench]\"`\n"

@@ -174,7 +174,7 @@ def test_a_bad_line_loses_no_prediction_before_it(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "--file {file}: there is nothing to predict in it"),
+        ("", "{file}: there is nothing to predict in it"),
         ('{"text": ', "{file}, line 1: not valid JSON: Expecting value at column 10"),
         ('{"text": 5}', "{file}, line 1: 'text' must be text, found 5"),
         (b"\xff\n", "{file}, line 1: not UTF-8 text"),

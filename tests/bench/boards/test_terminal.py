@@ -9,7 +9,7 @@ from rich.console import Console
 from synthetic import write_failed_run, write_run
 
 from peft_bottleneck_bench import records
-from peft_bottleneck_bench.leaderboard import render_table
+from peft_bottleneck_bench.boards import render_table
 
 
 def rendered(folder: Path, width: int = 80) -> str:

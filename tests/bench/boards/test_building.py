@@ -17,8 +17,8 @@ import pytest
 from synthetic import write_grid, write_hostile_run, write_run
 
 from peft_bottleneck_bench import records
+from peft_bottleneck_bench.boards import build
 from peft_bottleneck_bench.cli import main
-from peft_bottleneck_bench.leaderboard import build
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> \u2028 | `code` <!--"
 

@@ -14,7 +14,7 @@ import pytest
 from synthetic import write_grid, write_hostile_run, write_run
 
 from peft_bottleneck_bench import records
-from peft_bottleneck_bench.leaderboard import build
+from peft_bottleneck_bench.boards import build
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 

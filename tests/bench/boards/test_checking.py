@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from peft_bottleneck_bench import records
+from peft_bottleneck_bench.boards.checking import check
 from peft_bottleneck_bench.cli import main
-from peft_bottleneck_bench.leaderboard.checking import check
 from peft_bottleneck_bench.records import Record
 
 SCORES = Path(__file__).parents[3] / "benchmarks" / "scores" / "relations"

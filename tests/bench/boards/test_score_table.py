@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from peft_bottleneck_bench.boards.score_table import Mean, read_scores, score_boards
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.leaderboard.score_table import Mean, read_scores, score_boards
 from peft_bottleneck_bench.statistics import Sample, rank, resampled_scores
 
 

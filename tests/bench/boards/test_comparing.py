@@ -9,10 +9,10 @@ import pytest
 from synthetic import write_run
 
 from peft_bottleneck_bench import records
+from peft_bottleneck_bench.boards.boards import boards
+from peft_bottleneck_bench.boards.comparing import compare
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.leaderboard.boards import boards
-from peft_bottleneck_bench.leaderboard.comparing import compare
 
 
 def write(folder: Path, method: str, skill: float, seeds: tuple[int, ...] = (0, 1, 2), **fields: object) -> None:

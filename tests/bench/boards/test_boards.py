@@ -10,9 +10,9 @@ import pytest
 from synthetic import write_failed_run, write_grid, write_run
 
 from peft_bottleneck_bench import records
-from peft_bottleneck_bench.leaderboard import Board, boards
-from peft_bottleneck_bench.leaderboard.building import build
-from peft_bottleneck_bench.leaderboard.overview import overviews
+from peft_bottleneck_bench.boards import Board, boards
+from peft_bottleneck_bench.boards.building import build
+from peft_bottleneck_bench.boards.overview import overviews
 
 
 def found(folder: Path) -> list[Board]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from peft_bottleneck_bench.leaderboard import formatting as show
+from peft_bottleneck_bench.boards import formatting as show
 
 
 @pytest.mark.parametrize(

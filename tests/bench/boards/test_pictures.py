@@ -9,7 +9,7 @@ import pytest
 from synthetic import write_failed_run, write_run
 
 from peft_bottleneck_bench import records
-from peft_bottleneck_bench.leaderboard import boards, pictures
+from peft_bottleneck_bench.boards import boards, pictures
 
 
 def test_front_leaves_out_what_another_matches_for_less() -> None:

@@ -10,9 +10,9 @@ import pytest
 from synthetic import write_run
 
 from peft_bottleneck_bench import records
+from peft_bottleneck_bench.boards.boards import boards
+from peft_bottleneck_bench.boards.markdown import markdown
 from peft_bottleneck_bench.cli import main
-from peft_bottleneck_bench.leaderboard.boards import boards
-from peft_bottleneck_bench.leaderboard.markdown import markdown
 
 TEXT = (Path(__file__).parents[3] / "docs" / "leaderboard.md").read_text(encoding="utf-8")
 

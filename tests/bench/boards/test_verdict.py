@@ -8,8 +8,8 @@ import pytest
 from synthetic import write_failed_run, write_run
 
 from peft_bottleneck_bench import records
-from peft_bottleneck_bench.leaderboard import Board, boards
-from peft_bottleneck_bench.leaderboard.verdict import joined, remarks, verdict
+from peft_bottleneck_bench.boards import Board, boards
+from peft_bottleneck_bench.boards.verdict import joined, remarks, verdict
 
 
 def only(folder: Path) -> Board:

@@ -1,0 +1,88 @@
+"""What a saved adapter says of new examples, from its folder to one answer per example."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError
+from ..saved.initial import check_weights
+from ..saved.saved import Saved
+from .plain_lines import entities
+from .predictor import Predictor
+from .rows import Placed, Row, examples, from_file
+
+
+def predict(
+    folder: Path | str,
+    inputs: Iterable[str | Mapping[str, Any]] | Path,
+    *,
+    batch_size: int = 32,
+    model: str | None = None,
+    quantization: str | None = None,
+    note: Callable[[str], object] = warnings.warn,
+) -> Iterator[Row]:
+    """One row per example: its columns, what the adapter predicts, and for labels the `probabilities` of all.
+
+    Args:
+        folder: what a run saved, below `adapters`.
+        inputs: texts, or rows with the columns of the task, or a file of them (`Path("-")`: standard input).
+        batch_size: rows that the model sees at once.
+        model: another place of the base model; by default the place that it had in training.
+        quantization: of the base, `8bit`, `4bit` or `none`; by default as in training.
+        note: takes what is worth knowing: another base, inputs that were cut.
+
+    Raises:
+        UserError: the folder is damaged or does not fit its base, or an example is wrong; answers to those before it
+            come first.
+    """
+    saved = Saved.read(Path(folder))
+    base = saved.base(model, quantization)
+    if not saved.is_base(base):
+        note("the base has other weights than the one that was trained on")
+    setting = saved.setting(base)
+    saved.kind.check_model(base)
+    check_weights(saved, saved.content.method, saved.content.options, saved.kind, setting)
+    placed = from_file(str(inputs)) if isinstance(inputs, Path) else _placed(inputs)
+    batches = _batches(examples(placed, saved, setting), batch_size)
+    first = next(batches, None)  # what is wrong with it is said before the weights are read
+    if first is None:
+        raise UserError(f"{inputs if isinstance(inputs, Path) else 'inputs'}: there is nothing to predict in it")
+    predictor = Predictor(saved, base)
+    for batch in chain([first], batches):
+        for example, answer in zip(batch, predictor(batch, batch_size), strict=True):
+            yield _answered(example, answer)
+    if predictor.cut:
+        note(f"{predictor.cut} examples are longer than {predictor.setting.max_length} tokens and were cut")
+
+
+def _placed(inputs: Iterable[str | Mapping[str, Any]]) -> Iterator[Placed]:
+    for number, content in enumerate(inputs, start=1):
+        yield f"text {number}", content if isinstance(content, str) else dict(content)
+
+
+def _answered(example: Row, answer: Row) -> Row:
+    """The example as the task's own data would have it, with what else there is to say."""
+    row = {**example, **answer}
+    words = row.pop("words", None)
+    return row if words is None else {**row, "entities": entities(row["text"], words, row["tags"])}
+
+
+def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """Rows in lists of `size`; those before a row that is wrong come before its error."""
+    batch = []
+    try:
+        for row in rows:
+            batch.append(row)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except UserError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
