@@ -15,9 +15,13 @@ from huggingface_hub import constants
 from peft import PeftModel, get_peft_model
 from safetensors.torch import save_file
 from test_hidden_states import refused
-from tiny_models import tiny_inputs, tiny_model
+from tiny_models import tiny_config, tiny_inputs, tiny_model
+from transformers import AutoModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig, load_adapterhub, save_adapterhub
+from peft_bottleneck.adapterhub.configurations import our_config
+from peft_bottleneck.adapterhub.fields import DEFAULTS, PRESETS
+from peft_bottleneck.adapterhub.names import Names
 
 BERT = FIXTURES / "bert"
 
@@ -103,6 +107,35 @@ def test_first_versions(tmp_path: Path) -> None:
     new = load_adapterhub(base_model("bert"), changed(tmp_path, config={"non_linearity": "gelu_new"}))
     inputs, _ = golden("bert")
     assert torch.equal(output_of(model, inputs), output_of(new, inputs))
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_configurations_by_name(name: str, tmp_path: Path) -> None:
+    """Some checkpoints hold the name of a configuration; ours for it, written again, is that of the name."""
+    base = AutoModel.from_config(tiny_config("bert", hidden_size=256, num_hidden_layers=1))
+    model = get_peft_model(base, our_config({**DEFAULTS, **PRESETS[name]}, Names.of(base)))
+    save_adapterhub(model, tmp_path)
+    file = tmp_path / "adapter_config.json"
+    description = json.loads(file.read_text(encoding="utf-8"))
+    written = description["config"]
+    assert {key: written[key] for key in PRESETS[name]} == PRESETS[name]
+    file.write_text(json.dumps(description | {"config": name}), encoding="utf-8")
+    again = load_adapterhub(model.unload(), tmp_path)
+    assert again.peft_config["default"].to_dict() == model.peft_config["default"].to_dict()
+
+
+def test_layers_left_out() -> None:
+    """MAD-X 2.0 leaves out the last layer of an adapter that was trained with all."""
+    inputs, _ = golden("bert")
+    model = load_adapterhub(base_model("bert"), BERT / "pfeiffer", leave_out=[1])
+    full = load_adapterhub(base_model("bert"), BERT / "pfeiffer")
+    assert len(list(model.parameters())) == len(list(full.parameters())) - 4
+    last = full.get_base_model().encoder.layer[1].output.LayerNorm
+    last.enable_adapters(False)
+    assert torch.equal(output_of(model, inputs), output_of(full, inputs))
+    t5 = load_adapterhub(base_model("t5"), FIXTURES / "t5" / "houlsby", leave_out=[1, 3])
+    blocks = {name.split(".layer.")[0] for name, _ in t5.named_parameters() if "houlsby_down" in name}
+    assert {name[-len("encoder.block.0") :] for name in blocks} == {"encoder.block.0", "decoder.block.0"}
 
 
 def test_from_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

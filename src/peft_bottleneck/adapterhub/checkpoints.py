@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..config import BottleneckConfig
 from .configurations import METHODS, differences, not_expressed, our_config, their_config
+from .fields import PRESETS
 from .files import (
     CONFIG_FILE,
     HEAD_CONFIG_FILE,
@@ -40,7 +41,9 @@ _OLD_INVERTIBLE = ("invertible_lang_adapters", INVERTIBLE)
 _OLD_NON_LINEARITIES = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 
 
-def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str = "default") -> PeftModel:
+def load_adapterhub(
+    model: Any, path: str | os.PathLike[str], adapter_name: str = "default", *, leave_out: Sequence[int] = ()
+) -> PeftModel:
     """Puts the bottlenecks of an AdapterHub checkpoint into a model, as a new adapter that can be trained further.
 
     Args:
@@ -50,6 +53,8 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
             adapter's copy of the model's own head, and its labels the model's; a head that the model's class does
             not compute is left out, with a warning that says why.
         adapter_name: the adapter's name in the `PeftModel`, whatever the checkpoint calls it.
+        leave_out: layers to leave out, although the checkpoint has bottlenecks there (the last one in MAD-X 2.0). The
+            layers of a decoder count on from those of its encoder.
 
     Raises:
         FileNotFoundError: `path` is no directory and no repository, or lacks a file.
@@ -66,6 +71,10 @@ def load_adapterhub(model: Any, path: str | os.PathLike[str], adapter_name: str 
     weights = _read_weights(directory, description["name"], where)
     head = read_head(directory)
     theirs = _modernised(description, weights)
+    if leave_out:
+        theirs["leave_out"] = sorted({*theirs.get("leave_out", ()), *leave_out})
+        unused = [f"{names.renamed(name)}." for name, layer in names.layers().items() if layer.number in leave_out]
+        weights = {key: value for key, value in weights.items() if not any(part in key for part in unused)}
     _refuse(where, [*_of_another_model(description, names), *not_expressed(theirs, names)])
     try:
         config = our_config(theirs, names)
@@ -156,8 +165,11 @@ def _read_description(directory: Path, where: str) -> dict[str, Any]:
     missing = {"config", "name", "model_type"} - description.keys()
     if missing:
         raise ValueError(f"{where}: {CONFIG_FILE} lacks {', '.join(sorted(missing))}")
+    if isinstance(description["config"], str) and description["config"] in PRESETS:
+        description["config"] = dict(PRESETS[description["config"]])
     if not isinstance(description["config"], dict):
-        raise ValueError(f"{where}: config={description['config']!r} is not expressed, only a configuration in full")
+        presets = ", ".join(PRESETS)
+        raise ValueError(f"{where}: config must be an object or one of {presets}, got {description['config']!r}")
     return description
 
 

@@ -100,3 +100,42 @@ TOLD_OTHERWISE = frozenset(field.name for field in fields(PeftConfig)) | {
     "init_method",
     "modules_to_save",
 }
+
+# The configurations that the library has a name for, older names included.
+_SEQ: Mapping[str, Any] = {
+    "mh_adapter": False,
+    "output_adapter": True,
+    "reduction_factor": 16,
+    "non_linearity": "relu",
+    "original_ln_before": True,
+}
+_DOUBLE_SEQ: Mapping[str, Any] = {
+    "mh_adapter": True,
+    "output_adapter": True,
+    "reduction_factor": 16,
+    "non_linearity": "swish",
+}
+_PAR: Mapping[str, Any] = {
+    "mh_adapter": False,
+    "output_adapter": True,
+    "reduction_factor": 2,
+    "non_linearity": "relu",
+    "is_parallel": True,
+    "scaling": 4.0,
+    "init_weights": "mam_adapter",
+}
+_INVERTIBLE: Mapping[str, Any] = {"inv_adapter": "nice", "inv_adapter_reduction_factor": 2}
+_PHM: Mapping[str, Any] = {"phm_layer": True, "reduction_factor": 32, "non_linearity": "gelu"}
+_NAMED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+    ("seq_bn", "pfeiffer"): _SEQ,
+    ("double_seq_bn", "houlsby"): _DOUBLE_SEQ,
+    ("par_bn", "parallel"): _PAR,
+    ("scaled_par_bn", "scaled_parallel"): {**_PAR, "scaling": "learned"},
+    ("seq_bn_inv", "pfeiffer+inv"): {**_SEQ, **_INVERTIBLE},
+    ("double_seq_bn_inv", "houlsby+inv"): {**_DOUBLE_SEQ, **_INVERTIBLE},
+    ("compacter++",): {**_SEQ, **_PHM},
+    ("compacter",): {**_DOUBLE_SEQ, **_PHM},
+}
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {name: fields for names, fields in _NAMED.items() for name in names}
+)

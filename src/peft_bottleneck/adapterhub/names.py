@@ -117,10 +117,14 @@ class Names:
             site, holder = "mh_adapter", self.layout.attention
         elif self.layout.cross is not None and re.fullmatch(self.layout.cross[0], module):
             site, holder = self.layout.cross_site, self.layout.cross[1]
-        ours, theirs = self.layout.renamed
-        renamed = theirs + block.removeprefix(ours) if block.startswith(ours) else block
+        renamed = self.renamed(block)
         layer = re.sub(f"{self.layout.part}$", "", block)
         return Place(layer, site, ".".join(filter(None, (renamed, holder, "adapters"))))
+
+    def renamed(self, block: str) -> str:
+        """The library's name of a block or a layer."""
+        ours, theirs = self.layout.renamed
+        return theirs + block.removeprefix(ours) if block.startswith(ours) else block
 
     def sites(self, adapter_name: str) -> dict[str, BottleneckLayer]:
         """The modules that an adapter is in."""
