@@ -173,7 +173,10 @@ def built(model_type: str) -> tuple[Any, Any, dict[str, Any] | None]:
             continue
         first = first or (config, model, None)
         on_meta = any(parameter.is_meta for parameter in model.parameters())
-        for inputs in () if on_meta else inputs_of_model(model):
+        for guess in () if on_meta else inputs_of_model(model):
+            inputs = {
+                name: torch.randn_like(value) if value.is_floating_point() else value for name, value in guess.items()
+            }
             try:
                 call(model, inputs)
                 return config, model, inputs
