@@ -1,4 +1,4 @@
-"""CNN/DailyMail, version 3.0.0: names as they stand in the articles."""
+"""CNN/DailyMail, version 3.0.0: names as in the articles."""
 
 from peft_bottleneck_bench.tasks import Hub, Task
 

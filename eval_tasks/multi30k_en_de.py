@@ -1,6 +1,6 @@
 """Multi30k, English into German; its test is test_2016_flickr.
 
-The revision is the branch that the hub keeps in Parquet: the commit of the repository was not to be had.
+The revision is the branch that the hub keeps in Parquet, because the repository's own commit is unknown.
 """
 
 from peft_bottleneck_bench.tasks import Hub, Task

@@ -1,6 +1,6 @@
 """SciERC's relations as SciBERT classifies them: of gold pairs alone, so that there is no "no relation".
 
-The revision is the branch that the hub keeps in Parquet: the commit of the repository was not to be had.
+The revision is the branch that the hub keeps in Parquet, because the repository's own commit is unknown.
 """
 
 from collections.abc import Iterable

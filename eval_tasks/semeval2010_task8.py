@@ -1,30 +1,19 @@
 """SemEval-2010 task 8, by its official score. The source has no validation split.
 
-The revision is the branch that the hub keeps in Parquet: the commit of the repository was not to be had.
+The revision is the branch that the hub keeps in Parquet, because the repository's own commit is unknown.
 """
 
 from collections.abc import Iterable
 from typing import Any
 
 from peft_bottleneck_bench.converters import marked_entities
+from peft_bottleneck_bench.semeval import LABELS, MARKERS
 from peft_bottleneck_bench.tasks import Hub, Task
-
-RELATIONS = (
-    "Cause-Effect",
-    "Component-Whole",
-    "Content-Container",
-    "Entity-Destination",
-    "Entity-Origin",
-    "Instrument-Agency",
-    "Member-Collection",
-    "Message-Topic",
-    "Product-Producer",
-)
 
 
 def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:
     """The head is e1 and the tail e2, whatever the direction of the relation."""
-    example = marked_entities(row["sentence"], head=("<e1>", "</e1>"), tail=("<e2>", "</e2>"))
+    example = marked_entities(row["sentence"], **MARKERS)
     yield {**example, "relation": row["relation"]}
 
 
@@ -33,7 +22,7 @@ TASK = Task(
     kind="relation_extraction",
     data=Hub(id="SemEvalWorkshop/sem_eval_2010_task_8", revision="refs/convert/parquet", validation=800),
     convert=convert,
-    labels=(*(f"{relation}({direction})" for relation in RELATIONS for direction in ("e1,e2", "e2,e1")), "Other"),
+    labels=LABELS,
     metric="semeval2010_task8",
     main_metric="macro_f1",
     licence="CC BY 3.0",

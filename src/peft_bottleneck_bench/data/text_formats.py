@@ -8,12 +8,10 @@ from pathlib import Path
 
 from ..converters import marked_entities
 from ..errors import UserError
+from ..semeval import MARKERS
 from .file_rows import FileRows, Row
 from .formats import Format
 from .opened import lines_of
-
-SEMEVAL_MARKERS = {"head": ("<e1>", "</e1>"), "tail": ("<e2>", "</e2>")}
-
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 
@@ -108,7 +106,7 @@ def read_semeval(path: Path, form: Format) -> FileRows:
         if len(sentence) > 1 and sentence[0] == sentence[-1] == '"':
             sentence = sentence[1:-1]
         try:
-            rows.append({**marked_entities(sentence, **SEMEVAL_MARKERS), "relation": relation.strip()})
+            rows.append({**marked_entities(sentence, **MARKERS), "relation": relation.strip()})
         except ValueError as error:
             raise UserError(f"{path}, line {number}: {error}") from error
         numbers.append(number)

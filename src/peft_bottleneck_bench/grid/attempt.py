@@ -11,7 +11,7 @@ import torch
 
 from .. import interruption, processes
 from ..files import storage_cause
-from ..kinds import Setting
+from ..kinds import Context
 from ..records import Record
 from ..run import Run
 from ..training.execute import execute, failed
@@ -29,7 +29,7 @@ Result = Record | Unrecorded
 
 
 class Attempt:
-    """Executes runs one after the other; keeps the features of the latest task and setting, since a grid asks for
+    """Executes runs one after the other; keeps the features of the latest task and context, since a grid asks for
     them in blocks.
 
     Args:
@@ -38,7 +38,7 @@ class Attempt:
 
     def __init__(self, say: Callable[[str], object]) -> None:
         self.say = say
-        self.key: tuple[str, Setting] | None = None
+        self.key: tuple[str, Context] | None = None
         self.features: Mapping[str, Split] = {}
 
     def __call__(self, run: Run, on_step: Callable[[int, int], None]) -> Result:
@@ -59,7 +59,7 @@ class Attempt:
         return result
 
     def features_of(self, run: Run) -> Mapping[str, Split]:
-        key = (run.task.name, run.setting)
+        key = (run.task.name, run.context)
         if key != self.key:
             self.features = make_features(run)
             self.key = key
@@ -67,13 +67,13 @@ class Attempt:
                 if made.encoded.cut:
                     self.say(
                         f"{run.task.name}: {made.encoded.cut} of {len(run.data.splits[split])} {split} examples are "
-                        f"longer than {run.setting.max_length} tokens and are cut"
+                        f"longer than {run.context.max_length} tokens and are cut"
                     )
                 if made.encoded.cut_targets:
                     self.say(
                         f"{run.task.name}: {made.encoded.cut_targets} of {len(run.data.splits[split])} {split} "
                         "targets are longer than training.generation_max_length, "
-                        f"{run.setting.generation['max_new_tokens']}, and are cut"
+                        f"{run.context.generation['max_new_tokens']}, and are cut"
                     )
         return self.features
 

@@ -20,13 +20,13 @@ def _notes(run: Run) -> Iterable[str]:
     longest, cut, cut_targets, looked_at = 0, 0, 0, 0
     for split in SPLITS:
         examples = run.data.splits[split][:MOST_EXAMPLES]
-        encoded = run.kind.encode(examples, run.setting, training=split == "train")
+        encoded = run.kind.encode(examples, run.context, training=split == "train")
         longest = max(longest, *encoded.lengths)
         cut, cut_targets, looked_at = cut + encoded.cut, cut_targets + encoded.cut_targets, looked_at + len(examples)
     start = f"{run.task.name} · {run.model.slug}"
     yield f"{start}: the longest of {looked_at:,} examples has {longest:,} tokens"
     if cut:
-        yield f"{start}: {cut:,} of them are longer than max_length, {run.setting.max_length:,} tokens, and are cut"
+        yield f"{start}: {cut:,} of them are longer than max_length, {run.context.max_length:,} tokens, and are cut"
     if cut_targets:
-        limit = run.setting.generation["max_new_tokens"]
+        limit = run.context.generation["max_new_tokens"]
         yield f"{start}: {cut_targets:,} targets are longer than generation_max_length, {limit:,} tokens, and are cut"

@@ -12,7 +12,7 @@ from ..configuration.choices import Configuration, MethodChoice
 from ..data.loading import Data, load_data
 from ..errors import UserError
 from ..hardware import has_bf16
-from ..kinds import KINDS, Kind, Setting
+from ..kinds import KINDS, Context, Kind
 from ..models.base_model import BaseModel
 from ..models.methods import method_named
 from ..models.options import one_line
@@ -20,7 +20,7 @@ from ..models.trainable import count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import check_initial, keeps_head
 from ..tasks import Task
-from .task_setup import check_references, make_setting, metric_of
+from .task_setup import check_references, make_context, metric_of
 
 
 def plan(configuration: Configuration) -> list[Run]:
@@ -95,10 +95,10 @@ def _checked_run(
         **configuration.training,
         **method.training,
     }
-    setting = make_setting(task, data, model, configuration.max_length, training)
-    trainable, total = check_fit(setting, method.name, method.options, kind)
+    context = make_context(task, data, model, configuration.max_length, training)
+    trainable, total = check_fit(context, method.name, method.options, kind)
     if method.initial:
-        check_initial(method.initial, method.name, method.options, kind, setting)
+        check_initial(method.initial, method.name, method.options, kind, context)
     return Run(
         task=task,
         data=data,
@@ -108,7 +108,7 @@ def _checked_run(
         seed=configuration.seeds[0],
         training=training,
         limits=configuration.limits,
-        setting=setting,
+        context=context,
         trainable_parameters=trainable,
         total_parameters=total,
         results=configuration.results,
@@ -123,15 +123,15 @@ def _precision(name: str) -> dict[str, bool]:
     return {} if name == "fp32" else {name: True}
 
 
-def check_fit(setting: Setting, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
+def check_fit(context: Context, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
     """Applies the method to the model's architecture without weights, and counts its parameters.
 
     Raises:
         UserError: the method cannot be applied to this architecture, with these options.
     """
     with torch.device("meta"):
-        skeleton = kind.skeleton(setting)
-        task_type = kind.task_type(setting.model.config)
+        skeleton = kind.skeleton(context)
+        task_type = kind.task_type(context.model.config)
         try:
             return count_parameters(make_trainable(skeleton, name, options, task_type))
         except RuntimeError as error:  # shapes that do not go together
@@ -152,6 +152,6 @@ def head_notes(runs: Iterable[Run]) -> list[str]:
         f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.folder} has one for "
         f"{run.method.initial.content.kind} with other labels or markers"
         for run in runs
-        if run.method.initial and run.kind.fresh_head and not keeps_head(run.method.initial, run.kind, run.setting)
+        if run.method.initial and run.kind.fresh_head and not keeps_head(run.method.initial, run.kind, run.context)
     ]
     return list(dict.fromkeys(notes))

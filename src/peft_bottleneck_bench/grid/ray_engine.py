@@ -163,7 +163,7 @@ def _work(execute: Execute, run: Run, data: Any, model: Files, marks: list[str],
     base = run.model
     if model and not Path(base.path).is_dir():
         base = replace(base, path=str(_unpacked(model, str(run.model.identity["sha256"]))))
-    run = replace(run, data=data, model=base, setting=replace(run.setting, model=base))
+    run = replace(run, data=data, model=base, context=replace(run.context, model=base))
     place = str(run.record_path)
 
     def on_step(step: int, steps: int) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from .. import metrics
 from ..data.loading import Data
 from ..errors import UserError
-from ..kinds import KINDS, Kind, Setting
+from ..kinds import KINDS, Context, Kind
 from ..kinds.relation_extraction import marker_words
 from ..metrics import METRICS, HubMetric, Metric
 from ..models.base_model import BaseModel
@@ -69,9 +69,9 @@ def check_references(task: Task, data: Data, metric: Metric | HubMetric) -> None
                 )
 
 
-def make_setting(
+def make_context(
     task: Task, data: Data, model: BaseModel, max_length: int | None, training: Mapping[str, Any]
-) -> Setting:
+) -> Context:
     """What the kind must know of the runs of `task` on `model`."""
     kind = KINDS[task.kind]
     markers: tuple[str, ...] = ()
@@ -92,7 +92,7 @@ def make_setting(
         train = data.splits["train"]
         counts = Counter(name for example in train for name in kind.labels_of(example))
         weights = kind.class_weights(counts, len(train), data.labels)
-    return Setting(
+    return Context(
         model=model,
         labels=data.labels,
         max_length=model.input_length(max_length, generation.get("max_new_tokens", 0)) if kind.reads_text else 0,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .base import Encoded, Kind, Setting
+from .base import Context, Encoded, Kind
 from .classification import Classification
 from .generation import Generation, Summarization, Translation
 from .image_classification import ImageClassification
@@ -28,4 +28,4 @@ KINDS: dict[str, Kind] = {
     )
 }
 
-__all__ = ["KINDS", "Encoded", "Kind", "Setting"]
+__all__ = ["KINDS", "Context", "Encoded", "Kind"]

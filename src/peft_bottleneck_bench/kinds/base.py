@@ -1,9 +1,9 @@
-"""What every kind answers, and what it is told."""
+"""What every kind answers, and what it knows about a run."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -12,17 +12,24 @@ from ..tasks import Task
 from .prompts import never_empty
 
 if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
     from ..models.base_model import BaseModel  # it imports torch
 
 # The fields of a task that concern some kinds only.
 SETTINGS = ("labels", "scheme", "class_weights", "negative_label", "prompt", "source_prefix", "markers")
 
-Example = dict[str, Any]
+Example = dict[str, Any]  # columns to values of the kind's types
+Answers = list[Any]  # what a model says or should say, one entry per example, as the kind's metric takes it
+Outputs = Sequence[Any]  # one array per row of the inputs
+Columns = dict[str, list[Any]]  # model inputs: one entry per row
+Collator = Callable[[list[Example]], Mapping[str, Any]]
+Loss = Callable[..., Any]  # of a model's output and the labels; `num_items_in_batch` as `Trainer` gives it
 IGNORED = -100  # the label of a token that no loss counts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class Context:
     """What a kind must know beside the examples; a saved adapter keeps it, so that it can be used without its task.
 
     Args:
@@ -57,7 +64,7 @@ class Encoded:
         words: for token kinds: the words that each row has an output for, in order.
     """
 
-    columns: dict[str, list[Any]]
+    columns: Columns
     examples: Sequence[int]
     cut: int = 0
     words: Sequence[Sequence[int]] = ()
@@ -73,7 +80,7 @@ class Encoded:
 class Kind(ABC):
     """From checked examples to model inputs, and from model outputs to predictions.
 
-    Kinds have no state: what differs between runs is in their `Setting`.
+    Kinds have no state: what differs between runs is in their `Context`.
     """
 
     name: ClassVar[str]
@@ -124,7 +131,7 @@ class Kind(ABC):
         if without:
             raise UserError(*without)
 
-    def prompt_for(self, task: Task, config: Any) -> str:
+    def prompt_for(self, task: Task, config: PretrainedConfig) -> str:
         """What a model of this configuration reads, with columns in braces; empty for kinds without a prompt."""
         return ""
 
@@ -137,7 +144,7 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def stand_in(self, row: Example, setting: Setting) -> Any:
+    def stand_in(self, row: Example, context: Context) -> Any:
         """A value for the last column of a row that has none, so that it can be encoded as any other."""
 
     def labels_of(self, example: Example) -> Sequence[str]:
@@ -153,15 +160,15 @@ class Kind(ABC):
         """`n / (k n_l)` for each of `k` labels `l` of `n` examples, as scikit-learn balances them."""
         return tuple(examples / (len(labels) * counts[name]) if counts.get(name) else 1.0 for name in labels)
 
-    def loss(self, setting: Setting) -> Any:
+    def loss(self, context: Context) -> Loss | None:
         """The loss where it is not the model's own, as `Trainer` takes it (`compute_loss_func`); else None."""
         return None
 
-    def calibrated(self, outputs: Sequence[Any], examples: Sequence[Example], setting: Setting) -> Setting:
-        """`setting`, with what the outputs for the validation examples decide about later predictions."""
-        return setting
+    def calibrated(self, outputs: Outputs, examples: Sequence[Example], context: Context) -> Context:
+        """`context`, with what the outputs for the validation examples decide about later predictions."""
+        return context
 
-    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
+    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
         """The probability of each label by name; empty for kinds that give none."""
         return {}
 
@@ -170,19 +177,19 @@ class Kind(ABC):
         return "\t".join(str(example[column]) for column in ("text", "text_pair") if column in example)
 
     @abstractmethod
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         """What the model should say, as the metric takes it, one entry per example."""
 
     @abstractmethod
-    def auto_class(self, config: Any) -> str:
+    def auto_class(self, config: PretrainedConfig) -> str:
         """The transformers class whose models have the kind's head."""
 
     @abstractmethod
-    def task_type(self, config: Any) -> str:
+    def task_type(self, config: PretrainedConfig) -> str:
         """PEFT's word for it."""
 
-    def model_options(self, setting: Setting) -> dict[str, Any]:
-        """What the model's configuration must be told about the task."""
+    def model_options(self, context: Context) -> dict[str, Any]:
+        """The fields of the model's configuration that depend on the task."""
         return {}
 
     def check_model(self, model: BaseModel) -> None:
@@ -200,20 +207,20 @@ class Kind(ABC):
                 f"transformers has no {auto_class.__name__} for its architecture '{model.config.model_type}'"
             )
 
-    def load(self, setting: Setting) -> Any:
+    def load(self, context: Context) -> Any:
         """The model, with its weights, and with a fresh head where the kind needs one."""
-        return setting.model.load(self.auto_class(setting.model.config), **self.model_options(setting))
+        return context.model.load(self.auto_class(context.model.config), **self.model_options(context))
 
-    def skeleton(self, setting: Setting) -> Any:
+    def skeleton(self, context: Context) -> Any:
         """The same model on the current device, with no weights read."""
-        return setting.model.skeleton(self.auto_class(setting.model.config), **self.model_options(setting))
+        return context.model.skeleton(self.auto_class(context.model.config), **self.model_options(context))
 
     @abstractmethod
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
         """Model inputs with labels; for training, or for evaluation, where a kind that generates has no target."""
 
     @abstractmethod
-    def collator(self, setting: Setting, *, training: bool) -> Any:
+    def collator(self, context: Context, *, training: bool) -> Collator:
         """Pads a list of rows to the longest among them."""
 
     def outputs(self, logits: Any, labels: Any) -> Any:
@@ -222,8 +229,8 @@ class Kind(ABC):
 
     @abstractmethod
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
         """What the model said, as the metric takes it, one entry per example; `outputs` has one entry per row."""
 
 
@@ -240,19 +247,19 @@ def texts_of(example: Example) -> list[str]:
     return texts
 
 
-def encode_texts(examples: Sequence[Example], setting: Setting) -> tuple[dict[str, list[Any]], int]:
+def encode_texts(examples: Sequence[Example], context: Context) -> tuple[Columns, int]:
     """The inputs for texts or pairs of them, cut to `max_length`, and how many were cut."""
     texts = [texts_of(example) for example in examples]
-    tokenizer = setting.model.tokenizer
+    tokenizer = context.model.tokenizer
     encoded = tokenizer(
         *(list(column) for column in zip(*texts, strict=True)),
         truncation=True,
-        max_length=setting.max_length,
+        max_length=context.max_length,
     )
     return filled_up(dict(encoded), tokenizer), sum(bool(encoding.overflowing) for encoding in encoded.encodings)
 
 
-def filled_up(columns: dict[str, list[Any]], tokenizer: Any) -> dict[str, list[Any]]:
+def filled_up(columns: Columns, tokenizer: Any) -> Columns:
     """`columns`, with one token in rows that have none: those of empty texts, where a model has no special tokens."""
     for row, ids in enumerate(columns["input_ids"]):
         if not ids:

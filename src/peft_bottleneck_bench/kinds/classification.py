@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from .base import Encoded, Example, Kind, Setting, encode_texts, texts_of
+from .base import Answers, Collator, Context, Encoded, Example, Kind, Loss, Outputs, encode_texts, texts_of
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 class SequenceKind(Kind):
@@ -16,16 +19,17 @@ class SequenceKind(Kind):
 
     optional_columns = ("text_pair",)
 
-    def auto_class(self, config: Any) -> str:
+    def auto_class(self, config: PretrainedConfig) -> str:
         return "AutoModelForSequenceClassification"
 
-    def task_type(self, config: Any) -> str:
+    def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_CLS"
 
-    def collator(self, setting: Setting, *, training: bool) -> Any:
+    def collator(self, context: Context, *, training: bool) -> Collator:
         from transformers import DataCollatorWithPadding
 
-        return DataCollatorWithPadding(setting.model.tokenizer)
+        collate: Collator = DataCollatorWithPadding(context.model.tokenizer)
+        return collate
 
 
 class Classification(SequenceKind):
@@ -41,31 +45,31 @@ class Classification(SequenceKind):
         texts_of(row)
         return {**row, "label": label_name(row, "label")}
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
-        return setting.labels[0]
+    def stand_in(self, row: Example, context: Context) -> Any:
+        return context.labels[0]
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example["label"] for example in examples]
 
-    def model_options(self, setting: Setting) -> dict[str, Any]:
-        return label_options(setting.labels)
+    def model_options(self, context: Context) -> dict[str, Any]:
+        return label_options(context.labels)
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        numbers = {name: number for number, name in enumerate(setting.labels)}
-        columns, cut = encode_texts(examples, setting)
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
+        numbers = {name: number for number, name in enumerate(context.labels)}
+        columns, cut = encode_texts(examples, context)
         columns["labels"] = [numbers[example["label"]] for example in examples]
         return Encoded(columns, range(len(examples)), cut)
 
-    def loss(self, setting: Setting) -> Any:
-        return weighted_loss(setting.class_weights) if setting.class_weights else None
+    def loss(self, context: Context) -> Loss | None:
+        return weighted_loss(context.class_weights) if context.class_weights else None
 
-    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
-        return softmax(output, setting.labels)
+    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+        return softmax(output, context.labels)
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
-        return [setting.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
+        return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
 
 
 def label_name(row: Example, column: str) -> str:
@@ -80,7 +84,7 @@ def label_name(row: Example, column: str) -> str:
     return str(label).strip()
 
 
-def weighted_loss(weights: Sequence[float]) -> Callable[..., torch.Tensor]:
+def weighted_loss(weights: Sequence[float]) -> Loss:
     """`1/n Σ w_y CE(logits, y)` over the `n` examples of a batch, or of all that accumulate to one step."""
 
     def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
 from ..errors import UserError
 from ..tasks import Task
 from ..words import quoted
-from .base import IGNORED, Encoded, Example, Kind, Setting
+from .base import IGNORED, Answers, Collator, Columns, Context, Encoded, Example, Kind, Outputs
 from .causality import sees_later_tokens
 from .prompts import (
     checked_messages,
@@ -20,6 +20,9 @@ from .prompts import (
     placeholders,
     prompt_ids,
 )
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 METRICS = ("answer", "translation", "summarization", "number", "choice")
 
@@ -61,7 +64,7 @@ class Generation(Kind):
         if "target" in placeholders(task.prompt):
             raise UserError(f"task '{task.name}': prompt: {{target}} is what the model has to write")
 
-    def prompt_for(self, task: Task, config: Any) -> str:
+    def prompt_for(self, task: Task, config: PretrainedConfig) -> str:
         """What a model of this configuration reads; empty for conversations."""
         return task.prompt
 
@@ -81,10 +84,10 @@ class Generation(Kind):
                 raise ValueError(f"'{column}' must be text, found {value!r}")
         return example
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
+    def stand_in(self, row: Example, context: Context) -> Any:
         return "?"
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example.get("reference", example[self.columns[-1]]) for example in examples]
 
     def input_text(self, example: Example) -> str:
@@ -101,10 +104,10 @@ class Generation(Kind):
         """What the model learns to write."""
         return _first(example[self.columns[-1]])
 
-    def auto_class(self, config: Any) -> str:
+    def auto_class(self, config: PretrainedConfig) -> str:
         return "AutoModelForSeq2SeqLM" if config.is_encoder_decoder else "AutoModelForCausalLM"
 
-    def task_type(self, config: Any) -> str:
+    def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_2_SEQ_LM" if config.is_encoder_decoder else "CAUSAL_LM"
 
     def check_model(self, model: Any) -> None:
@@ -115,15 +118,15 @@ class Generation(Kind):
                 "take a decoder-only model or an encoder–decoder"
             )
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        if training and not setting.prompt and not setting.model.config.is_encoder_decoder:
-            return self._conversations(examples, setting)
-        prompts = [self._prompt(example, setting) for example in examples]
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
+        if training and not context.prompt and not context.model.config.is_encoder_decoder:
+            return self._conversations(examples, context)
+        prompts = [self._prompt(example, context) for example in examples]
         cut = sum(was_cut for _, was_cut in prompts)
         written = [self.target(example) for example in examples]
-        columns: dict[str, list[Any]] = {"input_ids": [ids for ids, _ in prompts]}
-        targets, cut_targets = _targets(written, setting)
-        if training and not setting.model.config.is_encoder_decoder:
+        columns: Columns = {"input_ids": [ids for ids, _ in prompts]}
+        targets, cut_targets = _targets(written, context)
+        if training and not context.model.config.is_encoder_decoder:
             columns["labels"] = [
                 [IGNORED] * len(ids) + end for ids, end in zip(columns["input_ids"], targets, strict=True)
             ]
@@ -133,30 +136,30 @@ class Generation(Kind):
         columns["attention_mask"] = [[1] * len(ids) for ids in columns["input_ids"]]
         return Encoded(columns, range(len(examples)), cut, cut_targets=cut_targets)
 
-    def _prompt(self, example: Example, setting: Setting) -> tuple[list[int], bool]:
-        if setting.prompt:
-            return prompt_ids(example, setting.prompt, setting.model, setting.max_length)
-        tokenizer = setting.model.tokenizer
-        special = setting.model.config.is_encoder_decoder
+    def _prompt(self, example: Example, context: Context) -> tuple[list[int], bool]:
+        if context.prompt:
+            return prompt_ids(example, context.prompt, context.model, context.max_length)
+        tokenizer = context.model.tokenizer
+        special = context.model.config.is_encoder_decoder
 
         def ids_of(messages: Sequence[Mapping[str, str]]) -> list[int]:
             text = conversation_text([dict(message) for message in messages], tokenizer, reply=True)
             return never_empty(tokenizer(text, add_special_tokens=special)["input_ids"], tokenizer)
 
-        ids, cut = _that_fits(example["messages"], setting.max_length, ids_of)
-        return ids[-setting.max_length :], cut or len(ids) > setting.max_length
+        ids, cut = _that_fits(example["messages"], context.max_length, ids_of)
+        return ids[-context.max_length :], cut or len(ids) > context.max_length
 
-    def _conversations(self, examples: Sequence[Example], setting: Setting) -> Encoded:
+    def _conversations(self, examples: Sequence[Example], context: Context) -> Encoded:
         """Whole conversations, with a loss on what the assistant says."""
-        room = setting.max_length + setting.generation["max_new_tokens"]
-        columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "attention_mask": []}
+        room = context.max_length + context.generation["max_new_tokens"]
+        columns: Columns = {"input_ids": [], "labels": [], "attention_mask": []}
         cut = 0
         for example in examples:
             last = {"role": "assistant", "content": _first(example["target"])}
             pairs, was_cut = _that_fits(
                 [*example["messages"], last],
                 room,
-                lambda messages: list(zip(*conversation_ids(messages, setting.model.tokenizer), strict=True)),
+                lambda messages: list(zip(*conversation_ids(messages, context.model.tokenizer), strict=True)),
             )
             cut += was_cut or len(pairs) > room
             pairs = pairs[-room:]
@@ -165,16 +168,16 @@ class Generation(Kind):
             columns["attention_mask"].append([1] * len(pairs))
         return Encoded(columns, range(len(examples)), cut)
 
-    def collator(self, setting: Setting, *, training: bool) -> Any:
-        left = not training and not setting.model.config.is_encoder_decoder
-        return padding(setting.model.tokenizer.pad_token_id, left=left)
+    def collator(self, context: Context, *, training: bool) -> Collator:
+        left = not training and not context.model.config.is_encoder_decoder
+        return padding(context.model.tokenizer.pad_token_id, left=left)
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
-        tokenizer = setting.model.tokenizer
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
+        tokenizer = context.model.tokenizer
         # The first token of an encoder–decoder's output is the one that it starts from, which may be the end token.
-        start = int(setting.model.config.is_encoder_decoder)
+        start = int(context.model.config.is_encoder_decoder)
         ids = [_until_end(output, start, tokenizer) for output in outputs]
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
@@ -198,7 +201,7 @@ class _FromSource(Generation):
             found = quoted(placeholders(task.prompt))
             raise UserError(f"task '{task.name}': prompt: {{{source}}} is missing, its columns are {found}")
 
-    def prompt_for(self, task: Task, config: Any) -> str:
+    def prompt_for(self, task: Task, config: PretrainedConfig) -> str:
         source = f"{{{self.columns[0]}}}"
         if config.is_encoder_decoder and (task.source_prefix or not task.prompt):
             return task.source_prefix + source
@@ -254,27 +257,27 @@ def _first(value: Any) -> str:
     return str(value[0] if isinstance(value, list) else value)
 
 
-def target_ids(texts: Sequence[str], setting: Setting) -> list[list[int]]:
+def target_ids(texts: Sequence[str], context: Context) -> list[list[int]]:
     """The texts as tokens of what follows a prompt, without an end token."""
-    tokenizer = setting.model.tokenizer
-    if setting.model.config.is_encoder_decoder:
+    tokenizer = context.model.tokenizer
+    if context.model.config.is_encoder_decoder:
         ids: list[list[int]] = tokenizer(text_target=list(texts))["input_ids"]
         return [row[:-1] if row and row[-1] == tokenizer.eos_token_id else row for row in ids]
     # A space before the target, as between any two words; a chat template ends where the reply begins.
-    space = " " if setting.prompt else ""
+    space = " " if context.prompt else ""
     targets: list[list[int]] = tokenizer([f"{space}{text}" for text in texts], add_special_tokens=False)["input_ids"]
     return targets
 
 
-def _targets(written: Sequence[str], setting: Setting) -> tuple[list[list[int]], int]:
+def _targets(written: Sequence[str], context: Context) -> tuple[list[list[int]], int]:
     """The targets as tokens, cut to what the model may write, and how many were cut."""
-    tokenizer, most = setting.model.tokenizer, setting.generation["max_new_tokens"]
-    if setting.model.config.is_encoder_decoder:
+    tokenizer, most = context.model.tokenizer, context.generation["max_new_tokens"]
+    if context.model.config.is_encoder_decoder:
         whole: list[list[int]] = tokenizer(text_target=list(written))["input_ids"]
         kept: list[list[int]] = tokenizer(text_target=list(written), truncation=True, max_length=most)["input_ids"]
         return kept, sum(len(ids) > most for ids in whole)
     # The end token is what the model learns to stop at.
-    whole = target_ids(written, setting)
+    whole = target_ids(written, context)
     return [[*ids[: most - 1], tokenizer.eos_token_id] for ids in whole], sum(len(ids) > most - 1 for ids in whole)
 
 

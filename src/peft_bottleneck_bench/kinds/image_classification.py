@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from .base import Encoded, Example, Kind, Setting
+from .base import Answers, Collator, Columns, Context, Encoded, Example, Kind, Loss, Outputs
 from .classification import label_name, label_options, softmax, weighted_loss
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 class ImageClassification(Kind):
@@ -39,10 +42,10 @@ class ImageClassification(Kind):
             raise ValueError(f"'image': {image}: no such file")
         return {"image": image, "label": label_name(row, "label")}
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
-        return setting.labels[0]
+    def stand_in(self, row: Example, context: Context) -> Any:
+        return context.labels[0]
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example["label"] for example in examples]
 
     def input_text(self, example: Example) -> str:
@@ -50,44 +53,44 @@ class ImageClassification(Kind):
         image = example["image"]
         return (Path(image).read_bytes() if isinstance(image, str) else image).decode("latin-1")
 
-    def auto_class(self, config: Any) -> str:
+    def auto_class(self, config: PretrainedConfig) -> str:
         return "AutoModelForImageClassification"
 
-    def task_type(self, config: Any) -> str:
+    def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_CLS"
 
-    def model_options(self, setting: Setting) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, Any]:
         # A model with a head for other labels gets a fresh one.
-        return {**label_options(setting.labels), "ignore_mismatched_sizes": True}
+        return {**label_options(context.labels), "ignore_mismatched_sizes": True}
 
-    def skeleton(self, setting: Setting) -> Any:
-        return setting.model.skeleton(self.auto_class(setting.model.config), **label_options(setting.labels))
+    def skeleton(self, context: Context) -> Any:
+        return context.model.skeleton(self.auto_class(context.model.config), **label_options(context.labels))
 
-    def loss(self, setting: Setting) -> Any:
-        return weighted_loss(setting.class_weights) if setting.class_weights else None
+    def loss(self, context: Context) -> Loss | None:
+        return weighted_loss(context.class_weights) if context.class_weights else None
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        numbers = {name: number for number, name in enumerate(setting.labels)}
-        columns: dict[str, list[Any]] = {
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
+        numbers = {name: number for number, name in enumerate(context.labels)}
+        columns: Columns = {
             "image": [example["image"] for example in examples],
             "labels": [numbers[example["label"]] for example in examples],
         }
         return Encoded(columns, range(len(examples)))
 
-    def collator(self, setting: Setting, *, training: bool) -> Callable[[list[Example]], dict[str, torch.Tensor]]:
+    def collator(self, context: Context, *, training: bool) -> Collator:
         def collate(rows: list[Example]) -> dict[str, torch.Tensor]:
-            inputs = setting.model.processor([opened(row["image"]) for row in rows], return_tensors="pt")
+            inputs = context.model.processor([opened(row["image"]) for row in rows], return_tensors="pt")
             return {**inputs, "labels": torch.tensor([row["labels"] for row in rows])}
 
         return collate
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
-        return [setting.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
+        return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
 
-    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
-        return softmax(output, setting.labels)
+    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+        return softmax(output, context.labels)
 
 
 def opened(image: str | bytes) -> Any:

@@ -14,8 +14,8 @@ from peft_bottleneck.convolution import cache_name
 class MarkedModel(nn.Module):
     """`logits = W [h_head; h_tail] + b`, with `h` the last hidden states at the places of two markers.
 
-    The base model stays as it is: the embeddings of the markers are a module of their own, `markers` rows that stand
-    in for the base's embedding at the numbers from `first_marker` on. So they can be trained and saved, with the
+    The base model stays as it is: the embeddings of the markers are a module of their own, `markers` rows that replace
+    the base's embedding at the numbers from `first_marker` on. So they can be trained and saved, with the
     classifier, under any method, on a frozen or quantised base. Encoder–decoders take part with their encoder.
 
     Shapes: `input_ids`, `attention_mask` [batch, length]; `marker_places` [batch, 2]; logits [batch, labels].
@@ -38,7 +38,7 @@ class MarkedModel(nn.Module):
         self.dropout = nn.Dropout(0.1)
         self.classifier = nn.Linear(2 * hidden, labels)
         with torch.no_grad():
-            # Like a word that stands for nothing yet: at the words' mean, as far from it as they are on average.
+            # A word without a meaning yet: at the words' mean, as far from it as they are on average.
             self.markers.weight.copy_(words.mean(0) + self.markers.weight * words.std(0))
             self.classifier.weight.normal_(std=0.02)
             self.classifier.bias.zero_()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from .base import Encoded, Example, Setting, encode_texts, texts_of
+from .base import Answers, Context, Encoded, Example, Loss, Outputs, encode_texts, texts_of
 from .classification import SequenceKind, label_options
 
 THRESHOLD = 0.5  # of a label that the validation split lacks
@@ -44,33 +44,33 @@ class MultilabelClassification(SequenceKind):
             raise ValueError(f"'labels' must be a list of names, found {row['labels']!r}")
         return {**row, "labels": sorted(set(names))}
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
+    def stand_in(self, row: Example, context: Context) -> Any:
         return []
 
     def labels_of(self, example: Example) -> Sequence[str]:
         return list(example["labels"])
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example["labels"] for example in examples]
 
-    def model_options(self, setting: Setting) -> dict[str, Any]:
-        return {**label_options(setting.labels), "problem_type": "multi_label_classification"}
+    def model_options(self, context: Context) -> dict[str, Any]:
+        return {**label_options(context.labels), "problem_type": "multi_label_classification"}
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        columns, cut = encode_texts(examples, setting)
-        columns["labels"] = [[float(name in example["labels"]) for name in setting.labels] for example in examples]
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
+        columns, cut = encode_texts(examples, context)
+        columns["labels"] = [[float(name in example["labels"]) for name in context.labels] for example in examples]
         return Encoded(columns, range(len(examples)), cut)
 
     def class_weights(self, counts: Mapping[str, int], examples: int, labels: Sequence[str]) -> tuple[float, ...]:
         """`(n - n_l) / n_l`, by which the positive part of the loss of label `l` is multiplied."""
         return tuple((examples - counts[name]) / counts[name] if counts.get(name) else 1.0 for name in labels)
 
-    def loss(self, setting: Setting) -> Callable[..., torch.Tensor] | None:
-        if not setting.class_weights:
+    def loss(self, context: Context) -> Loss | None:
+        if not context.class_weights:
             return None
 
         def weighted(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-            weights = torch.tensor(setting.class_weights, device=outputs.logits.device)
+            weights = torch.tensor(context.class_weights, device=outputs.logits.device)
             total = binary_cross_entropy_with_logits(
                 outputs.logits.float(), labels.float(), pos_weight=weights, reduction="sum"
             )
@@ -78,25 +78,25 @@ class MultilabelClassification(SequenceKind):
 
         return weighted
 
-    def calibrated(self, outputs: Sequence[Any], examples: Sequence[Example], setting: Setting) -> Setting:
+    def calibrated(self, outputs: Outputs, examples: Sequence[Example], context: Context) -> Context:
         probabilities = _sigmoid(np.asarray(outputs))
-        gold = np.array([[name in example["labels"] for name in setting.labels] for example in examples])
+        gold = np.array([[name in example["labels"] for name in context.labels] for example in examples])
         return replace(
-            setting,
+            context,
             thresholds=tuple(
-                best_threshold(probabilities[:, column], gold[:, column]) for column in range(len(setting.labels))
+                best_threshold(probabilities[:, column], gold[:, column]) for column in range(len(context.labels))
             ),
         )
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
-        thresholds = np.array(setting.thresholds or [THRESHOLD] * len(setting.labels))
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
+        thresholds = np.array(context.thresholds or [THRESHOLD] * len(context.labels))
         chosen = _sigmoid(np.asarray(outputs)) >= thresholds
-        return [[name for name, given in zip(setting.labels, row, strict=True) if given] for row in chosen]
+        return [[name for name, given in zip(context.labels, row, strict=True) if given] for row in chosen]
 
-    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
-        return dict(zip(setting.labels, _sigmoid(np.asarray(output)).tolist(), strict=True))
+    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+        return dict(zip(context.labels, _sigmoid(np.asarray(output)).tolist(), strict=True))
 
 
 def best_threshold(probabilities: Any, gold: Any) -> float:

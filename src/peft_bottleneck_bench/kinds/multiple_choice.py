@@ -9,7 +9,7 @@ import torch
 
 from ..errors import UserError
 from ..tasks import Task
-from .base import IGNORED, Encoded, Example, Setting
+from .base import IGNORED, Answers, Collator, Columns, Context, Encoded, Example, Outputs
 from .generation import Generation, padding, target_ids
 from .prompts import placeholders, prompt_ids
 
@@ -56,10 +56,10 @@ class MultipleChoice(Generation):
             raise ValueError(f"'names' must have one for each of the {len(choices)} choices, found {names!r}")
         return {**row, "choices": list(choices), "answer": _number(row["answer"], choices, names)}
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
+    def stand_in(self, row: Example, context: Context) -> Any:
         return 0
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example["answer"] for example in examples]
 
     def input_text(self, example: Example) -> str:
@@ -68,19 +68,19 @@ class MultipleChoice(Generation):
     def target(self, example: Example) -> str:
         return str(example["choices"][example["answer"]])
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
         if training:
-            return super().encode(examples, setting, training=True)
-        columns: dict[str, list[Any]] = {"input_ids": [], "labels": [], "attention_mask": []}
+            return super().encode(examples, context, training=True)
+        columns: Columns = {"input_ids": [], "labels": [], "attention_mask": []}
         owners = []
         cut = 0
         for owner, example in enumerate(examples):
-            prompt, was_cut = prompt_ids(example, setting.prompt, setting.model, setting.max_length)
+            prompt, was_cut = prompt_ids(example, context.prompt, context.model, context.max_length)
             cut += was_cut
-            for choice in target_ids(example["choices"], setting):
+            for choice in target_ids(example["choices"], context):
                 ids, labels = prompt, choice
-                if not setting.model.config.is_encoder_decoder:
-                    # Each label stands at the place that predicts it, as in the decoder of an encoder–decoder.
+                if not context.model.config.is_encoder_decoder:
+                    # Each label is at the place that predicts it, as in the decoder of an encoder–decoder.
                     ids, labels = [*prompt, *choice], [*[IGNORED] * (len(prompt) - 1), *choice, IGNORED]
                 columns["input_ids"].append(ids)
                 columns["labels"].append(labels)
@@ -88,8 +88,8 @@ class MultipleChoice(Generation):
                 owners.append(owner)
         return Encoded(columns, owners, cut)
 
-    def collator(self, setting: Setting, *, training: bool) -> Any:
-        return padding(setting.model.tokenizer.pad_token_id, left=False)
+    def collator(self, context: Context, *, training: bool) -> Collator:
+        return padding(context.model.tokenizer.pad_token_id, left=False)
 
     def outputs(self, logits: Any, labels: Any) -> Any:
         """The log-likelihood of the labels of each row, [batch]."""
@@ -99,8 +99,8 @@ class MultipleChoice(Generation):
         return of_label.masked_fill(labels == IGNORED, 0.0).sum(-1)
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
         scores: list[list[float]] = [[] for _ in examples]
         for owner, output in zip(encoded.examples, outputs, strict=True):
             scores[owner].append(float(output))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..models.base_model import BaseModel
-from .base import IGNORED, Encoded, Example, Kind, Setting, filled_up
+from .base import IGNORED, Answers, Collator, Columns, Context, Encoded, Example, Kind, Outputs, filled_up
 from .classification import label_options
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 class Ner(Kind):
@@ -44,7 +47,7 @@ class Ner(Kind):
                 )
         return {"tokens": list(tokens), "tags": list(tags)}
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
+    def stand_in(self, row: Example, context: Context) -> Any:
         return ["O"] * (len(row["tokens"]) if isinstance(row["tokens"], list) else 0)
 
     def labels_of(self, example: Example) -> Sequence[str]:
@@ -54,24 +57,24 @@ class Ner(Kind):
     def input_text(self, example: Example) -> str:
         return " ".join(example["tokens"])
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example["tags"] for example in examples]
 
-    def auto_class(self, config: Any) -> str:
+    def auto_class(self, config: PretrainedConfig) -> str:
         return "AutoModelForTokenClassification"
 
-    def task_type(self, config: Any) -> str:
+    def task_type(self, config: PretrainedConfig) -> str:
         return "TOKEN_CLS"
 
-    def model_options(self, setting: Setting) -> dict[str, Any]:
-        return label_options(tags_of(setting.labels))
+    def model_options(self, context: Context) -> dict[str, Any]:
+        return label_options(tags_of(context.labels))
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        numbers = {tag: number for number, tag in enumerate(tags_of(setting.labels))}
-        columns: dict[str, list[Any]] = {}
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
+        numbers = {tag: number for number, tag in enumerate(tags_of(context.labels))}
+        columns: Columns = {}
         owners, words = [], []
         for owner, example in enumerate(examples):
-            for start, inputs, positions in _rows(example["tokens"], setting):
+            for start, inputs, positions in _rows(example["tokens"], context):
                 labels = [IGNORED] * len(inputs["input_ids"])
                 for word, position in positions.items():
                     labels[position] = numbers[example["tags"][start + word]]
@@ -81,16 +84,17 @@ class Ner(Kind):
                 words.append([start + word for word in positions])
         return Encoded(columns, owners, words=words)
 
-    def collator(self, setting: Setting, *, training: bool) -> Any:
+    def collator(self, context: Context, *, training: bool) -> Collator:
         from transformers import DataCollatorForTokenClassification
 
-        return DataCollatorForTokenClassification(setting.model.tokenizer, label_pad_token_id=IGNORED)
+        collate: Collator = DataCollatorForTokenClassification(context.model.tokenizer, label_pad_token_id=IGNORED)
+        return collate
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
         """A word that the tokenizer drops altogether (a control character, say) is outside every entity."""
-        tags = tags_of(setting.labels)
+        tags = tags_of(context.labels)
         predicted = [["O"] * len(example["tokens"]) for example in examples]
         for row, owner in enumerate(encoded.examples):
             labelled = [position for position, label in enumerate(encoded.columns["labels"][row]) if label != IGNORED]
@@ -104,19 +108,19 @@ def tags_of(types: Sequence[str]) -> list[str]:
     return ["O", *(f"{prefix}-{name}" for name in types for prefix in "BI")]
 
 
-def _rows(words: Sequence[str], setting: Setting) -> Iterator[tuple[int, dict[str, list[int]], dict[int, int]]]:
+def _rows(words: Sequence[str], context: Context) -> Iterator[tuple[int, dict[str, list[int]], dict[int, int]]]:
     """The rows of a sentence: the first word of each, its inputs, and the token that speaks for each of its words."""
     start = 0
     while start < len(words) or start == 0:
-        inputs, tokens_of_words = _tokenize(words[start:], setting.model)
-        fits = len(inputs["input_ids"]) <= setting.max_length
+        inputs, tokens_of_words = _tokenize(words[start:], context.model)
+        fits = len(inputs["input_ids"]) <= context.max_length
         if not fits:
-            room = setting.max_length - setting.model.tokenizer.num_special_tokens_to_add()
+            room = context.max_length - context.model.tokenizer.num_special_tokens_to_add()
             count = _words_that_fit(tokens_of_words, len(words) - start, room)
-            inputs, tokens_of_words = _tokenize(words[start : start + count], setting.model)
-            if len(inputs["input_ids"]) > setting.max_length:  # a single word of more sub-words than fit
-                inputs = {name: values[: setting.max_length] for name, values in inputs.items()}
-        speaker = -1 if setting.model.is_causal else 0
+            inputs, tokens_of_words = _tokenize(words[start : start + count], context.model)
+            if len(inputs["input_ids"]) > context.max_length:  # a single word of more sub-words than fit
+                inputs = {name: values[: context.max_length] for name, values in inputs.items()}
+        speaker = -1 if context.model.is_causal else 0
         limit = len(inputs["input_ids"]) - 1
         yield start, inputs, {word: min(tokens[speaker], limit) for word, tokens in tokens_of_words.items()}
         if fits:

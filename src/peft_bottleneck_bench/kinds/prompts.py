@@ -23,7 +23,7 @@ PLAIN_TEMPLATE = (
 
 
 def placeholders(prompt: str) -> tuple[str, ...]:
-    """The columns that stand in braces, each once; `{{word}}` is no column but the text `{word}`.
+    """The columns in braces, each once; `{{word}}` is no column but the text `{word}`.
 
     >>> placeholders("{question} {{json}} {\\"a\\": 1}\\n{question} {choice}")
     ('question', 'choice')

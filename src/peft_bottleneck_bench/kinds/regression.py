@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from .base import Encoded, Example, Setting, encode_texts, texts_of
+from .base import Answers, Context, Encoded, Example, Outputs, encode_texts, texts_of
 from .classification import SequenceKind
 
 
@@ -27,21 +27,21 @@ class Regression(SequenceKind):
             raise ValueError(f"'score' must be a number, found {row['score']!r}")
         return {**row, "score": score}
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
+    def stand_in(self, row: Example, context: Context) -> Any:
         return 0.0
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example["score"] for example in examples]
 
-    def model_options(self, setting: Setting) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, Any]:
         return {"num_labels": 1, "problem_type": "regression"}
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        columns, cut = encode_texts(examples, setting)
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
+        columns, cut = encode_texts(examples, context)
         columns["labels"] = [example["score"] for example in examples]
         return Encoded(columns, range(len(examples)), cut)
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
         return [float(output[0]) for output in outputs]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import UserError
-from .base import Encoded, Example, Kind, Setting
+from .base import Answers, Collator, Context, Encoded, Example, Kind, Loss, Outputs
 from .classification import label_name, label_options, softmax, weighted_loss
 from .marked_model import MarkedModel
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 ENTITIES = ("head", "tail")
 
@@ -42,16 +45,16 @@ class RelationExtraction(Kind):
             )
         return {"text": text, **entities, "relation": label_name(row, "relation")}
 
-    def stand_in(self, row: Example, setting: Setting) -> Any:
-        return setting.labels[0]
+    def stand_in(self, row: Example, context: Context) -> Any:
+        return context.labels[0]
 
-    def references(self, examples: Sequence[Example]) -> list[Any]:
+    def references(self, examples: Sequence[Example]) -> Answers:
         return [example["relation"] for example in examples]
 
-    def auto_class(self, config: Any) -> str:
+    def auto_class(self, config: PretrainedConfig) -> str:
         return "AutoModel"
 
-    def task_type(self, config: Any) -> str:
+    def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_CLS"
 
     def check_model(self, model: Any) -> None:
@@ -62,32 +65,32 @@ class RelationExtraction(Kind):
                 "reads no text alone"
             )
 
-    def load(self, setting: Setting) -> Any:
-        return self._marked(setting.model.load("AutoModel"), setting)
+    def load(self, context: Context) -> Any:
+        return self._marked(context.model.load("AutoModel"), context)
 
-    def skeleton(self, setting: Setting) -> Any:
-        return self._marked(setting.model.skeleton("AutoModel"), setting)
+    def skeleton(self, context: Context) -> Any:
+        return self._marked(context.model.skeleton("AutoModel"), context)
 
-    def _marked(self, base: Any, setting: Setting) -> MarkedModel:
-        first_marker = len(setting.model.tokenizer)
-        base.config.update(label_options(setting.labels))
-        return MarkedModel(base, labels=len(setting.labels), first_marker=first_marker, markers=len(setting.markers))
+    def _marked(self, base: Any, context: Context) -> MarkedModel:
+        first_marker = len(context.model.tokenizer)
+        base.config.update(label_options(context.labels))
+        return MarkedModel(base, labels=len(context.labels), first_marker=first_marker, markers=len(context.markers))
 
-    def encode(self, examples: Sequence[Example], setting: Setting, *, training: bool) -> Encoded:
-        numbers = {name: number for number, name in enumerate(setting.labels)}
-        tokenizer = setting.model.tokenizer_with(setting.markers)
-        markers = tokenizer.convert_tokens_to_ids(list(setting.markers))
-        opening = {marker for marker, word in zip(markers, setting.markers, strict=True) if not word.startswith("[/")}
+    def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
+        numbers = {name: number for number, name in enumerate(context.labels)}
+        tokenizer = context.model.tokenizer_with(context.markers)
+        markers = tokenizer.convert_tokens_to_ids(list(context.markers))
+        opening = {marker for marker, word in zip(markers, context.markers, strict=True) if not word.startswith("[/")}
         # A model that only sees what came before knows an entity at its end.
-        speaking = set(markers) - opening if setting.model.is_causal else opening
-        heads = {marker for marker, word in zip(markers, setting.markers, strict=True) if "HEAD" in word}
-        encoded = dict(tokenizer([marked_text(example, setting.markers) for example in examples]))
+        speaking = set(markers) - opening if context.model.is_causal else opening
+        heads = {marker for marker, word in zip(markers, context.markers, strict=True) if "HEAD" in word}
+        encoded = dict(tokenizer([marked_text(example, context.markers) for example in examples]))
         cut = 0
         places = []
         for row, ids in enumerate(encoded["input_ids"]):
-            if len(ids) > setting.max_length:
+            if len(ids) > context.max_length:
                 cut += 1
-                kept = _nearest(ids, set(markers), set(tokenizer.all_special_ids) - set(markers), setting.max_length)
+                kept = _nearest(ids, set(markers), set(tokenizer.all_special_ids) - set(markers), context.max_length)
                 for values in encoded.values():
                     values[row] = [values[row][position] for position in kept]
                 ids = encoded["input_ids"][row]
@@ -96,24 +99,25 @@ class RelationExtraction(Kind):
         labels = [numbers[example["relation"]] for example in examples]
         return Encoded({**encoded, "marker_places": places, "labels": labels}, range(len(examples)), cut)
 
-    def collator(self, setting: Setting, *, training: bool) -> Any:
+    def collator(self, context: Context, *, training: bool) -> Collator:
         from transformers import DataCollatorWithPadding
 
-        return DataCollatorWithPadding(setting.model.tokenizer)
+        collate: Collator = DataCollatorWithPadding(context.model.tokenizer)
+        return collate
 
-    def loss(self, setting: Setting) -> Any:
-        return weighted_loss(setting.class_weights) if setting.class_weights else None
+    def loss(self, context: Context) -> Loss | None:
+        return weighted_loss(context.class_weights) if context.class_weights else None
 
-    def probabilities(self, output: Any, setting: Setting) -> dict[str, float]:
-        return softmax(output, setting.labels)
+    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+        return softmax(output, context.labels)
 
     def parts(self, example: Example) -> dict[str, bool]:
         return {f"{name}.type": "type" in example[name] for name in ENTITIES}
 
     def predictions(
-        self, outputs: Sequence[Any], encoded: Encoded, examples: Sequence[Example], setting: Setting
-    ) -> list[Any]:
-        return [setting.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
+        return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
 
 
 def marker_words(examples: Sequence[Example], *, typed: bool) -> tuple[str, ...]:
@@ -150,7 +154,7 @@ def _entity(name: str, entity: Any, text: str) -> Example:
         raise ValueError(f"'{name}' must hold the offsets 'start' and 'end', found {entity!r}")
     start, end = entity["start"], entity["end"]
     if not 0 <= start < end <= len(text):
-        raise ValueError(f"'{name}' stands at {start}–{end} in a text of {len(text)} characters")
+        raise ValueError(f"'{name}' is at {start}–{end} in a text of {len(text)} characters")
     if "text" in entity and entity["text"] != text[start:end]:
         raise ValueError(f"'{name}' is {entity['text']!r}, but the text has {text[start:end]!r} at {start}–{end}")
     return {key: entity[key] for key in ("start", "end", "type") if entity.get(key) is not None}

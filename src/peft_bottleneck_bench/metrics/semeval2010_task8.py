@@ -8,23 +8,10 @@ from typing import Any
 import datasets
 import numpy as np
 
+from ..semeval import LABELS, OTHER, RELATIONS
 from .base import FloatArray, Metric, ReportRow, Score, safe_divide
 from .classification import label_report
 from .counts import f1, mean_over, split_counts
-
-RELATIONS = (
-    "Cause-Effect",
-    "Component-Whole",
-    "Content-Container",
-    "Entity-Destination",
-    "Entity-Origin",
-    "Instrument-Agency",
-    "Member-Collection",
-    "Message-Topic",
-    "Product-Producer",
-)
-OTHER = "Other"
-LABELS = (*(f"{relation}({direction})" for relation in RELATIONS for direction in ("e1,e2", "e2,e1")), OTHER)
 
 
 class Semeval2010Task8(Metric):

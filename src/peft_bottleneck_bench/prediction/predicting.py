@@ -43,11 +43,11 @@ def predict(
     base = saved.base(model, quantization)
     if not saved.is_base(base):
         note("the base has other weights than the one that was trained on")
-    setting = saved.setting(base)
+    context = saved.context(base)
     saved.kind.check_model(base)
-    check_weights(saved, saved.content.method, saved.content.options, saved.kind, setting)
+    check_weights(saved, saved.content.method, saved.content.options, saved.kind, context)
     placed = from_file(str(inputs)) if isinstance(inputs, Path) else _placed(inputs)
-    batches = _batches(examples(placed, saved, setting), batch_size)
+    batches = _batches(examples(placed, saved, context), batch_size)
     first = next(batches, None)  # what is wrong with it is said before the weights are read
     if first is None:
         raise UserError(f"{inputs if isinstance(inputs, Path) else 'inputs'}: there is nothing to predict in it")
@@ -56,7 +56,7 @@ def predict(
         for example, answer in zip(batch, predictor(batch, batch_size), strict=True):
             yield _answered(example, answer)
     if predictor.cut:
-        note(f"{predictor.cut} examples are longer than {predictor.setting.max_length} tokens and were cut")
+        note(f"{predictor.cut} examples are longer than {predictor.context.max_length} tokens and were cut")
 
 
 def _placed(inputs: Iterable[str | Mapping[str, Any]]) -> Iterator[Placed]:

@@ -1,4 +1,4 @@
-"""A trained model, put together again from what its run saved, and what it says of new examples."""
+"""A trained model, made again from what its run saved, and what it says about new examples."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import set_seed
 
 from ..errors import UserError
-from ..kinds import Encoded, Kind, Setting
+from ..kinds import Context, Encoded, Kind
 from ..kinds.generation import generate
 from ..models.base_model import BaseModel
 from ..saved.saved import Saved
@@ -20,7 +20,7 @@ Example = dict[str, Any]
 
 
 class Predictor:
-    """What `saved` says of examples: the same as at the end of its run.
+    """What `saved` says about examples: the same as at the end of its run.
 
     Args:
         saved: the folder of the run.
@@ -34,11 +34,11 @@ class Predictor:
         model = model or saved.base()
         self.kind: Kind = saved.kind
         self.kind.check_model(model)
-        self.setting: Setting = saved.setting(model)
+        self.context: Context = saved.context(model)
         self.precision = _precision(saved.content.training)
         self.cut = 0  # examples so far that are longer than `max_length`
         set_seed(saved.content.seed)  # an untuned model has the fresh head of this seed, which nothing saves
-        self.model = _with_weights(self.kind.load(self.setting), saved).eval()
+        self.model = _with_weights(self.kind.load(self.context), saved).eval()
         if model.quantization is None and torch.accelerator.is_available():
             self.model.to(torch.accelerator.current_accelerator())  # bitsandbytes places its models itself
 
@@ -48,22 +48,22 @@ class Predictor:
         Labels and relations come with the `probabilities` of all, by name.
 
         Args:
-            examples: checked, and complete: with a stand-in for what is to be predicted.
+            examples: checked, with some value for the column that is predicted.
             batch_size: rows that the model sees at once.
         """
-        encoded = self.kind.encode(examples, self.setting, training=False)
+        encoded = self.kind.encode(examples, self.context, training=False)
         self.cut += encoded.cut
         outputs = self._outputs(encoded, batch_size)
-        predictions = self.kind.predictions(outputs, encoded, examples, self.setting)
+        predictions = self.kind.predictions(outputs, encoded, examples, self.context)
         answers = [{self.kind.columns[-1]: prediction} for prediction in predictions]
         for answer, output in zip(answers, outputs, strict=False):
-            if probabilities := self.kind.probabilities(output, self.setting):
+            if probabilities := self.kind.probabilities(output, self.context):
                 answer["probabilities"] = probabilities
         return answers
 
     def _outputs(self, encoded: Encoded, batch_size: int) -> list[Any]:
         """One array per row of `encoded`, as an evaluation has it."""
-        collate = self.kind.collator(self.setting, training=False)
+        collate = self.kind.collator(self.context, training=False)
         count = len(encoded.lengths)
         outputs: list[Any] = []
         for start in range(0, count, batch_size):
@@ -73,7 +73,7 @@ class Predictor:
             labels = inputs["labels"] if self.kind.scores_labels else inputs.pop("labels")
             with torch.inference_mode(), torch.autocast(self.model.device.type, **self.precision):
                 if self.kind.generates:
-                    outputs.extend(generate(self.model, inputs, self.setting.generation).cpu().numpy())
+                    outputs.extend(generate(self.model, inputs, self.context.generation).cpu().numpy())
                 else:
                     logits = self.model(**inputs).logits.float()
                     outputs.extend(self.kind.outputs(logits, labels).cpu().numpy())

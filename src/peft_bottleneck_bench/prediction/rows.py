@@ -13,7 +13,7 @@ from ..data.files import READERS, read_rows
 from ..data.json_rows import checked_row, parse
 from ..data.opened import suffix_of
 from ..errors import UserError
-from ..kinds import Setting
+from ..kinds import Context
 from ..saved.saved import Saved
 from ..words import joined_words, quoted, words_of
 from .plain_lines import row_of, with_entities
@@ -94,8 +94,8 @@ def _decoded(raw: bytes, number: int, place: str) -> str:
         raise UserError(f"{place}: not UTF-8 text") from error
 
 
-def examples(placed: Iterable[Placed], saved: Saved, setting: Setting) -> Iterator[Row]:
-    """Complete examples of the kind that was trained, ready for a `Predictor` with this `setting`.
+def examples(placed: Iterable[Placed], saved: Saved, context: Context) -> Iterator[Row]:
+    """Complete examples of the kind that was trained, ready for a `Predictor` with this `context`.
 
     Those of named entities have `text` and `words` beside their tokens: the places of these in the text.
 
@@ -104,12 +104,12 @@ def examples(placed: Iterable[Placed], saved: Saved, setting: Setting) -> Iterat
     """
     for place, content in placed:
         try:
-            yield _example(content, saved, setting)
+            yield _example(content, saved, context)
         except ValueError as error:
             raise UserError(f"{place}: {error}") from error
 
 
-def _example(content: Row | str, saved: Saved, setting: Setting) -> Row:
+def _example(content: Row | str, saved: Saved, context: Context) -> Row:
     kind, inputs = saved.kind, saved.content.inputs
     if isinstance(content, str):
         content = row_of(content, inputs)
@@ -120,7 +120,7 @@ def _example(content: Row | str, saved: Saved, setting: Setting) -> Row:
         words = words_of(content["text"])
         content = {**content, "tokens": [content["text"][start:end] for start, end in words]}
     row = {column: _value(content, column, saved) for column in inputs}
-    example = kind.example({**row, kind.columns[-1]: kind.stand_in(row, setting)})
+    example = kind.example({**row, kind.columns[-1]: kind.stand_in(row, context)})
     if kind.name != "ner":
         return example
     text, places = (content["text"], words) if words else joined_words(example["tokens"])

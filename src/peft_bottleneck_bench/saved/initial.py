@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..errors import UserError
-from ..kinds import Kind, Setting
+from ..kinds import Context, Kind
 from ..models.trainable import head_modules, make_trainable
 from .parameters import copy_parameters
 from .saved import Saved
@@ -45,48 +45,48 @@ def identity(saved: Saved) -> dict[str, Any]:
     return {KEY: {"sha256": saved.sha256, "task": saved.content.task, "kind": saved.content.kind}}
 
 
-def keeps_head(saved: Saved, kind: Kind, setting: Setting) -> bool:
+def keeps_head(saved: Saved, kind: Kind, context: Context) -> bool:
     """Whether the head was trained for the same kind with the same labels, in the same order."""
     before = saved.content
     return (before.kind, before.labels, before.markers) == (
         kind.name,
-        setting.labels,
-        setting.markers,
+        context.labels,
+        context.markers,
     )
 
 
-def check_initial(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, setting: Setting) -> None:
+def check_initial(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, context: Context) -> None:
     """Refuses saved weights that training cannot start from.
 
     Raises:
         UserError: they were trained on another base, or do not fit.
     """
-    if not saved.is_base(setting.model):
+    if not saved.is_base(context.model):
         raise UserError(
             f"{saved.folder} was trained on {saved.content.model_name}, whose weights are not those of "
-            f"'{setting.model.name}'"
+            f"'{context.model.name}'"
         )
-    check_weights(saved, method, options, kind, setting)
+    check_weights(saved, method, options, kind, context)
 
 
-def check_weights(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, setting: Setting) -> None:
+def check_weights(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, context: Context) -> None:
     """Tries the saved weights on the model's architecture, by names and shapes, without reading either.
 
     Raises:
         UserError: they do not fit.
     """
     with torch.device("meta"):
-        skeleton = kind.skeleton(setting)
-        model = make_trainable(skeleton, method, options, kind.task_type(setting.model.config))
+        skeleton = kind.skeleton(context)
+        model = make_trainable(skeleton, method, options, kind.task_type(context.model.config))
         if not hasattr(model, "prompt_encoder"):  # PEFT names a prefix by computing it; it fits wherever its base does
-            _fitting(model, saved, kind, setting)
+            _fitting(model, saved, kind, context)
 
 
-def load_initial(model: Any, saved: Saved, kind: Kind, setting: Setting) -> None:
+def load_initial(model: Any, saved: Saved, kind: Kind, context: Context) -> None:
     """Gives a model that is ready to train the weights in `saved`; the head too, if `keeps_head`."""
     from safetensors.torch import load_file
 
-    names = _fitting(model, saved, kind, setting)
+    names = _fitting(model, saved, kind, context)
     weights = {name: tensor for name, tensor in load_file(saved.weights).items() if name in names}
     if saved.by_peft:
         from peft import set_peft_model_state_dict
@@ -96,7 +96,7 @@ def load_initial(model: Any, saved: Saved, kind: Kind, setting: Setting) -> None
     copy_parameters(model, weights)
 
 
-def _fitting(model: Any, saved: Saved, kind: Kind, setting: Setting) -> set[str]:
+def _fitting(model: Any, saved: Saved, kind: Kind, context: Context) -> set[str]:
     """The names of the saved weights that `model` takes.
 
     Raises:
@@ -107,17 +107,17 @@ def _fitting(model: Any, saved: Saved, kind: Kind, setting: Setting) -> set[str]
     with safe_open(saved.weights, framework="pt") as file:
         there = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     own = {name: list(tensor.shape) for name, tensor in _trained(model, saved).items()}
-    keep = keeps_head(saved, kind, setting)
+    keep = keeps_head(saved, kind, context)
     if not keep:
         base = model.get_base_model() if saved.by_peft else model
         with torch.device("meta"):
-            before = head_modules(saved.kind.skeleton(saved.setting(setting.model)))
+            before = head_modules(saved.kind.skeleton(saved.context(context.model)))
         own = _without(own, head_modules(base), saved)
         there = _without(there, before, saved)
     for name in sorted(own.keys() | there.keys()):
         if own.get(name) != there.get(name):
             raise UserError(
-                f"{saved.folder} does not fit {kind.name} on models of type '{setting.model.config.model_type}': "
+                f"{saved.folder} does not fit {kind.name} on models of type '{context.model.config.model_type}': "
                 f"'{name}' has {there.get(name, 'no')} values there, {own.get(name, 'no')} here"
             )
     return set(own)

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, NonNegativeInt, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from ..errors import UserError, suggest
-from ..kinds import KINDS, Kind, Setting
+from ..kinds import KINDS, Context, Kind
 from ..models.base_model import BaseModel
 from ..models.options import check_method
 from .saving import PARAMETERS_FILE, RUN_FILE, sha256
@@ -123,9 +123,9 @@ class Saved:
         key = "sha256" if "sha256" in mine else "revision"
         return key in other and mine[key] == other[key]
 
-    def setting(self, model: BaseModel) -> Setting:
+    def context(self, model: BaseModel) -> Context:
         """What the kind was told, with `model` as the base."""
-        return Setting(
+        return Context(
             model=model,
             labels=self.content.labels,
             max_length=self.content.max_length,

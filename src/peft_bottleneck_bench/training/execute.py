@@ -102,14 +102,14 @@ def make_trainer(
 ) -> RunTrainer:
     """The run's model, ready to train; `folder` is for what is kept on the way."""
     set_seed(run.seed)  # the fresh head: the same for every method under this seed
-    base = run.kind.load(run.setting)
+    base = run.kind.load(run.context)
     if run.kind.task_type(run.model.config) != "CAUSAL_LM":
         # Their loss is the mean over a batch. Trainer takes every `**kwargs` for a sign that the model divides by a
         # count that it is given, and would multiply the loss by the processes, or the accumulated batches.
         base.accepts_loss_kwargs = False
     model = make_trainable(base, run.method.name, run.method.options, run.kind.task_type(run.model.config))
     if run.method.initial:
-        load_initial(model, run.method.initial, run.kind, run.setting)
+        load_initial(model, run.method.initial, run.kind, run.context)
     references = run.kind.references(run.data.splits["validation"])
 
     def compute_metrics(evaluated: Any) -> dict[str, float]:
@@ -130,13 +130,13 @@ def make_trainer(
         train_dataset=features["train"].rows,
         eval_dataset=features["validation"].rows,
         lengths=features["train"].lengths,
-        generation=run.setting.generation if run.kind.generates else {},
+        generation=run.context.generation if run.kind.generates else {},
         collators={
-            phase: run.kind.collator(run.setting, training=phase == "training") for phase in ("training", "evaluation")
+            phase: run.kind.collator(run.context, training=phase == "training") for phase in ("training", "evaluation")
         },
         compute_metrics=compute_metrics,
         preprocess_logits_for_metrics=run.kind.outputs,
-        compute_loss_func=run.kind.loss(run.setting),
+        compute_loss_func=run.kind.loss(run.context),
         keep_best=keep_best,
         callbacks=[Watch(on_step)],
     )
@@ -190,13 +190,13 @@ def _measure(
 def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: Any) -> list[Any]:
     """The outputs of the rows of a split, read as the kind reads them, one per example."""
     rows, encoded = features[split].restore(outputs), features[split].encoded
-    return run.kind.predictions(rows, encoded, run.data.splits[split], run.setting)
+    return run.kind.predictions(rows, encoded, run.data.splits[split], run.context)
 
 
 def _calibrated(run: Run, features: Mapping[str, Split], outputs: Any) -> Run:
     """The run with what the outputs of the validation split decide about predictions: thresholds."""
     rows = features["validation"].restore(outputs)
-    return replace(run, setting=run.kind.calibrated(rows, run.data.splits["validation"], run.setting))
+    return replace(run, context=run.kind.calibrated(rows, run.data.splits["validation"], run.context))
 
 
 def _frame(run: Run, started: datetime) -> Callable[..., records.Record]:

@@ -39,7 +39,7 @@ def make_features(run: Run) -> dict[str, Split]:
 
 def _split(run: Run, split: str) -> Split:
     training = split == "train"
-    encoded = run.kind.encode(run.data.splits[split], run.setting, training=training)
+    encoded = run.kind.encode(run.data.splits[split], run.context, training=training)
     lengths = encoded.lengths
     order = range(len(lengths)) if training else sorted(range(len(lengths)), key=lambda row: -lengths[row])
     columns = {name: [column[row] for row in order] for name, column in encoded.columns.items()}

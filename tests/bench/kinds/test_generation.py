@@ -11,7 +11,7 @@ from tiny_task import make_tokenizer, save_model
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.kinds import KINDS, Setting
+from peft_bottleneck_bench.kinds import KINDS, Context
 from peft_bottleneck_bench.kinds.prompts import checked_messages, conversation_text, filled, placeholders
 from peft_bottleneck_bench.models.base_model import BaseModel
 from peft_bottleneck_bench.tasks import Files, Task
@@ -52,9 +52,9 @@ def gpt2(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
     return save_model("gpt2", tmp_path / "gpt2", plain, n_embd=32, n_layer=2, n_head=2, n_positions=64)
 
 
-def setting(folder: Path, **fields: Any) -> Setting:
+def context(folder: Path, **fields: Any) -> Context:
     defaults = {"labels": (), "max_length": 32, "generation": {"max_new_tokens": 6}}
-    return Setting(**{"model": BaseModel.named(str(folder)), **defaults, **fields})
+    return Context(**{"model": BaseModel.named(str(folder)), **defaults, **fields})
 
 
 def test_columns_in_braces() -> None:
@@ -79,7 +79,7 @@ def test_a_task_needs_the_columns_of_its_prompt() -> None:
 
 def test_the_first_of_several_targets_is_trained_on_and_all_are_scored(gpt2: Path) -> None:
     example = KIND.example({"question": "hi", "input": "", "target": ["good day", "ho"]})
-    known = setting(gpt2, prompt="{question} is {input}")
+    known = context(gpt2, prompt="{question} is {input}")
     ids = KIND.encode([example], known, training=True).columns["labels"][0]
     assert known.model.tokenizer.convert_ids_to_tokens([i for i in ids if i >= 0]) == ["good", "day", "[SEP]"]
     assert KIND.references([example]) == [["good day", "ho"]]
@@ -87,7 +87,7 @@ def test_the_first_of_several_targets_is_trained_on_and_all_are_scored(gpt2: Pat
 
 
 def test_the_longest_column_is_cut(gpt2: Path) -> None:
-    known = setting(gpt2, prompt="{question} is {input}", max_length=8)
+    known = context(gpt2, prompt="{question} is {input}", max_length=8)
     example = KIND.example({"question": "good " * 30, "input": "a day", "target": "film"})
     encoded = KIND.encode([example], known, training=False)
     tokens = known.model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][0])
@@ -97,18 +97,18 @@ def test_the_longest_column_is_cut(gpt2: Path) -> None:
 
 def test_targets_that_are_cut_are_counted(gpt2: Path) -> None:
     examples = [KIND.example({"question": "hi", "target": "good " * length}) for length in (5, 6, 9)]
-    assert KIND.encode(examples, setting(gpt2, prompt="{question}"), training=True).cut_targets == 2
+    assert KIND.encode(examples, context(gpt2, prompt="{question}"), training=True).cut_targets == 2
 
 
 def test_a_prompt_without_tokens_is_one_token(gpt2: Path) -> None:
-    known = setting(gpt2, prompt="{question}")
+    known = context(gpt2, prompt="{question}")
     example = KIND.example({"question": "", "target": "good"})
     assert KIND.encode([example], known, training=False).columns["input_ids"] == [[known.model.tokenizer.eos_token_id]]
 
 
 @pytest.mark.parametrize("template", [TEMPLATE, None], ids=["own", "plain"])
 def test_every_turn_of_the_assistant_is_trained_on_and_nothing_else(gpt2: Path, template: str | None) -> None:
-    known = setting(gpt2)
+    known = context(gpt2)
     known.model.tokenizer.chat_template = template
     example = KIND.example({"messages": TURNS})
     assert example["target"] == "me"
@@ -124,7 +124,7 @@ def test_every_turn_of_the_assistant_is_trained_on_and_nothing_else(gpt2: Path, 
 
 
 def test_a_long_conversation_loses_its_oldest_turns(gpt2: Path) -> None:
-    known = setting(gpt2, max_length=9)
+    known = context(gpt2, max_length=9)
     known.model.tokenizer.chat_template = TEMPLATE
     encoded = KIND.encode([KIND.example({"messages": TURNS})], known, training=False)
     words = known.model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][0])
@@ -133,7 +133,7 @@ def test_a_long_conversation_loses_its_oldest_turns(gpt2: Path) -> None:
 
 
 def test_a_template_that_rewrites_earlier_turns_is_refused(gpt2: Path) -> None:
-    known = setting(gpt2)
+    known = context(gpt2)
     known.model.tokenizer.chat_template = "{{ messages[-1]['content'] }}"
     with pytest.raises(ValueError, match="chat template rewrites earlier turns"):
         KIND.encode([KIND.example({"messages": TURNS})], known, training=True)
@@ -166,7 +166,7 @@ def test_an_encoder_decoder_reads_the_conversation_as_text(tmp_path: Path, token
     config = AutoConfig.for_model("t5", decoder_start_token_id=0, pad_token_id=0, eos_token_id=3, **sizes)
     AutoModelForSeq2SeqLM.from_config(config).save_pretrained(tmp_path / "t5")
     tokenizer.save_pretrained(tmp_path / "t5")
-    known = setting(tmp_path / "t5")
+    known = context(tmp_path / "t5")
     text = conversation_text(TURNS[:3], known.model.tokenizer, reply=True)
     assert text == "system: the\nuser: hi\nassistant: ho ho\nassistant:"
     columns = KIND.encode([KIND.example({"messages": TURNS})], known, training=True).columns

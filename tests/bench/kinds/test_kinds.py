@@ -12,7 +12,7 @@ import torch
 from tiny_task import save_model
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerFast
 
-from peft_bottleneck_bench.kinds import KINDS, Setting
+from peft_bottleneck_bench.kinds import KINDS, Context
 from peft_bottleneck_bench.kinds.ner import tags_of
 from peft_bottleneck_bench.kinds.relation_extraction import marked_text, marker_words
 from peft_bottleneck_bench.models.base_model import BaseModel
@@ -25,8 +25,8 @@ RELATION = {
 }
 
 
-def setting(model: Path, **fields: Any) -> Setting:
-    return Setting(**{"model": BaseModel.named(str(model)), "labels": ("a", "b"), "max_length": 64, **fields})
+def context(model: Path, **fields: Any) -> Context:
+    return Context(**{"model": BaseModel.named(str(model)), "labels": ("a", "b"), "max_length": 64, **fields})
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def gpt2(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
         (
             "relation_extraction",
             {**RELATION, "head": {"start": 30, "end": 99}},
-            "'head' stands at 30–99 in a text of 38 characters",
+            "'head' is at 30–99 in a text of 38 characters",
         ),
         (
             "relation_extraction",
@@ -78,14 +78,14 @@ def test_a_wrong_row_is_refused_by_column_and_value(kind: str, row: dict[str, An
 def test_a_score_may_be_text_as_in_csv(bert: Path) -> None:
     kind = KINDS["regression"]
     example = kind.example({"text": "good", "text_pair": "fine film", "score": "2.5"})
-    encoded = kind.encode([example], setting(bert), training=True)
+    encoded = kind.encode([example], context(bert), training=True)
     assert encoded.columns["labels"] == [2.5]
-    assert kind.predictions(np.array([[1.5]]), encoded, [example], setting(bert)) == [1.5]
+    assert kind.predictions(np.array([[1.5]]), encoded, [example], context(bert)) == [1.5]
 
 
 def test_texts_that_are_cut_are_counted(bert: Path) -> None:
     examples = [{"text": "good " * length, "label": "a"} for length in (2, 30)]
-    encoded = KINDS["classification"].encode(examples, setting(bert, max_length=10), training=True)
+    encoded = KINDS["classification"].encode(examples, context(bert, max_length=10), training=True)
     assert [len(ids) for ids in encoded.columns["input_ids"]] == [4, 10]
     assert encoded.cut == 1
 
@@ -98,7 +98,7 @@ def test_no_word_is_lost_in_a_long_sentence(request: pytest.FixtureRequest, mode
     tokens = ["the", "good", "film", "was", "a", "very", "lovely", "day", "and", "the", "meal", "was", "quite", "bad"]
     tags = ["O", "B-a", "I-a", "O", "O", "O", "B-b", "I-b", "O", "O", "B-a", "O", "O", "B-b"]
     examples = [kind.example({"tokens": tokens, "tags": tags}), kind.example({"tokens": ["bad"], "tags": ["B-b"]})]
-    known = setting(request.getfixturevalue(model), max_length=max_length)
+    known = context(request.getfixturevalue(model), max_length=max_length)
     encoded = kind.encode(examples, known, training=False)
     assert all(len(ids) <= max_length for ids in encoded.columns["input_ids"])
     assert sorted(set(encoded.examples)) == [0, 1]
@@ -109,7 +109,7 @@ def test_no_word_is_lost_in_a_long_sentence(request: pytest.FixtureRequest, mode
 def test_a_word_that_the_tokenizer_drops_is_outside(bert: Path) -> None:
     kind = KINDS["ner"]
     example = kind.example({"tokens": ["good", " ", "film"], "tags": ["B-a", "O", "B-b"]})
-    known = setting(bert)
+    known = context(bert)
     encoded = kind.encode([example], known, training=False)
     assert encoded.words == [[0, 2]]
     outputs = [np.eye(5)[np.maximum(labels, 0)] for labels in encoded.columns["labels"]]
@@ -146,7 +146,7 @@ def test_a_relation_is_read_off_its_markers(
     kind = KINDS["relation_extraction"]
     swapped = {**RELATION, "head": RELATION["tail"], "tail": RELATION["head"]}
     examples = [kind.example(row) for row in (RELATION, swapped)]
-    known = setting(
+    known = context(
         request.getfixturevalue(model),
         labels=("after", "before"),
         markers=marker_words(examples, typed=False),
@@ -170,7 +170,7 @@ def test_a_relation_is_read_off_its_markers(
 
 def test_without_markers_a_marked_model_sees_what_its_base_sees(bert: Path) -> None:
     kind = KINDS["relation_extraction"]
-    known = setting(bert, markers=("[HEAD]", "[/HEAD]", "[TAIL]", "[/TAIL]"))
+    known = context(bert, markers=("[HEAD]", "[/HEAD]", "[TAIL]", "[/TAIL]"))
     marked = kind.load(known).eval()
     base = known.model.load("AutoModel").eval()
     batch = known.model.tokenizer(["the film was good"], return_tensors="pt")
@@ -184,7 +184,7 @@ def test_without_markers_a_marked_model_sees_what_its_base_sees(bert: Path) -> N
 
 def test_a_decoder_learns_the_target_alone_and_writes_on_from_the_prompt(gpt2: Path) -> None:
     kind = KINDS["translation"]
-    known = setting(gpt2, labels=(), prompt="the {source} is", generation={"max_new_tokens": 4})
+    known = context(gpt2, labels=(), prompt="the {source} is", generation={"max_new_tokens": 4})
     examples = [{"source": "good film", "target": "bad day"}, {"source": "film", "target": "a a a a a a"}]
     tokenizer = known.model.tokenizer
 
@@ -208,7 +208,7 @@ def test_a_decoder_learns_the_target_alone_and_writes_on_from_the_prompt(gpt2: P
 
 def test_a_long_source_is_cut_and_the_prompt_around_it_stays(gpt2: Path) -> None:
     kind = KINDS["summarization"]
-    known = setting(gpt2, labels=(), prompt="the {document} is", generation={"max_new_tokens": 4}, max_length=8)
+    known = context(gpt2, labels=(), prompt="the {document} is", generation={"max_new_tokens": 4}, max_length=8)
     examples = [{"document": "good " * 40, "summary": "bad"}, {"document": "good", "summary": "bad"}]
     encoded = kind.encode(examples, known, training=False)
     tokens = known.model.tokenizer.convert_ids_to_tokens(encoded.columns["input_ids"][0])
@@ -226,7 +226,7 @@ def test_an_encoder_decoder_reads_source_and_target_apart(tmp_path: Path, tokeni
     ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     kind = KINDS["translation"]
-    known = setting(folder, labels=(), prompt="the {source}", generation={"max_new_tokens": 5})
+    known = context(folder, labels=(), prompt="the {source}", generation={"max_new_tokens": 5})
     encoded = kind.encode([{"source": "good film", "target": "bad day"}], known, training=True).columns
     convert = known.model.tokenizer.convert_ids_to_tokens
     assert convert(encoded["input_ids"][0]) == ["[CLS]", "the", "good", "film", "[SEP]"]

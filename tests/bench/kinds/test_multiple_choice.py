@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedTokenizerF
 
 from peft_bottleneck_bench import metrics
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.kinds import KINDS, Setting
+from peft_bottleneck_bench.kinds import KINDS, Context
 from peft_bottleneck_bench.models.base_model import BaseModel
 from peft_bottleneck_bench.tasks import Files, Task
 
@@ -25,7 +25,7 @@ ROWS = [
 
 
 @pytest.fixture(params=["gpt2", "llama", "t5"])
-def known(request: pytest.FixtureRequest, tmp_path: Path) -> Setting:
+def known(request: pytest.FixtureRequest, tmp_path: Path) -> Context:
     """A decoder with positions that are counted, one with positions that are turned, and an encoder–decoder."""
     backend = make_tokenizer().backend_tokenizer
     if request.param != "t5":
@@ -44,7 +44,7 @@ def known(request: pytest.FixtureRequest, tmp_path: Path) -> Setting:
         sizes = {"n_embd": 32, "n_layer": 2, "n_head": 2} if request.param == "gpt2" else {}
         save_model(request.param, folder, tokenizer, **sizes)
     model = BaseModel.named(str(folder))
-    return Setting(model=model, labels=(), max_length=32, prompt="{question}", generation={"max_new_tokens": 8})
+    return Context(model=model, labels=(), max_length=32, prompt="{question}", generation={"max_new_tokens": 8})
 
 
 def likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> float:
@@ -67,7 +67,7 @@ def likelihood(model: Any, tokenizer: Any, question: str, choice: str) -> float:
     return total
 
 
-def test_each_choice_has_the_likelihood_of_its_tokens(known: Setting) -> None:
+def test_each_choice_has_the_likelihood_of_its_tokens(known: Context) -> None:
     examples = [KIND.example(row) for row in ROWS]
     encoded = KIND.encode(examples, known, training=False)
     assert list(encoded.examples) == [0, 0, 0, 1, 1]
@@ -90,7 +90,7 @@ def test_each_choice_has_the_likelihood_of_its_tokens(known: Setting) -> None:
     ]
 
 
-def test_the_right_choice_is_what_is_trained(known: Setting) -> None:
+def test_the_right_choice_is_what_is_trained(known: Context) -> None:
     columns = KIND.encode([KIND.example(ROWS[0])], known, training=True).columns
     trained = known.model.tokenizer.convert_ids_to_tokens([token for token in columns["labels"][0] if token >= 0])
     assert [word for word in trained if not word.startswith("[")] == ["very", "bad", "day"]

@@ -13,7 +13,7 @@ from versions import APART, prefixes_work
 
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.plan import check_fit
-from peft_bottleneck_bench.kinds import KINDS, Setting
+from peft_bottleneck_bench.kinds import KINDS, Context
 from peft_bottleneck_bench.models.base_model import BaseModel
 from peft_bottleneck_bench.models.methods import METHODS
 from peft_bottleneck_bench.models.options import check_method
@@ -23,13 +23,13 @@ CLASSIFICATION = KINDS["classification"]
 HEAD = 32 * 32 + 32 + 32 * 2 + 2  # pooler and classifier of the tiny BERT
 
 
-def setting(bert: Path) -> Setting:
-    return Setting(model=BaseModel.named(str(bert)), labels=("a", "b"), max_length=64)
+def context(bert: Path) -> Context:
+    return Context(model=BaseModel.named(str(bert)), labels=("a", "b"), max_length=64)
 
 
 def load(bert: Path) -> AutoModelForSequenceClassification:
     torch.manual_seed(0)
-    return CLASSIFICATION.load(setting(bert))
+    return CLASSIFICATION.load(context(bert))
 
 
 def head_of(name: str) -> str | None:
@@ -93,7 +93,7 @@ def test_methods_of_the_base_train_just_their_part(bert: Path, method: str, trai
 @pytest.mark.parametrize("kind", ["classification", "ner", "relation_extraction"])
 def test_a_prefix_reaches_the_output(bert: Path, kind: str) -> None:
     """It goes through the cache of keys and values, which a model may drop without a word."""
-    known = Setting(
+    known = Context(
         model=BaseModel.named(str(bert)),
         labels=("a", "b"),
         max_length=64,
@@ -115,13 +115,13 @@ def test_versions_that_a_prefix_falls_between_are_told(bert: Path) -> None:
     with pytest.raises(
         UserError, match="does not know the name 'cache' that transformers .* install PEFT 0.22, or an older"
     ):
-        check_fit(setting(bert), "prefix_tuning", {}, CLASSIFICATION)
+        check_fit(context(bert), "prefix_tuning", {}, CLASSIFICATION)
 
 
 def test_a_model_without_a_cache_takes_no_prefix(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
     folder = save_model("modernbert", tmp_path / "modern", tokenizer, global_attn_every_n_layers=2, pad_token_id=0)
     with pytest.raises(UserError, match="'prefix_tuning' does not fit models of type 'modernbert' here: they take no"):
-        check_fit(setting(folder), "prefix_tuning", {}, CLASSIFICATION)
+        check_fit(context(folder), "prefix_tuning", {}, CLASSIFICATION)
 
 
 def test_the_untuned_model_trains_nothing(bert: Path) -> None:
@@ -131,12 +131,12 @@ def test_the_untuned_model_trains_nothing(bert: Path) -> None:
 @pytest.mark.parametrize("method", [*WITH_HEAD, "untuned"])
 def test_a_fit_is_checked_and_counted_without_weights(bert: Path, method: str) -> None:
     expected = count_parameters(make_trainable(load(bert), method, {}, "SEQ_CLS"))
-    assert check_fit(setting(bert), method, {}, CLASSIFICATION) == expected
+    assert check_fit(context(bert), method, {}, CLASSIFICATION) == expected
 
 
 def test_a_method_that_finds_nothing_to_adapt_says_so(bert: Path) -> None:
     with pytest.raises(UserError) as error:
-        check_fit(setting(bert), "lora", {"target_modules": ["nothing"]}, CLASSIFICATION)
+        check_fit(context(bert), "lora", {"target_modules": ["nothing"]}, CLASSIFICATION)
     (message,) = error.value.messages
     assert message.startswith("method 'lora' does not fit models of type 'bert': ")
     assert "No modules were targeted for adaptation" in message

@@ -43,10 +43,10 @@ def started(run: Run) -> dict[str, torch.Tensor]:
     """What a run trains, before it trains it."""
     torch.manual_seed(1)
     model = make_trainable(
-        run.kind.load(run.setting), run.method.name, run.method.options, run.kind.task_type(run.model.config)
+        run.kind.load(run.context), run.method.name, run.method.options, run.kind.task_type(run.model.config)
     )
     assert run.method.initial is not None
-    load_initial(model, run.method.initial, run.kind, run.setting)
+    load_initial(model, run.method.initial, run.kind, run.context)
     return trained_parameters(model)
 
 

@@ -60,7 +60,7 @@ def test_a_finished_run_leaves_record_predictions_and_adapter(configure: Configu
 def test_the_saved_adapter_gives_the_recorded_predictions(configure: Configure) -> None:
     run, _ = runs_of(configure(), "training.num_train_epochs=3")
     record = executed(run)
-    model = PeftModel.from_pretrained(run.kind.load(run.setting), run.adapter_path).eval()
+    model = PeftModel.from_pretrained(run.kind.load(run.context), run.adapter_path).eval()
     rows = records.read_predictions(run.record_path.with_name(record.predictions))
     for example, row in zip(run.data.splits["test"], rows, strict=True):
         logits = model(**run.model.tokenizer(example["text"], return_tensors="pt")).logits

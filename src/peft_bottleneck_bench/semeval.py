@@ -1,0 +1,16 @@
+"""SemEval-2010 task 8: its relations and its marks, which its task, its metric and its files share."""
+
+RELATIONS = (
+    "Cause-Effect",
+    "Component-Whole",
+    "Content-Container",
+    "Entity-Destination",
+    "Entity-Origin",
+    "Instrument-Agency",
+    "Member-Collection",
+    "Message-Topic",
+    "Product-Producer",
+)
+OTHER = "Other"
+LABELS = (*(f"{relation}({direction})" for relation in RELATIONS for direction in ("e1,e2", "e2,e1")), OTHER)
+MARKERS = {"head": ("<e1>", "</e1>"), "tail": ("<e2>", "</e2>")}
