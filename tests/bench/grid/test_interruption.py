@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from peft_bottleneck_bench import interruption, records
@@ -75,14 +77,14 @@ def test_an_error_that_a_library_made_of_the_signal_is_not_recorded(configure: C
     assert not run.record_path.exists()
 
 
-def end_after(path: Path, seconds: float, number: signal.Signals) -> subprocess.CompletedProcess[str]:
+def end_after(path: Path, seconds: float, number: signal.Signals, *options: str) -> subprocess.CompletedProcess[str]:
     """The command, which gets the signal `seconds` after it began to run."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "peft_bottleneck_bench.cli", "run", str(path)],
+        [sys.executable, "-m", "peft_bottleneck_bench.cli", "run", str(path), *options],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "MARK": str(path)},
     )
     deadline = time.monotonic() + 120
     while not list(path.parent.rglob("*.lock")) and time.monotonic() < deadline:
@@ -93,8 +95,8 @@ def end_after(path: Path, seconds: float, number: signal.Signals) -> subprocess.
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def check_ended(path: Path, seconds: float, number: signal.Signals) -> None:
-    ended = end_after(path, seconds, number)
+def check_ended(path: Path, seconds: float, number: signal.Signals, *options: str) -> None:
+    ended = end_after(path, seconds, number, *options)
     assert ended.returncode == 130, (seconds, ended.stderr)
     assert ended.stderr.endswith(MESSAGE)
     assert "Traceback" not in ended.stderr
@@ -108,6 +110,25 @@ def test_a_signal_ends_the_command_with_its_message(
     configure: Configure, number: signal.Signals, seconds: float
 ) -> None:
     check_ended(configure(methods=["head_only"], seeds=list(range(200))), seconds, number)
+
+
+def test_a_signal_ends_all_jobs(configure: Configure) -> None:
+    path = configure(methods=["head_only"], seeds=list(range(200)))
+    check_ended(path, 3.0, signal.SIGTERM, "--jobs", "2")
+    deadline = time.monotonic() + 30
+    while left_of(path) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert left_of(path) == []
+
+
+def left_of(path: Path) -> list[int]:
+    """The processes that the command started, and their own, which all have the mark in their environment."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get("MARK") == str(path):
+                found.append(process.pid)
+    return found
 
 
 @pytest.mark.slow
