@@ -53,7 +53,7 @@ def check_launch() -> None:
     """Refuses a launch that shards the model, and leaves the precision to the run's configuration, which is recorded.
 
     Raises:
-        UserError: FSDP or DeepSpeed: runs save and restore parameters as if every process had them whole.
+        UserError: FSDP or DeepSpeed: a run saves and restores the parameters of a whole model in each process.
     """
     for name in ("FSDP", "DEEPSPEED"):
         if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":

@@ -1,6 +1,6 @@
 """Several runs at once on one machine: each worker process has its share of the threads and of the accelerators.
 
-A worker is told by its pipe which run is next, and answers with steps, lines and the result. One that dies takes only
+A worker gets the next run through its pipe, and answers with steps, lines and the result. One that dies takes only
 its own run with it, and another one starts in its place. Nothing heavy is imported before a worker knows its device.
 """
 

@@ -26,6 +26,9 @@ from .progress import SilentProgress
 
 if TYPE_CHECKING:
     from ray import ObjectRef
+    from ray.util.queue import Queue
+
+    from ..data.loading import Data
 
 WAITING_SECONDS = 0.5
 LOST_NODES = 5  # how often a run is tried again whose node or worker was lost
@@ -61,7 +64,7 @@ class RayEngine:
         self.resources = resources
         self.execute = execute
         self.running: dict[ObjectRef[Any], Run] = {}
-        self.shared: dict[Any, ObjectRef[Any]] = {}  # data and models that runs have in common
+        self.shared: dict[int | str, ObjectRef[Any]] = {}  # data and models that runs have in common
         self.marks: list[Path] = []
 
     def open(self, progress: SilentProgress) -> None:
@@ -76,7 +79,7 @@ class RayEngine:
         # On the node of the driver, whose loss ends the grid in any case.
         place = {"num_cpus": 0, "resources": {f"node:{ray.util.get_node_ip_address()}": 0.001}}
         self.lines = Queue(actor_options=place)
-        options: dict[str, Any] = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus}
+        options = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus}
         self.task = ray.remote(max_retries=LOST_NODES, **options)(_work)
 
     @property
@@ -106,7 +109,7 @@ class RayEngine:
                 mark.touch()
             self.marks.append(mark)
 
-    def common(self, key: Any, make: Callable[[], Any]) -> ObjectRef[Any]:
+    def common(self, key: int | str, make: Callable[[], Data | Files]) -> ObjectRef[Any]:
         if key not in self.shared:
             self.shared[key] = self.ray.put(make())
         return self.shared[key]
@@ -151,7 +154,9 @@ class RayEngine:
         self.ray.shutdown()
 
 
-def _work(execute: Execute, run: Run, data: Any, model: Files, marks: list[str], cpus: float, lines: Any) -> Any:
+def _work(
+    execute: Execute, run: Run, data: Data, model: Files, marks: list[str], cpus: float, lines: Queue
+) -> tuple[Result, Files]:
     """What a node does: the result of the run, and its files where this node does not see the driver's folders."""
     from ..quiet import quiet, quiet_bars
 

@@ -74,7 +74,7 @@ def run_grid(runs: Sequence[Run], searches: Sequence[Search] = (), engine: Engin
 
 
 def known_records(runs: Sequence[Run], searches: Sequence[Search] = ()) -> dict[Path, records.Record]:
-    """The records that there are of `runs` and of the final runs of `searches`, whoever made them."""
+    """The records of `runs` and of the final runs of `searches`, by whatever process."""
     return _records([*runs, *(final for search in searches for final in search.finals(search.state()))])
 
 

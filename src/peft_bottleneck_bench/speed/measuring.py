@@ -42,7 +42,7 @@ _IMPORT = "import time, {first}; start = time.perf_counter(); import {second}; p
 
 @dataclass(frozen=True)
 class Measurement:
-    """What is to be measured.
+    """What to measure, and on what.
 
     Args:
         base: the model.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .. import interruption, processes
 from ..saved.parameters import trained_parameters
@@ -36,7 +36,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         self.patience = patience
         self.best = Best()
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **event: Any) -> None:
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **event: Any) -> None:
         metrics = event["metrics"]
         scores = {name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX)}
         score = scores[self.metric]
@@ -50,7 +50,9 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         best.waited += 1
         if self.patience is not None and best.waited >= self.patience:
             control.should_training_stop = True
-            control.should_save = False  # nobody goes on from here: a checkpoint would be taken for one to go on from
+            control.should_save = (
+                False  # the training ends here, and a checkpoint would make a later start go on with it
+            )
 
     def resume(self, best: Best, weights: Path) -> None:
         """Takes up what an earlier start left: what is known of the `best` weights, and the file that holds them."""
@@ -65,14 +67,23 @@ class Watch(TrainerCallback):  # type: ignore[misc]
     def __init__(self, on_step: Callable[[int, int], None]) -> None:
         self.on_step = on_step
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         interruption.check()
         self.on_step(state.global_step, state.max_steps)
 
-    def on_prediction_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_prediction_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         interruption.check()
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float], **_: Any) -> None:
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float],
+        **_: object,
+    ) -> None:
         loss = logs.get("loss", 0.0)
         if not math.isfinite(loss):
             raise RunError(f"the training loss is {loss} at step {state.global_step}: try a lower learning_rate")

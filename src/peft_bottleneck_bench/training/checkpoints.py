@@ -2,7 +2,7 @@
 
 A checkpoint is the folder that transformers' `Trainer` writes (the states of optimiser, schedule and random numbers),
 with the trained parameters in place of the whole model, the best ones so far, and `progress.json`. That file is
-written last and holds a hash of every other one, so a folder that is incomplete or damaged is told from a checkpoint.
+written last and holds a hash of every other one, which shows whether a folder is complete and undamaged.
 Only the latest checkpoint is kept.
 """
 

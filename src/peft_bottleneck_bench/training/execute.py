@@ -228,7 +228,7 @@ def _frame(run: Run, started: datetime) -> Callable[..., records.Record]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this file lies in; None in an installed copy."""
+    """The commit of the checkout that holds this file; None in an installed copy."""
     git = ["git", "-C", str(Path(__file__).parent), "log", "-1", "--format=%H", "--", "."]
     try:
         return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip() or None

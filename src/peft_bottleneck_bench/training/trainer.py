@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from datasets import Dataset
 from safetensors.torch import save_file
-from torch.utils.data import SequentialSampler
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from torch import nn
+from torch.utils.data import DataLoader, Sampler, SequentialSampler
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import TrainOutput
 
 from .. import processes
 from ..kinds.generation import generate
@@ -35,7 +38,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         *,
         lengths: Sequence[int],
         generation: Mapping[str, Any],
-        collators: Mapping[str, Callable[..., Any]],
+        collators: Mapping[str, Callable[..., dict[str, torch.Tensor]]],
         keep_best: KeepBest,
         callbacks: Sequence[TrainerCallback],
         **arguments: Any,
@@ -51,7 +54,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self.clock = Stopwatch()
         self.remove_callback(PrinterCallback)
 
-    def train(self, resume_from_checkpoint: str | Path | None = None, **options: Any) -> Any:
+    def train(self, resume_from_checkpoint: str | Path | None = None, **options: object) -> TrainOutput:
         """As `Trainer.train`; `clock` and `peak_memory_bytes` cover the starts before `resume_from_checkpoint`."""
         if resume_from_checkpoint is not None:
             checkpoint = Path(resume_from_checkpoint)
@@ -63,15 +66,24 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self.peak_memory_bytes = max(self.peak_memory_bytes, self.peak.bytes)
         return outcome
 
-    def evaluate(self, *arguments: Any, **options: Any) -> dict[str, float]:
+    def evaluate(self, *arguments: object, **options: object) -> dict[str, float]:
         with self.clock.pause():
             metrics: dict[str, float] = super().evaluate(*arguments, **options)
         return metrics
 
-    def prediction_step(self, model: Any, inputs: Any, prediction_loss_only: bool, ignore_keys: Any = None) -> Any:
+    def prediction_step(
+        self,
+        model: nn.Module,
+        inputs: dict[str, torch.Tensor],
+        prediction_loss_only: bool,
+        ignore_keys: list[str] | None = None,
+    ) -> tuple[torch.Tensor | None, ...]:
         """Where the model generates: what it wrote, without the prompt, in place of logits and loss."""
         if not self.generation:
-            return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+            outputs: tuple[torch.Tensor | None, ...] = super().prediction_step(
+                model, inputs, prediction_loss_only, ignore_keys
+            )
+            return outputs
         inputs = self._prepare_inputs(inputs)
         prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
         with torch.inference_mode():
@@ -85,7 +97,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             folder.mkdir(parents=True, exist_ok=True)
             save_file(trained_parameters(self.model), folder / checkpoints.PARAMETERS_FILE)
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+    def _save_checkpoint(self, model: nn.Module, trial: object) -> None:
         with self.clock.pause():
             super()._save_checkpoint(model, trial)
             processes.wait_for_everyone()  # each writes the state of its own random numbers
@@ -95,22 +107,24 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
                 best, weights = self.keep_best.best, self.keep_best.file
                 checkpoints.complete(folder, self.clock.seconds, memory, best, weights)
 
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: nn.Module | None = None) -> None:
         restore(model or self.model, Path(resume_from_checkpoint, checkpoints.PARAMETERS_FILE))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int] | None:
         if self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
+            sampler: Sampler[int] | None = super()._get_train_sampler(train_dataset)
+            return sampler
         batch_size = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
         self.sampler = SeededSampler(batch_size, self.lengths, self.args.seed)
         return self.sampler
 
-    def _get_eval_sampler(self, eval_dataset: Any) -> Any:
+    def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler[int]:
         return SequentialSampler(eval_dataset)
 
-    def _get_dataloader(self, *arguments: Any, is_training: bool = False, **options: Any) -> Any:
+    def _get_dataloader(self, *arguments: object, is_training: bool = False, **options: object) -> DataLoader[Any]:
         self.data_collator = self.collators["training" if is_training else "evaluation"]
-        return super()._get_dataloader(*arguments, is_training=is_training, **options)
+        loader: DataLoader[Any] = super()._get_dataloader(*arguments, is_training=is_training, **options)
+        return loader
 
 
 class SetEpoch(TrainerCallback):  # type: ignore[misc]
@@ -119,6 +133,8 @@ class SetEpoch(TrainerCallback):  # type: ignore[misc]
     def __init__(self, trainer: RunTrainer) -> None:
         self.trainer = trainer
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_epoch_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object
+    ) -> None:
         if self.trainer.sampler is not None:
             self.trainer.sampler.epoch = int(state.epoch)
