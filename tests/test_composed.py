@@ -12,7 +12,7 @@ from tiny_models import COMPOSED, tiny_inputs, tiny_model
 from transformers import AutoModelForSeq2SeqLM, EncoderDecoderModel
 
 from peft_bottleneck import ParallelAdapterConfig
-from peft_bottleneck.families import family_of
+from peft_bottleneck.sites.families import family_of
 
 PLACES = {"houlsby": 8, "pfeiffer": 4, "parallel_adapter": 4}  # two blocks in each half
 

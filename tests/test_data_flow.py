@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
-from peft_bottleneck.skeleton import ShapesOnly, skeleton
-from peft_bottleneck.structure import family_from_structure, find_family
+from peft_bottleneck.sites.skeleton import ShapesOnly, skeleton
+from peft_bottleneck.sites.structure import family_from_structure, find_family
 
 pytestmark = pytest.mark.filterwarnings("ignore:No sites are known:UserWarning")
 
@@ -177,7 +177,7 @@ def test_what_no_call_confirms_is_refused() -> None:
 
 
 def test_a_known_family_is_not_called(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("peft_bottleneck.structure.observe", None)
+    monkeypatch.setattr("peft_bottleneck.sites.structure.observe", None)
     assert len(layers(get_peft_model(tiny_model("bert"), HoulsbyConfig()))) == 4
 
 

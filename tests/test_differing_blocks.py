@@ -12,7 +12,7 @@ from tiny_models import CONFIGURATIONS
 from transformers import AutoConfig, AutoModel
 
 from peft_bottleneck import ParallelAdapterConfig
-from peft_bottleneck.structure import family_from_structure
+from peft_bottleneck.sites.structure import family_from_structure
 
 DECODER: dict[str, Any] = CONFIGURATIONS["llama"] | dict(num_hidden_layers=4, head_dim=8)
 ATTENTION_EVERY_OTHER = ["linear_attention", "full_attention"] * 2

@@ -13,7 +13,7 @@ from tiny_models import CONFIGURATIONS, ENCODER_DECODERS, tiny_inputs, tiny_mode
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from peft_bottleneck import ParallelAdapterConfig
-from peft_bottleneck.families import FAMILIES
+from peft_bottleneck.sites.families import FAMILIES
 
 NOT_GENERATING = {
     *("bert", "roberta", "xlm-roberta", "distilbert", "albert", "electra", "deberta", "deberta-v2", "mpnet"),

@@ -14,9 +14,9 @@ from torch import nn
 from transformers import AutoConfig, AutoModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig
-from peft_bottleneck.families import FAMILIES, family_of
-from peft_bottleneck.sites import Family
-from peft_bottleneck.structure import base_modules, family_from_structure
+from peft_bottleneck.sites.families import FAMILIES, family_of
+from peft_bottleneck.sites.family import Family
+from peft_bottleneck.sites.structure import base_modules, family_from_structure
 
 SIZES: dict[str, Any] = dict(
     vocab_size=99, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, pad_token_id=0

@@ -1,12 +1,12 @@
-"""Writes the README's table of families from the rows of `peft_bottleneck.families`: `python tools/families.py`."""
+"""Writes the README's table of families from its rows: `python tools/families.py`."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-from peft_bottleneck.families import FAMILIES
-from peft_bottleneck.sites import Family
+from peft_bottleneck.sites.families import FAMILIES
+from peft_bottleneck.sites.family import Family
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- families: begin -->\n", "<!-- families: end -->\n"

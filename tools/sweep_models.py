@@ -40,9 +40,9 @@ from transformers import (
 from transformers.utils import logging
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
-from peft_bottleneck.dummy_inputs import inputs_of_model
 from peft_bottleneck.layer import BottleneckLayer
-from peft_bottleneck.structure import find_family
+from peft_bottleneck.sites.dummy_inputs import inputs_of_model
+from peft_bottleneck.sites.structure import find_family
 
 METHODS: dict[str, Callable[[], Any]] = {
     "houlsby": lambda: HoulsbyConfig(bottleneck_size=4),

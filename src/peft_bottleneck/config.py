@@ -78,8 +78,8 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             AdapterHub's default together with `init_weights=False`) or `"houlsby"` (N(0, 0.01²) truncated at two
             standard deviations; Houlsby et al. 2019).
         target_modules: the modules to adapt. A string is a regular expression of the whole module name, a list holds
-            names or their last parts; None takes the sites of the model's family (`peft_bottleneck.families`), or, for
-            an unknown family, those that a call of the model shows.
+            names or their last parts; None takes the sites of the model's family (`peft_bottleneck.sites.families`),
+            or, for an unknown family, those that a call of the model shows.
         exclude_modules: modules not to adapt, in the same notation. For an unknown family, blocks that a regular
             expression matches are not looked at either.
         layers_to_transform: indices of the blocks to adapt; None is all.

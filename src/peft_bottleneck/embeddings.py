@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import nn
 
-from .families import family_of
 from .modules import base_modules, feature_sizes, is_norm
 from .registration import BaseTunerLayer, ModulesToSaveWrapper
+from .sites.families import family_of
 
 
 def end_of_embeddings(model: Any, pattern: str | None) -> str:

@@ -24,8 +24,8 @@ from .registration import (
     BaseTunerLayer,
     check_target_module_exists,
 )
-from .sites import Family, Site
-from .structure import find_family, tell_sites
+from .sites.family import Family, Site
+from .sites.structure import find_family, tell_sites
 from .tuner_layer import TunerLayer
 from .weighted_sum import add_weighted_sum
 

@@ -18,7 +18,7 @@ from torch import nn
 from transformers import AutoConfig, BitsAndBytesConfig
 from transformers.pytorch_utils import Conv1D
 
-from .structure import find_family
+from .sites.structure import find_family
 
 QUANTIZATIONS = ("8bit", "4bit")
 

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ..config import BottleneckConfig
 from ..coupling_layer import CouplingLayer
-from ..families import COMPOSED, family_of
 from ..layer import BottleneckLayer
 from ..modules import feature_sizes
 from ..phm import PhmLinear
-from ..sites import Family
+from ..sites.families import COMPOSED, family_of
+from ..sites.family import Family
 from .layouts import (
     INVERTIBLE,
     LAYOUTS,

@@ -15,7 +15,7 @@ from ..merging import MergeableLayer
 from ..model import BottleneckModel
 from ..modules import is_norm
 from ..registration import register
-from ..sites import Family, Site
+from ..sites.family import Family, Site
 
 
 @dataclass

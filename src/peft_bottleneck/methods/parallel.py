@@ -13,11 +13,11 @@ from typing import ClassVar
 from torch import nn
 
 from ..config import BottleneckConfig, wrong, wrong_choice
-from ..folding import FoldableLayer, FoldableModel
+from ..folding.foldable import FoldableLayer, FoldableModel
 from ..layer import Placement
 from ..placement import beside
 from ..registration import register
-from ..sites import Family, Site, in_block
+from ..sites.family import Family, Site, in_block
 
 PARALLEL_INPUTS = ("ffn", "residual")
 

@@ -18,7 +18,7 @@ from ..model import BottleneckModel
 from ..modules import is_norm
 from ..placement import after, around_norm, in_block
 from ..registration import register
-from ..sites import Family, Site
+from ..sites.family import Family, Site
 
 
 @dataclass

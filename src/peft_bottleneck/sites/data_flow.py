@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
+from ..modules import is_norm
 from .dummy_inputs import inputs_of_block, inputs_of_model
-from .modules import is_norm
 from .skeleton import META, ShapesOnly, skeleton
 
 INPUT = ""  # the name of a block's own input among the sources of a tensor

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from transformers import PretrainedConfig
 
+from ..modules import base_modules
+from ..sites.family import Family
 from .feed_forward import FeedForward
-from .modules import base_modules
-from .sites import Family
 
 Shapes = dict[str, tuple[int, ...]]
 _MORE = 8  # some classes take widths that eight divides only

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from .sites import Family
+from .family import Family
 
 
 def _types(names: str) -> tuple[str, ...]:

@@ -11,13 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from .config import BottleneckConfig
+from ..config import BottleneckConfig
+from ..layer import BottleneckLayer
+from ..model import BottleneckModel
+from ..registration import check_adapters_to_merge
+from ..sites.family import Family
 from .feed_forward import FeedForward
-from .layer import BottleneckLayer
-from .model import BottleneckModel
 from .probe import feed_forwards
-from .registration import check_adapters_to_merge
-from .sites import Family
 from .widths import Widths
 
 

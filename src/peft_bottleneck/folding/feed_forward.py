@@ -19,8 +19,8 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from .bottleneck import ACTIVATIONS, Map, activation
-from .modules import is_full_precision
+from ..bottleneck import ACTIVATIONS, Map, activation
+from ..modules import is_full_precision
 
 # Names to prefer where several compute the same.
 COMMON_ACTIVATIONS = ("relu", "gelu", "gelu_new", "gelu_pytorch_tanh", "silu", "quick_gelu", "tanh", "relu2")

@@ -17,10 +17,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..modules import base_modules, has_experts, is_norm
 from .data_flow import INPUT, BlockFlow, observe, storage_of
 from .families import family_of
-from .modules import base_modules, has_experts, is_norm
-from .sites import Family
+from .family import Family
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 _INSTEAD = ("mamba", "conv")  # what takes the place of the attention in some blocks

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from .bottleneck import ACTIVATIONS, activation
-from .data_flow import call_blocks, quietly
+from ..bottleneck import ACTIVATIONS, activation
+from ..modules import base_modules
+from ..sites.data_flow import call_blocks, quietly
+from ..sites.family import Family
+from ..sites.skeleton import ShapesOnly, skeleton
 from .feed_forward import COMMON_ACTIVATIONS, FeedForward
-from .modules import base_modules
-from .sites import Family
-from .skeleton import ShapesOnly, skeleton
 
 _FORWARDS = (nn.Linear.forward, Conv1D.forward)
 _SPREAD = 3.0  # wide enough to show where an activation is cut off

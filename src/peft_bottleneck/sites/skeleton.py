@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from .registration import BaseTunerLayer
+from ..registration import BaseTunerLayer
 
 META = torch.device("meta")
 _NUMBERS = {"item": 0, "__bool__": False, "__int__": 0, "__float__": 0.0, "__index__": 0}
