@@ -43,7 +43,7 @@ def use_chunked_loss(model: Any, positions: int = 256) -> None:
     if isinstance(getattr(head, "forward", None), _Head):
         raise ValueError(f"{type(causal).__name__} computes its loss in chunks already.")
     expected = _loss_of_a_probe(causal)
-    chunked = _ChunkedLoss(head, causal.loss_function, positions)
+    chunked = ChunkedLoss(head, causal.loss_function, positions)
     handles = chunked.install(causal)
     chunked.always = True
     try:
@@ -58,7 +58,7 @@ def use_chunked_loss(model: Any, positions: int = 256) -> None:
         raise ValueError(f"{type(causal).__name__} does more between its head and its loss ({problem}).")
 
 
-class _ChunkedLoss:
+class ChunkedLoss:
     """Keeps the head from computing logits in a training step, and computes them where the loss is asked for."""
 
     def __init__(self, head: nn.Module, loss_function: Any, positions: int) -> None:
@@ -109,14 +109,17 @@ class _ChunkedLoss:
         if shift_labels is None:
             assert labels is not None  # by `enter`
             shift_labels = F.pad(labels, (0, 1), value=ignore_index)[..., 1:]
-        targets = shift_labels.to(logits.device)
-        kept = targets != ignore_index
-        hidden, targets = logits[kept], targets[kept]
+        hidden, targets = self.with_target(logits, shift_labels.to(logits.device), ignore_index)
         total = hidden.new_zeros((), dtype=torch.float32) + hidden.sum() * 0.0  # also where no position has a target
-        for x, t in zip(hidden.split(self.positions), targets.split(self.positions), strict=True):
+        for x, t in zip(torch.split(hidden, self.positions), torch.split(targets, self.positions), strict=True):
             if len(t):
                 total = total + checkpoint(self._loss_of, x, t, use_reentrant=False)
         return total / (len(targets) if num_items_in_batch is None else num_items_in_batch)
+
+    def with_target(self, hidden: Tensor, targets: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+        """The positions that have a target: `[n, d]` and `[n]`."""
+        kept = targets != ignore_index
+        return hidden[kept], targets[kept]
 
     def _loss_of(self, hidden: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(self.compute(hidden).float(), targets, reduction="sum")
@@ -125,7 +128,7 @@ class _ChunkedLoss:
 class _Head:
     """The head's `forward`: in a training step, the hidden states as they are. Copies of it refer to copied heads."""
 
-    def __init__(self, chunked: _ChunkedLoss) -> None:
+    def __init__(self, chunked: ChunkedLoss) -> None:
         self.chunked = chunked
 
     def __call__(self, hidden: Tensor) -> Any:

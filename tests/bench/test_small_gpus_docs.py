@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_models import tiny_model
 from tiny_task import make_tokenizer, save_model
+from transformers import AutoModelForCausalLM
 
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
@@ -40,7 +41,7 @@ def gradients(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
 @pytest.mark.parametrize("more", range(3))
 def test_the_code_trains_adapters_on_a_quantised_base(tmp_path: Path, more: int) -> None:
     tiny_model("bert", hidden_size=64, intermediate_size=128).save_pretrained(tmp_path)
-    first, *modes = blocks("python")
+    first, *modes, _ = blocks("python")
     names: dict[str, Any] = {}
     exec("".join([first.replace(NAME, str(tmp_path)), *modes[:more][-1:]]), names)
     kinds = {type(module).__name__ for module in names["model"].modules()}
@@ -48,6 +49,17 @@ def test_the_code_trains_adapters_on_a_quantised_base(tmp_path: Path, more: int)
     found = list(gradients(names["model"]))
     assert len(found) == 8  # weight and bias, two places, two blocks
     assert all(gradient is not None and gradient.abs().sum() > 0 for _, gradient in found)
+
+
+def test_the_code_computes_the_loss_in_chunks() -> None:
+    *_, code = blocks("python")
+    model = tiny_model("llama", AutoModelForCausalLM).train()
+    inputs = torch.arange(3, 23).reshape(2, 10)
+    expected = model(input_ids=inputs, labels=inputs).loss
+    exec(code, {"model": model})
+    result = model(input_ids=inputs, labels=inputs)
+    torch.testing.assert_close(result.loss, expected)
+    assert result.logits is None
 
 
 def test_the_configuration_trains(tmp_path: Path) -> None:
