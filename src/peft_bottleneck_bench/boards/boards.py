@@ -109,7 +109,7 @@ def boards(runs: Runs) -> list[Board]:
 
 def _board_key(record: Record) -> str:
     metric = (record.main_metric, record.metric.name, record.metric.options)
-    return json.dumps([record.task, record.model, record.kind, *metric, record.data.model_dump()])
+    return json.dumps([record.task, record.model, record.kind, *metric, str(record.data.identity)])
 
 
 def _title(record: Record) -> str:
@@ -237,6 +237,7 @@ def _notes(board: Board) -> list[str]:
     if board.ranking and len(board.seeds) == 1:
         notes.append("One seed per method: another training run may order them otherwise.")
     runs = [record for row in board.rows for record in row.runs.values()]
+    notes += dict.fromkeys(f"Data: {note}" for record in runs for note in record.data.notes)
     if len({record.hardware for record in runs}) > 1:
         notes.append("Times and memory were taken on different machines; compare them with care.")
     versions: dict[str, set[str]] = defaultdict(set)

@@ -33,7 +33,7 @@ def check(folder: Path, against: Path | None = None) -> tuple[int, list[str]]:
         seen.setdefault(place, path)
         # Without another folder, the records of one task must agree with each other.
         like, other = known.setdefault((record.task, record.model), (path, record))
-        if other.data != record.data:
+        if other.data.identity != record.data.identity:
             problems.append(f"{path}: other data than {like}: {_data(record)}, not {_data(other)}")
         if other.metric != record.metric or other.main_metric != record.main_metric:
             problems.append(f"{path}: scored by another metric than {like}: {_metric(record)}, not {_metric(other)}")
@@ -58,8 +58,10 @@ def _problems(path: Path, record: Record) -> Iterator[str]:
     for predictions in tests.predictions.values():
         if len(predictions) != record.data.counts.test:
             yield f"{len(predictions)} predictions for {record.data.counts.test} test examples"
-        score = tests.score(predictions)
-        if score is not None and abs(score - record.test_score) > TOLERANCE * max(1.0, abs(score)):
+        if tests.metric is None:
+            continue
+        score = float(tests.metric.score(tests.contributions([path]).sum(axis=0)))
+        if abs(score - record.test_score) > TOLERANCE * max(1.0, abs(score)):
             yield f"{record.main_metric} is {record.test_score}, but the predictions give {score}"
 
 

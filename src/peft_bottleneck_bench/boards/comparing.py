@@ -238,7 +238,7 @@ def _alone(
     notes = []
     if by_seed[0].keys() != by_seed[1].keys():
         notes.append(f"On common seeds alone: {names[0]} finished {seeds[0]}, {names[1]} {seeds[1]}.")
-    if board.record.data != other.record.data:
+    if board.record.data.identity != other.record.data.identity:
         counts = [" / ".join(str(count) for _, count in one.record.data.counts) for one in (board, other)]
         notes.append(f"The data differ, the test examples do not: {counts[0]} and {counts[1]} examples.")
     if len(common) == 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from .. import metrics, records
 from ..errors import UserError
 from ..metrics import Metric
 from ..records import Record
-from ..statistics import Sample, resampled_scores
+from ..statistics import FloatArray, Sample, resampled_scores
 
 SHOWN = 3
 
@@ -29,17 +29,27 @@ class Tests:
     Args:
         metric: None where the metric is one of the Hub, which knows no single examples.
         predictions: by record, in the order of `references`.
-        problems: why a run has none.
+        statistics: of the runs that come without texts: what each example contributes to the main score.
+        problems: why a run has no predictions.
     """
 
     metric: Metric | None = None
     references: list[JsonValue] = field(default_factory=list)
     predictions: dict[Path, list[JsonValue]] = field(default_factory=dict)
+    statistics: dict[Path, FloatArray] = field(default_factory=dict)
     problems: dict[Path, str] = field(default_factory=dict)
 
+    def contributions(self, run: Sequence[Path]) -> FloatArray:
+        """What each example of a run contributes to the main score: [examples, k]."""
+        (path,) = run
+        if path in self.statistics:
+            return self.statistics[path]
+        assert self.metric is not None  # a run has predictions only where there is one
+        return self.metric.statistics(self.references, self.predictions[path])
+
     def score(self, predictions: list[JsonValue]) -> float | None:
-        """The main score of `predictions`; None without a metric."""
-        if self.metric is None:
+        """The main score of `predictions`; None without a metric, or where a run comes without texts."""
+        if self.metric is None or self.statistics:
             return None
         return float(self.metric.score(self.metric.statistics(self.references, predictions).sum(axis=0)))
 
@@ -52,13 +62,15 @@ def read_tests(runs: Mapping[Path, Record]) -> Tests:
             tests.metric = tests.metric or _metric(record)
             rows = test_rows(path, record)
             references, predictions = [row.reference for row in rows], [row.prediction for row in rows]
-            tests.metric.check(references, predictions)
+            counted = [row.statistics for row in rows if row.statistics is not None]
+            if counted:
+                tests.statistics[path] = _statistics(counted, len(rows))
+            else:
+                tests.metric.check(references, predictions)
             if tests.predictions and references != tests.references:
-                raise NotComparable(f"{path} was scored on other examples than {next(iter(tests.predictions))}")
-        except NotComparable as error:
+                raise NotComparable(f"scored on other examples than {next(iter(tests.predictions)).name}")
+        except (NotComparable, ValueError, TypeError) as error:
             tests.problems[path] = str(error)
-        except (ValueError, TypeError) as error:
-            tests.problems[path] = f"{path}: {error}"
         else:
             tests.references, tests.predictions[path] = references, predictions
     return tests
@@ -71,14 +83,16 @@ def samples(methods: Mapping[str, Mapping[Path, Record]], tests: Tests) -> dict[
         NotComparable: a run has no predictions that can be compared; names the first few.
     """
     paths = [path for runs in methods.values() for path in runs]
-    problems = list(dict.fromkeys(tests.problems[path] for path in paths if path in tests.problems))
-    if problems or tests.metric is None:
+    if tests.metric is None:
+        raise NotComparable(tests.problems[paths[0]])
+    problems = [f"{path.name}: {tests.problems[path]}" for path in paths if path in tests.problems]
+    if problems:
         more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise NotComparable("; ".join(problems[:SHOWN]) + more)
     try:
         with np.errstate(all="ignore"):
-            drawn = resampled_scores(tests.metric, tests.references, [tests.predictions[path] for path in paths])
-    except (ValueError, TypeError, ArithmeticError) as error:
+            drawn = resampled_scores(_Resampled(tests, tests.metric), tests.references, [[path] for path in paths])
+    except (ValueError, TypeError, ArithmeticError, IndexError) as error:
         raise NotComparable(f"the predictions cannot be scored: {error}") from error
     if not np.isfinite(drawn).all():
         raise NotComparable("the predictions are too large to compute with")
@@ -91,6 +105,27 @@ def samples(methods: Mapping[str, Mapping[Path, Record]], tests: Tests) -> dict[
         )
         for name, runs in methods.items()
     }
+
+
+@dataclass(frozen=True)
+class _Resampled:
+    """The metric of `tests` over runs that are given by their records."""
+
+    tests: Tests
+    metric: Metric
+
+    def statistics(self, references: Sequence[object], run: Sequence[Path]) -> FloatArray:
+        return self.tests.contributions(run)
+
+    def score(self, sums: FloatArray) -> FloatArray:
+        return self.metric.score(sums)
+
+
+def _statistics(counted: Sequence[Sequence[float]], rows: int) -> FloatArray:
+    """[rows, k], if every row has as many."""
+    if len(counted) < rows or len({len(row) for row in counted}) > 1:
+        raise NotComparable("only some examples have statistics, or not as many as others")
+    return np.array(counted, dtype=np.float64)
 
 
 def _metric(record: Record) -> Metric:
@@ -113,17 +148,17 @@ def test_rows(path: Path, record: Record) -> list[records.Prediction]:
         NotComparable: there are none.
     """
     if record.predictions is None:
-        raise NotComparable(f"{path} names no predictions")
+        raise NotComparable("the record names no predictions")
     file = path.parent / record.predictions
     try:
         rows = records.read_predictions(file)
     except FileNotFoundError as error:
-        raise NotComparable(f"{file} is missing") from error
+        raise NotComparable(f"{file.name} is missing") from error
     except OSError as error:
-        raise NotComparable(f"{file} cannot be read: {error.strerror}") from error
+        raise NotComparable(f"{file.name} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise NotComparable(str(error)) from error
+        raise NotComparable(str(error).replace(str(file), file.name)) from error
     rows = sorted((row for row in rows if row.split == "test"), key=lambda row: row.index)
     if not rows:
-        raise NotComparable(f"{file} has no rows of the test split")
+        raise NotComparable(f"{file.name} has no rows of the test split")
     return rows

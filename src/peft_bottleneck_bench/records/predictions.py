@@ -7,23 +7,31 @@ import json
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, JsonValue, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, JsonValue, TypeAdapter, ValidationError
 
 from ..files import replacing
 from .problems import in_one_line
+from .schema import Number
 
 #: Bytes of a file after decompression: over 100 times the largest task here. A file of a few MB can hold more.
 LARGEST_FILE = 2**28
 
 
-class Prediction(BaseModel, frozen=True, strict=True, extra="allow"):
-    """One example of a split, by its place there."""
+class Prediction(BaseModel, frozen=True, strict=True, extra="allow", allow_inf_nan=False):
+    """One example of a split, by its place there.
+
+    Args:
+        statistics: what the example contributes to the main score. Where they are given, `reference` and `prediction`
+            are only compared: they may be hashes of texts that cannot be published.
+    """
 
     split: str
     index: int
     reference: JsonValue
     prediction: JsonValue
+    statistics: Annotated[tuple[Number, ...], Field(strict=False)] | None = None
 
 
 _PREDICTIONS = TypeAdapter(Prediction)
@@ -39,7 +47,7 @@ def write_predictions(rows: Iterable[Prediction], path: Path) -> None:
     # No file name and no time in the header: equal rows give equal bytes.
     with replacing(path) as file, gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as compressed:
         for row in rows:
-            line = json.dumps(row.model_dump(), ensure_ascii=False, allow_nan=False)
+            line = json.dumps(row.model_dump(exclude_unset=True), ensure_ascii=False, allow_nan=False)
             compressed.write(f"{line}\n".encode())
 
 

@@ -101,6 +101,11 @@ class DataUsed(_Part, frozen=True):
     counts: Counts
     notes: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="what stands out in the examples")
 
+    @property
+    def identity(self) -> tuple[str, str | None, str | None, Counts]:
+        """What two records share that were made on the same data."""
+        return self.source, self.revision, self.sha256, self.counts
+
 
 class Hardware(_Part, frozen=True):
     """The machine, as far as it bears on time and memory."""

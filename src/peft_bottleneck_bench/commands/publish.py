@@ -1,0 +1,34 @@
+"""The command `publish`: records for others, without texts of the data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add_to(commands: Any) -> None:
+    """Adds the command to those of a parser."""
+    parser = commands.add_parser(
+        "publish",
+        help="copy records without texts of the data",
+        description="Copies the records below RESULTS to FOLDER. Labels and numbers stay. Generated texts and their "
+        "references become hashes, beside the statistics of the score: boards of the copy have the same ranks, and no "
+        "text of the data set is passed on.",
+    )
+    parser.add_argument("results", metavar="RESULTS", type=Path)
+    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    parser.set_defaults(command=_publish)
+
+
+def _publish(parsed: argparse.Namespace) -> int:
+    from ..quiet import quiet
+
+    quiet()
+    from ..files import writing
+    from ..boards.publishing import publish
+
+    with writing(parsed.folder):
+        count = publish(parsed.results, parsed.folder)
+    print(f"{count} record{'' if count == 1 else 's'} written below {parsed.folder}")
+    return 0
