@@ -85,7 +85,12 @@ def samples(methods: Mapping[str, Mapping[Path, Record]], tests: Tests) -> dict[
     paths = [path for runs in methods.values() for path in runs]
     if tests.metric is None:
         raise NotComparable(tests.problems[paths[0]])
-    problems = [f"{path.name}: {tests.problems[path]}" for path in paths if path in tests.problems]
+    problems = [
+        f"{name}, seed {record.seed}: {tests.problems[path]}"
+        for name, runs in methods.items()
+        for path, record in runs.items()
+        if path in tests.problems
+    ]
     if problems:
         more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
         raise NotComparable("; ".join(problems[:SHOWN]) + more)

@@ -25,8 +25,8 @@ def _publish(parsed: argparse.Namespace) -> int:
     from ..quiet import quiet
 
     quiet()
-    from ..files import writing
     from ..boards.publishing import publish
+    from ..files import writing
 
     with writing(parsed.folder):
         count = publish(parsed.results, parsed.folder)

@@ -104,7 +104,7 @@ def test_a_board_without_sound_predictions_is_shown_unranked_with_the_reason(tmp
     assert board.ranking is None
     (note,) = board.notes
     assert note.startswith("Not ranked: ")
-    assert path.stem in note
+    assert "b, seed 0: " in note
     assert all(row.standing and row.standing.tier is None for row in board.rows)
 
 

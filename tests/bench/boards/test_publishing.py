@@ -9,10 +9,10 @@ import pytest
 from synthetic import WORDS, write_failed_run, write_run
 
 from peft_bottleneck_bench import records
-from peft_bottleneck_bench.cli import main
-from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.boards import Board, boards, build
 from peft_bottleneck_bench.boards.publishing import publish
+from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.errors import UserError
 
 
 def found(folder: Path) -> list[Board]:
