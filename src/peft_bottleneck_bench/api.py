@@ -22,6 +22,7 @@ from .configuration.reading import load_configuration
 from .grid import running
 from .grid.engines import Engine
 from .grid.jobs import Jobs
+from .grid.parameter_budget import budget_notes
 from .grid.plan import data_notes, head_notes
 from .grid.running import Outcome
 from .grid.search import Search, plan_grid
@@ -63,9 +64,9 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What is worth knowing of the data and of heads that start fresh, in one line each."""
+        """What is worth knowing of the data, of heads that start fresh and of a budget, in one line each."""
         planned = [*self.runs, *(trial for search in self.searches for trial in search.state().trials)]
-        return [*data_notes(planned), *head_notes(planned)]
+        return [*data_notes(planned), *head_notes(planned), *budget_notes(planned)]
 
     @property
     def records(self) -> dict[Path, Record]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,7 @@ class Run:
             **({"class_weights": self.task.class_weights} if self.task.class_weights else {}),
             "training": {key: self.training[key] for key in sorted(self.training)},
             **(initial_identity(self.method.initial) if self.method.initial else {}),
+            **({"budget": asdict(self.method.budget)} if self.method.budget else {}),
             # Part of the run's identity: the same settings found by more trials are another result.
             **({} if self.search is None else {"search": dict(self.search)}),
             # They share the batches out: two of batch size 16 train as one of 32, but for their dropout.
@@ -131,4 +132,5 @@ class Run:
 def run_hash(configuration: Mapping[str, Any]) -> str:
     """The hash of a run with this resolved configuration."""
     decisive = {**configuration, "training": score_relevant(configuration.get("training", {}))}
+    decisive.pop("budget", None)  # the options say what it chose
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]

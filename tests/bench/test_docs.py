@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench import load_configuration, plan
 from peft_bottleneck_bench.data.loading import SPLITS, Data, load_data
 from peft_bottleneck_bench.grid.task_setup import check_references, metric_of
 from peft_bottleneck_bench.kinds import KINDS
@@ -128,3 +128,17 @@ def test_the_task_of_a_folder_of_ones_own_is_found(tmp_path: Path) -> None:
     (snippet,) = blocks(text, "yaml")
     (task,) = configured(snippet, tmp_path)
     assert task.labels == ("anger", "joy", "sadness")
+
+
+@pytest.mark.parametrize("snippet", blocks(text_of("methods.md"), "yaml"))
+def test_every_configuration_of_methods_is_one(snippet: str, tmp_path: Path) -> None:
+    assert configured(snippet, tmp_path)
+
+
+def test_the_notes_of_a_budget_are_those_of_a_plan(tmp_path: Path) -> None:
+    text = text_of("methods.md")
+    (snippet,) = (snippet for snippet in blocks(text, "yaml") if "budget:" in snippet)
+    (notes,) = blocks(text, "text")
+    (tmp_path / "mine.yaml").write_text(snippet, encoding="utf-8")
+    planned = plan(load_configuration(tmp_path / "mine.yaml", [f"results={tmp_path / 'results'}"]))
+    assert notes.splitlines() == [note for note in planned.notes if note.startswith("budget: ")]

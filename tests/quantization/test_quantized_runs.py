@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.plan import check_fit, plan
+from peft_bottleneck_bench.grid.fit import check_fit
+from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.grid.running import run_grid
 from peft_bottleneck_bench.run import Run
 

@@ -21,6 +21,35 @@ class ModelChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ParameterBudget:
+    """How many parameters every method may train beside the task head: a number, or a share of those of the base."""
+
+    parameters: int = 0
+    share: float = 0.0
+
+    def of(self, base: int) -> int:
+        """The number, for a base of `base` parameters."""
+        return self.parameters or round(self.share * base)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AtBudget:
+    """What a budget made of a method on a model.
+
+    Args:
+        asked: parameters of the budget.
+        found: those that the method trains beside the head.
+        size: what was chosen for the method's size option; None where the method has none.
+        met: whether `found` is near `asked`.
+    """
+
+    asked: int
+    found: int
+    size: int | None
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class MethodChoice:
     """One entry of `methods`: the method, its options, and what holds for it alone: training fields, a search."""
 
@@ -30,6 +59,7 @@ class MethodChoice:
     training: Mapping[str, Any]
     space: Space = field(default_factory=dict)
     initial: Saved | None = None  # the weights that the training starts from
+    budget: AtBudget | None = None  # what a parameter budget made of the method, on the model of a run
 
 
 @dataclass(frozen=True)
@@ -58,6 +88,7 @@ class Configuration:
     quantization: str | None
     training: Mapping[str, Any]
     search: Budget | None
+    budget: ParameterBudget | None
     results: Path
     adapters: Path
     precision: str = "fp32"

@@ -33,6 +33,7 @@ A user reads everything that is wrong with it at once.
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
@@ -46,7 +47,7 @@ from ..errors import UserError
 from ..models.base_model import default_label
 from ..shipped import configuration_file
 from ..tasks import task_files
-from .choices import Configuration, ModelChoice, Resources
+from .choices import Configuration, ModelChoice, ParameterBudget, Resources
 from .findings import LARGEST_SEED, MOST_RUNS, Findings, as_list, found
 from .method_entries import read_method, read_training
 from .search_entries import read_search
@@ -63,6 +64,7 @@ DEFAULTS: dict[str, Any] = {
     "precision": "fp32",  # or "bf16", "fp16"; "auto" is bf16 where the hardware has it, else fp32
     "resources": {},  # of a run on a cluster: {cpus: 1, gpus: 0}
     "training": {},  # over `training_options.TRAINING_DEFAULTS`
+    "budget": None,  # {trainable_parameters: 300_000} or {trainable_parameters: 0.5 %}, the same for all methods
     "search": None,  # over `search_entries.SEARCH_DEFAULTS`; None: the settings are used as they are
     "results": "results",  # one record per run, below this folder
     "adapters": None,  # the trained weights; None: beside the records, in `<results>-adapters`
@@ -122,6 +124,7 @@ class _Reader(Findings):
         seeds = self.seeds(content["seeds"])
         limits = self.limits(content["limits"])
         search = read_search(content["search"], methods, self)
+        budget = self.budget(content["budget"])
         max_length, quantization = content["max_length"], content["quantization"]
         if max_length is not None:
             self.whole("max_length", max_length, 1, MOST_TOKENS)
@@ -154,6 +157,7 @@ class _Reader(Findings):
             quantization=quantization,
             training=training,
             search=search,
+            budget=budget,
             results=results,
             adapters=adapters,
             precision=content["precision"],
@@ -189,6 +193,26 @@ class _Reader(Findings):
             self.wrong(f"seeds: {len(seeds):,} of them: a grid has {MOST_RUNS:,} runs at most")
             return []
         return [seed for seed in seeds if self.whole("seeds", seed, 0, LARGEST_SEED)]
+
+    def budget(self, content: Any) -> ParameterBudget | None:
+        """A number of parameters, or text such as `0.5 %`."""
+        if content is None:
+            return None
+        form = "{trainable_parameters: 300_000} or {trainable_parameters: 0.5 %}"
+        if not self.typed("budget", content, dict, form):
+            return None
+        self.keys(content, ("trainable_parameters",), "budget.")
+        value = content.get("trainable_parameters")
+        if isinstance(value, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?) ?%", value)):
+            share = float(match[1]) / 100
+            if 0 < share <= 1:
+                return ParameterBudget(share=share)
+            self.wrong(f"budget.trainable_parameters: {value} is not above 0 % and at most 100 %")
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return ParameterBudget(parameters=value)
+        self.wrong(f"budget: expected {form}, found {content!r}")
+        return None
 
     def distinct(self, key: str, values: Sequence[object]) -> None:
         """Every one of `values` must differ from the others."""

@@ -61,10 +61,27 @@ def _problem(key: str, value: Any) -> str:
         return f"{key}: expected {words(types[key])}, found {value!r}"
     if key in CHOICES and value not in CHOICES[key]:
         return f"{key}: unknown choice '{value}': {suggest(str(value), CHOICES[key])}"
+    if key == "report_to" and (reason := _no_tracker(value)):
+        return f"{key}: {reason}"
     if reason := next(_out_of_range(key, value), ""):
         return f"{key}: expected {reason}, found {value!r}"
     if key == "save_strategy" and value == "best":
         return f"{key}: the best adapter is kept anyway, this is about checkpoints: choose from no, epoch, steps"
+    return ""
+
+
+def _no_tracker(value: Any) -> str:
+    """Why a tracker cannot be used; empty if all can."""
+    from transformers.integrations import get_available_reporting_integrations
+    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+
+    for name in [value] if isinstance(value, str) else value or ():
+        if name in ("none", "all"):
+            continue
+        if name not in INTEGRATION_TO_CALLBACK:
+            return f"unknown choice '{name}': {suggest(name, ['none', 'all', *INTEGRATION_TO_CALLBACK])}"
+        if name not in get_available_reporting_integrations():
+            return f"'{name}' is not installed"
     return ""
 
 
@@ -97,7 +114,7 @@ def _refused(training: Mapping[str, Any]) -> str:
     own_device = {"use_cpu": not torch.accelerator.is_available()}
     given = {key: value for key, value in training.items() if key not in OWN and key not in OF_THE_DEVICE}
     try:
-        _make(Seq2SeqTrainingArguments(output_dir="unused", report_to="none", **own_device, **given))
+        _make(Seq2SeqTrainingArguments(output_dir="unused", **{"report_to": "none", **own_device, **given}))
     except Exception as error:  # transformers and the optimisers that it calls raise what they like
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if match := REFUSED_CHOICE.search(str(error)):

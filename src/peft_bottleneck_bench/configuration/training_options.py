@@ -104,7 +104,6 @@ TAKEN = {
     "push_to_hub": "push what is below `adapters`",
     "remove_unused_columns": "the kind chooses the columns",
     "disable_tqdm": "progress is shown by the harness",
-    "report_to": "records hold the curves",
     "label_names": "the kind chooses the columns",
     "predict_with_generate": "kinds that generate do",
     "generation_config": "use `generation_max_length` and `generation_num_beams`",
@@ -147,6 +146,12 @@ SCORE_NEUTRAL = frozenset(
         "ddp_find_unused_parameters",
         "ddp_static_graph",
         "use_cpu",
+        "report_to",
+        "run_name",
+        "project",
+        "trackio_space_id",
+        "trackio_bucket_id",
+        "trackio_static_space_id",
     }
 )
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
-
-import torch
 
 from ..configuration.choices import Configuration, MethodChoice
 from ..data.loading import Data, load_data
 from ..errors import UserError
 from ..hardware import has_bf16
-from ..kinds import KINDS, Context, Kind
+from ..kinds import KINDS
 from ..models.base_model import BaseModel
 from ..models.methods import method_named
-from ..models.options import one_line
-from ..models.trainable import count_parameters, make_trainable
 from ..run import Run
 from ..saved.initial import check_initial, keeps_head
 from ..tasks import Task
+from .fit import check_fit
+from .parameter_budget import at_budget
 from .task_setup import check_references, make_context, metric_of
 
 
@@ -96,6 +94,8 @@ def _checked_run(
         **method.training,
     }
     context = make_context(task, data, model, configuration.max_length, training)
+    if configuration.budget:
+        method = at_budget(method, configuration.budget, context, kind)
     trainable, total = check_fit(context, method.name, method.options, kind)
     if method.initial:
         check_initial(method.initial, method.name, method.options, kind, context)
@@ -121,23 +121,6 @@ def _precision(name: str) -> dict[str, bool]:
     if name == "auto":
         name = "bf16" if has_bf16() else "fp32"
     return {} if name == "fp32" else {name: True}
-
-
-def check_fit(context: Context, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
-    """Applies the method to the model's architecture without weights, and counts its parameters.
-
-    Raises:
-        UserError: the method cannot be applied to this architecture, with these options.
-    """
-    with torch.device("meta"):
-        skeleton = kind.skeleton(context)
-        task_type = kind.task_type(context.model.config)
-        try:
-            return count_parameters(make_trainable(skeleton, name, options, task_type))
-        except RuntimeError as error:  # shapes that do not go together
-            raise UserError(
-                f"method '{name}' does not fit models of type '{skeleton.config.model_type}': {one_line(error)}"
-            ) from error
 
 
 def data_notes(runs: Iterable[Run]) -> list[str]:

@@ -24,16 +24,20 @@ class Method:
         defaults: options that differ from that class's own.
         select: for methods that PEFT does not have: whether a base parameter is trained, by its name and the module
             that holds it.
+        size: the option that decides how many parameters the adapter has; empty: `r`, where the method has it.
         head: whether the task head is trained along.
         learning_rate: where the run configuration gives none.
+        refused: why the harness cannot run the method.
     """
 
     summary: str
     by_peft: bool = True
     defaults: Mapping[str, Any] = field(default_factory=dict)
     select: Callable[[str, nn.Module], bool] | None = None
+    size: str = ""
     head: bool = True
     learning_rate: float = 1e-3
+    refused: str = ""
 
     @property
     def trains(self) -> bool:
@@ -42,11 +46,16 @@ class Method:
 
 
 METHODS: Mapping[str, Method] = {
-    "houlsby": Method(summary="bottlenecks after attention and feed-forward network (Houlsby et al. 2019)"),
+    "houlsby": Method(
+        summary="bottlenecks after attention and feed-forward network (Houlsby et al. 2019)", size="bottleneck_size"
+    ),
     "pfeiffer": Method(
         summary="one bottleneck per block, after the feed-forward network (Pfeiffer et al. 2021)",
+        size="bottleneck_size",
     ),
-    "parallel_adapter": Method(summary="bottleneck beside the feed-forward network (He et al. 2022)"),
+    "parallel_adapter": Method(
+        summary="bottleneck beside the feed-forward network (He et al. 2022)", size="bottleneck_size"
+    ),
     "lora": Method(summary="low-rank updates of the attention projections (Hu et al. 2022)"),
     "ia3": Method(
         summary="learned scales of keys, values and feed-forward states (Liu et al. 2022)",
@@ -55,6 +64,7 @@ METHODS: Mapping[str, Method] = {
     "prefix_tuning": Method(
         summary="learned keys and values before every layer's own (Li and Liang 2021)",
         defaults={"num_virtual_tokens": 20},
+        size="num_virtual_tokens",
         learning_rate=5e-3,
     ),
     "bias_tuning": Method(
@@ -80,6 +90,25 @@ METHODS: Mapping[str, Method] = {
 }
 
 
+# What the harness adds to methods of PEFT that are not in the table.
+OTHERS: Mapping[str, Method] = {
+    "prompt_tuning": Method(
+        summary="a method of PEFT", defaults={"num_virtual_tokens": 20}, size="num_virtual_tokens", learning_rate=5e-3
+    ),
+    "p_tuning": Method(
+        summary="a method of PEFT", defaults={"num_virtual_tokens": 20}, size="num_virtual_tokens", learning_rate=5e-3
+    ),
+    "fourierft": Method(summary="a method of PEFT", size="n_frequency"),
+    "waveft": Method(summary="a method of PEFT", size="n_frequency"),
+    "poly": Method(summary="a method of PEFT", refused="it needs the number of a task with every example"),
+    "multitask_prompt_tuning": Method(
+        summary="a method of PEFT", refused="it needs the number of a task with every example"
+    ),
+    "xlora": Method(summary="a method of PEFT", refused="it mixes LoRA adapters that were trained before"),
+    "cartridge": Method(summary="a method of PEFT", refused="it distils a cache of a text, not a task"),
+}
+
+
 def method_named(name: str) -> Method:
-    """The row of `name`, or that of any other method of PEFT."""
-    return METHODS.get(name) or Method(summary="a method of PEFT")
+    """The row of `name`; any other method of PEFT has PEFT's own defaults."""
+    return METHODS.get(name) or OTHERS.get(name) or Method(summary="a method of PEFT")

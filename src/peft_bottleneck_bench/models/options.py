@@ -35,6 +35,11 @@ def method_options(name: str) -> dict[str, Any]:
     return {**own, **method_named(name).defaults}
 
 
+def size_option(name: str) -> str | None:
+    """The option that decides how many parameters the adapter of a method has; None where no option does."""
+    return method_named(name).size or ("r" if "r" in method_options(name) else None)
+
+
 def option_help(name: str) -> dict[str, str]:
     """What PEFT says of each option of a method, in one line each; empty where it says nothing."""
     return {option.name: " ".join(str(option.metadata.get("help", "")).split()) for option in _options(name)}
@@ -49,6 +54,8 @@ def check_method(name: str, options: Mapping[str, Any]) -> None:
     names = method_names()
     if name not in names:
         raise UserError(f"unknown method '{name}': {suggest(name, names)}")
+    if reason := method_named(name).refused:
+        raise UserError(f"method '{name}' is not one for the benchmark: {reason}")
     known = method_options(name)
     unknown = [option for option in options if option not in known]
     if unknown and not known:

@@ -13,7 +13,7 @@ from peft_bottleneck.convolution import CACHE_NAMES, cache_name
 
 from ..errors import UserError
 from .methods import method_named
-from .options import config_class, one_line
+from .options import config_class, method_options, one_line
 
 # The first PEFT for the transformers that renamed the cache, by what that one asks for.
 KNOWS_NEW_NAME = Version("0.22")
@@ -63,7 +63,10 @@ def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type:
     class_ = config_class(name)
     assert class_ is not None
     options = {**method.defaults, **options}
-    options["modules_to_save"] = sorted({*heads, *(options.get("modules_to_save") or ())})
+    if "modules_to_save" in method_options(name):
+        options["modules_to_save"] = sorted({*heads, *(options.get("modules_to_save") or ())})
+    elif heads:
+        raise UserError(f"method '{name}' cannot train the task head along, which {', '.join(heads)} make")
     try:
         return peft.get_peft_model(model, class_(task_type=task_type, **options))
     except REFUSALS as error:

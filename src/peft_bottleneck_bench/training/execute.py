@@ -126,7 +126,7 @@ def make_trainer(
     )
     return RunTrainer(
         model=model,
-        args=training_arguments(run.training, seed=run.seed, folder=folder / checkpoints.FOLDER),
+        args=training_arguments(run.training, seed=run.seed, folder=folder / checkpoints.FOLDER, name=str(run)),
         train_dataset=features["train"].rows,
         eval_dataset=features["validation"].rows,
         lengths=features["train"].lengths,

@@ -29,16 +29,22 @@ class Trained:
     validation_curve: list[tuple[int, float]]
 
 
-def training_arguments(training: Mapping[str, Any], *, seed: int, folder: Path) -> Seq2SeqTrainingArguments:
-    """`training` as transformers takes it, with what the harness sets itself; checkpoints go below `folder`."""
+def training_arguments(
+    training: Mapping[str, Any], *, seed: int, folder: Path, name: str = ""
+) -> Seq2SeqTrainingArguments:
+    """`training` as transformers takes it, with what the harness sets itself; checkpoints go below `folder`.
+
+    Trackers (`report_to`) know the run by `name`.
+    """
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(folder),
         seed=seed,
         data_seed=seed,
-        report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
         **{
+            "report_to": "none",
+            "run_name": name or None,
             # Said, since several processes without an accelerator do not find each other otherwise.
             "use_cpu": not torch.accelerator.is_available(),
             "log_level_replica": "passive",  # as quiet as the main process

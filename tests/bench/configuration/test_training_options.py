@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from peft_bottleneck_bench.configuration.training_checks import check_training
 from peft_bottleneck_bench.configuration.training_options import OWN, TRAINING_DEFAULTS, score_relevant
+from peft_bottleneck_bench.training.training import training_arguments
 
 
 def test_the_defaults_are_allowed() -> None:
@@ -51,6 +54,8 @@ def test_what_is_wrong_is_told(training: dict[str, object], message: str) -> Non
         ({"save_strategy": "steps", "save_steps": 2.5}, "save_strategy and save_steps: --save_steps must be an int"),
         ({"fp16": True, "bf16": True}, "bf16: fp16 is on too: choose one of them"),
         ({"optim_args": "x"}, "optim_args: "),
+        ({"report_to": ["tensorbord"]}, "report_to: unknown choice 'tensorbord': did you mean 'tensorboard'?"),
+        ({"report_to": 3}, "report_to: expected null or text or a list, found 3"),
         ({"eval_steps": "often"}, "eval_steps: expected a number or null, found 'often'"),
         ({"lr_scheduler_kwargs": 3}, "lr_scheduler_kwargs: expected keys and values or text or null, found 3"),
     ],
@@ -99,3 +104,15 @@ def test_only_what_decides_the_score_is_part_of_the_identity() -> None:
         "learning_rate": 1,
         "weight_decay": 0.1,
     }
+
+
+def test_trackers_pass_through_and_change_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("transformers.integrations.get_available_reporting_integrations", lambda: ["wandb"])
+    assert check_training({"report_to": ["wandb"], "project": "adapters"}) == []
+    assert check_training({"report_to": "mlflow"}) == ["report_to: 'mlflow' is not installed"]
+    assert score_relevant({"report_to": ["wandb"], "project": "adapters", "run_name": "one"}) == {}
+    arguments = training_arguments({"report_to": ["wandb"]}, seed=0, folder=tmp_path, name="words · houlsby · seed 0")
+    assert arguments.report_to == ["wandb"]
+    assert arguments.run_name == "words · houlsby · seed 0"
+    assert training_arguments({"run_name": "mine"}, seed=0, folder=tmp_path, name="other").run_name == "mine"
+    assert training_arguments({}, seed=0, folder=tmp_path).report_to == []

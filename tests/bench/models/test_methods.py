@@ -12,7 +12,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedTokenizer
 from versions import APART, prefixes_work
 
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.plan import check_fit
+from peft_bottleneck_bench.grid.fit import check_fit
 from peft_bottleneck_bench.kinds import KINDS, Context
 from peft_bottleneck_bench.models.base_model import BaseModel
 from peft_bottleneck_bench.models.methods import METHODS
