@@ -17,5 +17,7 @@ def test_its_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     names: dict[str, Any] = {}
     for example in examples:
         exec(compile(example, str(PAGE), "exec"), names)
-    assert names["logits"].shape == (3, 2)
+    assert names["logits"].shape == names["films"].shape == names["books"].shape == (3, 2)
+    assert names["loaded"].active_adapters == ["both"]
+    assert {path.name for path in (tmp_path / "adapters").iterdir()} >= {"films", "books", "both"}
     assert names["loss"].isfinite()

@@ -4,7 +4,9 @@ Importing this package registers `HOULSBY`, `PFEIFFER` and `PARALLEL_ADAPTER` wi
 """
 
 from .adapterhub import load_adapterhub, save_adapterhub
+from .compose import average, fuse, in_parallel
 from .config import BottleneckConfig
+from .fusion_training import fusion_loss
 from .methods import (
     HoulsbyConfig,
     HoulsbyModel,
@@ -13,7 +15,10 @@ from .methods import (
     PfeifferConfig,
     PfeifferModel,
 )
+from .mixed_model import install as _install
 from .swapping import hotswap_adapter, rescale_adapter_scale
+
+_install(HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig)
 
 __all__ = [
     "BottleneckConfig",
@@ -23,7 +28,11 @@ __all__ = [
     "ParallelAdapterModel",
     "PfeifferConfig",
     "PfeifferModel",
+    "average",
+    "fuse",
+    "fusion_loss",
     "hotswap_adapter",
+    "in_parallel",
     "load_adapterhub",
     "rescale_adapter_scale",
     "save_adapterhub",

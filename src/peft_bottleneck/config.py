@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from .bottleneck import ACTIVATIONS, FORMS, INIT_METHODS
 from .cards import write_card
+from .composition import Composition, composition_of
 from .coupling import COUPLINGS
 from .phm import Phm
 from .registration import PeftConfig, PeftType
@@ -89,6 +90,8 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             the name of the embedding module.
         ensure_weight_tying: whether embeddings that `modules_to_save` or `trainable_token_indices` train stay tied to
             the output embeddings, in a model that ties both.
+        composition: for an adapter made of others on the model, `peft_bottleneck.fuse` and `average` set this; the
+            fields about bottlenecks then have no effect.
 
     Raises:
         ValueError: a value that is not among the choices, or two that exclude each other; the message names both.
@@ -136,6 +139,10 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         default=False, metadata={"help": "whether trained embeddings stay tied to the output embeddings"}
     )
 
+    composition: Composition | dict[str, Any] | None = field(
+        default=None, metadata={"help": "for an adapter that is made of others: a fusion or an average"}
+    )
+
     default_reduction_factor: ClassVar[float] = 16
     peft_type_name: ClassVar[str]
 
@@ -148,6 +155,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             value = getattr(self, name)
             if isinstance(value, (list, tuple, set)):
                 setattr(self, name, set(value))
+        self.composition = composition_of(self.composition)
         problems = list(self._problems())
         if problems:
             raise ValueError(f"{type(self).__name__}: " + "; ".join(problems))
@@ -231,6 +239,8 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         for name in ("target_modules", "exclude_modules", "invertible_modules"):
             if isinstance(getattr(self, name), str):
                 yield from _expression_problems(name, getattr(self, name))
+        if self.composition is not None and not isinstance(self.composition, dict):
+            yield from self.composition.problems()
         indices = self.layers_to_transform
         if indices is not None and not all(_is_integer(index) and index >= 0 for index in as_list(indices)):
             yield wrong("layers_to_transform", indices, "a block index from 0 on, or a list of them")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from .bottleneck import FORMS, Bottleneck, Map, activation, build_maps, reset_parameters
+from .composition import FUSION_PARTS, Composition
 from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
 from .hooks import BlockOutput, InputTap
@@ -39,10 +40,11 @@ class BottleneckLayer(TunerLayer):
         self.in_features, self.out_features = features
         self.placement = placement
         self.bottlenecks: dict[str, Bottleneck] = {}
+        self.compositions: dict[str, Composition] = {}
         self.taps: dict[str, InputTap] = {}
         self.stacks = Stacks()
         self.register_state_dict_post_hook(copy_slices)  # type: ignore[no-untyped-call]
-        for name in PARTS:
+        for name in (*PARTS, *FUSION_PARTS):
             setattr(self, self.prefix + name, nn.ModuleDict())
         setattr(self, self.prefix + "scaling", nn.ParameterDict())
         self.multiplier = 1.0  # set while `rescale_adapter_scale` holds
@@ -53,8 +55,8 @@ class BottleneckLayer(TunerLayer):
         super().__init_subclass__()
         if not hasattr(cls, "prefix"):
             return  # not yet a method's
-        cls.adapter_layer_names = tuple(cls.prefix + name for name in (*PARTS, "scaling"))
-        cls.other_param_names = ("bottlenecks",)
+        cls.adapter_layer_names = tuple(cls.prefix + name for name in (*PARTS, *FUSION_PARTS, "scaling"))
+        cls.other_param_names = ("bottlenecks", "compositions")
 
     @property
     def block(self) -> nn.Module | None:
@@ -89,9 +91,7 @@ class BottleneckLayer(TunerLayer):
         parts: dict[str, Any] = {**maps, **extra}
         reset_parameters(parts, method=config.init_method, no_op=config.init_weights)
         device, dtype = device_and_dtype(self.base_layer)
-        for name, part in parts.items():
-            on_meta = part.weight.device.type == "meta"  # weights to be loaded: `low_cpu_mem_usage`
-            self._part(name)[adapter_name] = part if on_meta else part.to(device=device, dtype=dtype)
+        self._register(adapter_name, parts)
         if isinstance(config.scaling, str):
             ones = torch.ones(self.out_features if config.scaling == "channel" else 1)
             scale = ones if ones.device.type == "meta" else ones.to(device=device, dtype=dtype)
@@ -109,6 +109,22 @@ class BottleneckLayer(TunerLayer):
             extra=tuple(extra),
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+
+    def compose(self, adapter_name: str, composition: Composition, *, inference_mode: bool) -> None:
+        """Adds an adapter made of others, where at least one of them is."""
+        if not self.bottlenecks.keys() & set(composition.adapters):
+            return
+        self._register(adapter_name, composition.build(self.in_features, self.out_features))
+        self.compositions[adapter_name] = composition
+        self.set_adapter(self.active_adapters, inference_mode=inference_mode)
+
+    def _register(self, adapter_name: str, parts: Mapping[str, nn.Module]) -> None:
+        """Keeps an adapter's modules, on the device and in the type of the base layer."""
+        device, dtype = device_and_dtype(self.base_layer)
+        for name, part in parts.items():
+            # On the meta device are weights that are still to be loaded: `low_cpu_mem_usage`.
+            on_meta = any(parameter.device.type == "meta" for parameter in part.parameters())
+            self._part(name)[adapter_name] = part if on_meta else part.to(device=device, dtype=dtype)
 
     def delete_adapter(self, adapter_name: str) -> None:
         super().delete_adapter(adapter_name)
@@ -153,9 +169,9 @@ class BottleneckLayer(TunerLayer):
             inputs[None] = y if read is None else read(y)
             return self._adapt_rows(y, inputs, self.rows)
         for adapter in self.active_adapters:
-            if adapter in self.bottlenecks:
+            if adapter in self.bottlenecks or adapter in self.compositions:
                 inputs[None] = y if read is None else read(y)
-                y = self._add(adapter, y, self._input_of(adapter, y, inputs))
+                y = self._add(adapter, y, inputs)
         return y
 
     def _adapt_rows(self, y: Tensor, inputs: Mapping[str | None, Tensor], rows: Rows) -> Tensor:
@@ -172,9 +188,12 @@ class BottleneckLayer(TunerLayer):
             share = rows.share(group.adapters, result.shape[1], y.device)
             result = group.add_to(result, x[group.bottleneck.read], share, training=self.training)
             together |= set(group.adapters)
-        for name in members.keys() - together:
+        composed = self.compositions.keys() & set(rows.names)
+        for name in sorted((members.keys() - together) | composed):
             own = torch.tensor(rows.of(name), device=y.device)
-            result = result.index_copy(0, own, self._add(name, result[own], x[members[name].bottleneck.read][own]))
+            result = result.index_copy(
+                0, own, self._add(name, result[own], {k: tensor[own] for k, tensor in x.items()})
+            )
         return result.reshape(y.shape)
 
     def _member(self, adapter: str) -> Member:
@@ -187,10 +206,26 @@ class BottleneckLayer(TunerLayer):
         # Some mixtures of experts read `[batch, tokens, d]` and return `[batch·tokens, d]`.
         return x if x.dim() == y.dim() else x.reshape(*y.shape[:-1], x.shape[-1])
 
-    def _add(self, adapter: str, y: Tensor, x: Tensor) -> Tensor:
-        """`y + B(x)` of one adapter."""
+    def _add(self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
+        """`y + B(x)` of one adapter, or what a composition adds."""
+        composition = self.compositions.get(adapter)
+        if composition is None:
+            return self._add_bottleneck(adapter, y, inputs, training=self.training)
+        present = [name for name in composition.adapters if name in self.bottlenecks]
+        outputs = {name: self._add_bottleneck(name, torch.zeros_like(y), inputs, training=False) for name in present}
+        x = self._input_of(present[-1], y, inputs)
+        return composition.add_to(y, x, outputs, self.composition_parts(adapter), training=self.training)
+
+    def _add_bottleneck(
+        self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor], *, training: bool
+    ) -> Tensor:
         bottleneck = self.bottlenecks[adapter]
-        return bottleneck.add_to(y, x, self.parts(adapter), self.scale(adapter), training=self.training)
+        x = self._input_of(adapter, y, inputs)
+        return bottleneck.add_to(y, x, self.parts(adapter), self.scale(adapter), training=training)
+
+    def composition_parts(self, adapter: str) -> dict[str, Any]:
+        """The modules of one composition by name."""
+        return {name: self._part(name)[adapter] for name in FUSION_PARTS if adapter in self._part(name)}
 
     def scale(self, adapter: str) -> Tensor | float:
         """`s` of one adapter, times the factor of `rescale_adapter_scale`; if trained, `[1]` or `[d_out]`."""

@@ -32,7 +32,7 @@ def mixed_batch(model: nn.Module, names: Sequence[str], args: Sequence[Any], kwa
         raise ValueError(
             "Cannot pass `adapter_names` when there are merged adapters, please call `unmerge_adapter` first."
         )
-    known = {name for layer in layers for name in layer.bottlenecks} | {BASE}
+    known = {name for layer in layers for name in (*layer.bottlenecks, *layer.compositions)} | {BASE}
     unknown = sorted(set(names) - known)
     if unknown:
         raise ValueError(

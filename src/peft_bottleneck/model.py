@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 
 from torch import nn
 
+from .composition import Average, Composition, Fusion, free, require
 from .config import BottleneckConfig, as_list
 from .convolution import context_of
 from .coupling_layer import CouplingLayer
 from .embeddings import end_of_embeddings
+from .fusion_training import FusionTraining
 from .layer import BottleneckLayer, Placement
 from .mixed_batch import mixed_batch
 from .modules import feature_sizes
@@ -38,6 +40,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
 
     tuner_layer_cls = TunerLayer
     bottleneck_layer_cls: type[BottleneckLayer]
+    fusion_training: FusionTraining | None = None
     target_module_mapping: ClassVar[dict[str, list[str]]] = {}  # `families.FAMILIES` takes its place
 
     @classmethod
@@ -57,6 +60,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
     def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
         if not config.inference_mode:
             mend_quantised_layers(self.model)
+        require(config.composition, self.peft_config)
         if config.target_modules is None:
             family = self._family(config)
             tell_sites(self.model, family, None if config.layers_pattern else config.layers_to_transform)
@@ -98,6 +102,10 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         parent: nn.Module,
         current_key: str,
     ) -> None:
+        if isinstance(config.composition, (Average, Fusion)):
+            if isinstance(target, self.bottleneck_layer_cls):
+                self._compose(config.composition, adapter_name, target, inference_mode=config.inference_mode)
+            return
         layer: TunerLayer
         if _couples(config, current_key):
             layer = self._coupling_layer(target, target_name, parent)
@@ -155,6 +163,24 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         first = next((other.maps(adapter_name) for other in self._layers() if other.holds(adapter_name)), None)
         layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap, context, first)
         return layer
+
+    def _compose(
+        self, composition: Composition, adapter_name: str, layer: BottleneckLayer, *, inference_mode: bool
+    ) -> None:
+        layer.compose(adapter_name, composition, inference_mode=inference_mode)
+        if adapter_name not in self.active_adapters:
+            layer.set_requires_grad(adapter_name, False)
+        if self.fusion_training is None:
+            self.fusion_training = FusionTraining(self.model)
+
+    def delete_adapter(self, adapter_name: str) -> None:
+        """Deletes an adapter.
+
+        Raises:
+            ValueError: another one is made of it.
+        """
+        free(self.peft_config, adapter_name)
+        super().delete_adapter(adapter_name)
 
     def add_weighted_adapter(self, adapters: Sequence[str], weights: Sequence[float], adapter_name: str) -> None:
         """Adds the adapter whose parameters are the weighted sum of those of others: `θ = Σ wᵢ·θᵢ`.
@@ -219,6 +245,8 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         model: nn.Module = super()._unload_and_optionally_merge(merge=merge, **kwargs)
         for layer in layers:
             layer.release()
+        if self.fusion_training is not None:
+            self.fusion_training.remove()
         return model
 
     @contextmanager

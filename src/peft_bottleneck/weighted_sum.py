@@ -38,6 +38,9 @@ def add_weighted_sum(tuner: BaseTuner, adapters: Sequence[str], weights: Sequenc
     if adapter_name in tuner.peft_config:
         raise ValueError(f"There is an adapter {adapter_name!r} already.")
     configs = [tuner.peft_config[name] for name in adapters]
+    composed = [name for name in adapters if tuner.peft_config[name].composition is not None]
+    if composed:
+        raise ValueError(f"The adapters {composed} are made of others, and have no bottlenecks to add up.")
     for name in _SUMMABLE:
         values = [getattr(config, name, None) for config in configs]
         if any(value != values[0] for value in values):

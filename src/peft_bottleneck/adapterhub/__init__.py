@@ -3,7 +3,8 @@
 What our equations do not express is refused by name, never loaded or saved with other numbers.
 """
 
-from .checkpoints import load_adapterhub, read_head, save_adapterhub
+from .checkpoints import read_head
+from .directories import load_adapterhub, save_adapterhub
 from .files import locate, read_tensors
 from .heads import Head
 

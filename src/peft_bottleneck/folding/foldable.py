@@ -143,6 +143,9 @@ class FoldableModel(BottleneckModel):
         ffns = feed_forwards(self.model, family)
         layers = {key: module for key, module in self.model.named_modules() if isinstance(module, FoldableLayer)}
         ffns |= {key: layer.ffn for key, layer in layers.items() if layer.ffn is not None}  # remember what is folded
+        for name in names:
+            if self.peft_config[name].composition is not None:
+                raise ValueError(f"Adapter {name!r} cannot be folded: it is made of other adapters.")
         for key, layer in layers.items():
             for name in names:
                 if name in layer.bottlenecks and name not in layer.merged_adapters:
