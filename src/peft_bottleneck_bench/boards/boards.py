@@ -245,5 +245,5 @@ def _notes(board: Board) -> list[str]:
         for package, version in record.versions.items():
             versions[package].add(version)
     if mixed := [f"{name} {' and '.join(sorted(found))}" for name, found in versions.items() if len(found) > 1]:
-        notes.append(f"The runs had different package versions ({', '.join(mixed)}), which may change scores.")
+        notes.append(f"The runs used different package versions ({', '.join(mixed)}), which may change scores.")
     return notes

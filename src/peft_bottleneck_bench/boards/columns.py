@@ -61,7 +61,7 @@ def train_seconds(row: Row) -> float | None:
 
 
 def peak_memory(row: Row) -> int | None:
-    """The most bytes that a run had in use."""
+    """The peak memory of the largest run, in bytes."""
     return row.largest(lambda record: record.peak_memory_bytes)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from .. import records
 from ..errors import UserError, suggest
@@ -76,7 +75,7 @@ class Comparison:
             f"follows the corrected p: of {self.pairs} pairs, some differ so much by chance."
         )
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Plain values, the two sides as `a` and `b`."""
         sides = {
             side: {"name": name, "mean": standing.mean, "std": standing.std}
@@ -153,7 +152,7 @@ def _runs(path: Path, task: str | None) -> Runs:
 
 
 def _rows(name: str, found: list[Board], results: Path) -> Mapping[Place, list[tuple[Board, Row]]]:
-    """The rows that `name` stands for, by task and model."""
+    """The rows that `name` means, by task and model."""
     is_method = not Path(name).exists()
     rows: dict[Place, list[tuple[Board, Row]]] = {}
     for board in found:

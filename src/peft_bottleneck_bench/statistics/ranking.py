@@ -45,7 +45,7 @@ class Pair:
 
     Args:
         difference: of the means, the first less the second.
-        interval: of the difference at `LEVEL`, for this pair alone; None where nothing tells the two apart.
+        interval: of the difference at `LEVEL`, for this pair alone; None where the two do not differ on two examples.
         p_value: that equal methods would differ so much, for this pair alone.
         corrected: `p_value` adjusted for all pairs of the table.
         detectable: the true difference that a test with Bonferroni's correction, which Holm's begins with, would find
@@ -84,7 +84,7 @@ class Ranking:
 
     @property
     def detectable(self) -> float | None:
-        """The median over all pairs: a smaller difference would not show in this table. None if no pair tells."""
+        """The median over all pairs: the table would miss a smaller difference. None if no pair has one."""
         known = [pair.detectable for pair in self.pairs.values() if pair.detectable is not None]
         return median(known) if known else None
 

@@ -228,7 +228,7 @@ def test_huge_numbers_are_shown_unranked(tmp_path: Path) -> None:
 def test_mixed_package_versions_are_noted(tmp_path: Path) -> None:
     write_run(tmp_path, "a", 0, 0.9, versions={"torch": "2.13.0", "peft": "0.21"})
     write_run(tmp_path, "b", 0, 0.9, versions={"torch": "2.12.0", "peft": "0.21"})
-    note = "The runs had different package versions (torch 2.12.0 and 2.13.0), which may change scores."
+    note = "The runs used different package versions (torch 2.12.0 and 2.13.0), which may change scores."
     assert note in only(tmp_path).notes
 
 
