@@ -12,6 +12,7 @@ from typing import Any
 
 from . import processes
 from .configuration.choices import MethodChoice
+from .configuration.search_space import Pruning
 from .configuration.training_options import score_relevant
 from .data.loading import SPLITS, Data
 from .kinds import KINDS, Context, Kind
@@ -43,6 +44,7 @@ class Run:
     results: Path
     adapters: Path
     trial: str = ""  # of a search: which one, for people; a final run and one without a search have none
+    pruning: Pruning | None = None  # of a trial: what may end it early
     search: Mapping[str, Any] | None = None  # of a final run: what was tried, and which trial gave the settings
 
     @property

@@ -17,7 +17,9 @@ the one that is best on validation, by the main metric, gives the settings of th
 
     search:
       trials: 8              # of every method
-      seed: 1000             # of the drawing, and of the training of every trial
+      seed: 1000             # of the sampler, and of the training of every trial
+      sampler: quasi_random  # or tpe, which follows the trials that are finished
+      pruner: none           # or median, hyperband: end a trial that promises less than finished ones
       space:                 # training fields: choices, or a range
         learning_rate: {low: 1e-4, high: 1e-2, log: true}
         weight_decay: [0, 0.01]

@@ -9,7 +9,7 @@ from ..errors import UserError, suggest
 from ..models.methods import METHODS, method_named
 from ..models.options import check_method, method_options
 from .findings import LARGEST_SEED, MOST_RUNS, Findings
-from .search_space import SAMPLERS, Budget, Dimension, Range, Space, different_settings
+from .search_space import PRUNERS, SAMPLERS, Budget, Dimension, Range, Space, different_settings
 from .training_checks import check_training
 from .training_options import SCORE_NEUTRAL
 
@@ -21,6 +21,7 @@ SEARCH_DEFAULTS: dict[str, Any] = {
     "seed": 1000,  # not among the usual `seeds`: the winner should owe nothing to the luck of one of them
     "space": {},
     "sampler": SAMPLERS[0],
+    "pruner": PRUNERS[0],
 }
 RANGE_KEYS = ("low", "high", "log")
 
@@ -43,10 +44,18 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
     findings.whole("search.trials", content["trials"], 1, MOST_RUNS)
     if content["sampler"] not in SAMPLERS:
         findings.wrong(f"search.sampler: expected {' or '.join(SAMPLERS)}, found {content['sampler']!r}")
+    if content["pruner"] not in PRUNERS:
+        findings.wrong(f"search.pruner: expected {' or '.join(PRUNERS)}, found {content['pruner']!r}")
     space = read_space(content["space"], "search.space", findings)
     if len(findings.errors) > before:
         return None
-    budget = Budget(trials=content["trials"], seed=content["seed"], space=space, sampler=content["sampler"])
+    budget = Budget(
+        trials=content["trials"],
+        seed=content["seed"],
+        space=space,
+        sampler=content["sampler"],
+        pruner=content["pruner"],
+    )
     for method in methods:
         for message in _undrawable(budget, method):
             findings.wrong(f"method '{method.label}': search: {message}")

@@ -9,6 +9,7 @@ from typing import Any
 from ..models.methods import method_named
 
 SAMPLERS = ("quasi_random", "tpe")
+PRUNERS = ("none", "median", "hyperband")
 
 
 @dataclass(frozen=True)
@@ -37,16 +38,32 @@ class Budget:
         seed: of the sampler, and of the training of every trial.
         space: what all methods try.
         sampler: one of `SAMPLERS`: `quasi_random` spreads the trials evenly; `tpe` follows those that are finished.
+        pruner: one of `PRUNERS`: which trials end early, by their validation scores beside those of finished trials.
     """
 
     trials: int
     seed: int
     space: Space
     sampler: str = SAMPLERS[0]
+    pruner: str = PRUNERS[0]
 
     def space_of(self, method: str, own: Space) -> Space:
         """What `method`, whose own entry adds `own`, searches: nothing if it trains nothing."""
         return {**self.space, **own} if method_named(method).trains else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """What a trial is compared with at each evaluation.
+
+    Args:
+        pruner: one of `PRUNERS`.
+        curves: of the trials of its search that were finished when it began: `[step, score]` on validation.
+    """
+
+    pruner: str
+    greater_is_better: bool
+    curves: tuple[tuple[tuple[int, float], ...], ...]
 
 
 def different_settings(space: Space) -> int | None:

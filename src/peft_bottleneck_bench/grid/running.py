@@ -109,6 +109,7 @@ class _Grid:
         self.progress = progress
         self.earlier = earlier
         self.seen = set(settled)
+        self.searches: Sequence[Search] = ()
         self.claims: dict[Path, ExitStack] = {}
         self.unrecorded: dict[Path, str] = {}
         for path in settled:  # a process that was killed after it wrote the record has left it
@@ -116,6 +117,7 @@ class _Grid:
 
     def run(self, runs: Sequence[Run], searches: Sequence[Search]) -> None:
         """Starts all runs, then trials and final runs as soon as their settings are known."""
+        self.searches = searches
         waiting = deque([*self.unseen(runs), *self.unseen(_known(searches))])
         while waiting or self.claims:
             while waiting and self.engine.free:
@@ -146,6 +148,9 @@ class _Grid:
                 return
             self.claims[run.record_path] = claims.pop_all()
         self.progress.started(run)
+        for search in self.searches:
+            if run.trial and run.record_path in {trial.record_path for trial in search.made.values()}:
+                run = search.with_pruning(run)
         self.engine.start(run)
 
     def look(self, run: Run, claims: ExitStack) -> str | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .. import records
 from ..configuration.choices import Configuration, MethodChoice
-from ..configuration.search_space import Budget, Space, written
+from ..configuration.search_space import Budget, Pruning, Space, written
 from ..errors import UserError
 from ..models.options import check_method, method_options
 from ..processes import on_main
@@ -82,6 +82,17 @@ class Search:
             self.made[number] = run
         return self.made[number]
 
+    def with_pruning(self, trial: Run) -> Run:
+        """`trial` beside what is known of the others now."""
+        if self.budget.pruner == "none":
+            return trial
+        paths = [other.record_path for other in self.made.values()]
+        found = on_main(lambda: [record for path in paths if (record := records.read_if_there(path))])
+        curves = tuple(tuple(record.validation_curve) for record in found if record.validation_curve)
+        greater = trial.metric.greater_is_better
+        pruning = Pruning(pruner=self.budget.pruner, greater_is_better=greater, curves=curves)
+        return replace(trial, pruning=pruning)
+
     def finals(self, state: State) -> list[Run]:
         """The winning trial as a run of every seed; none without a winner."""
         return [] if state.winner is None else self.runs_of(state.trials, state.winner)
@@ -96,10 +107,11 @@ class Search:
             "trials": budget.trials,
             "seed": budget.seed,
             "sampler": budget.sampler,
+            "pruner": budget.pruner,
             "space": written(self.space),
             "winner": winner,
         }
-        run = replace(trials[winner - 1], results=self.results, trial="", search=account)
+        run = replace(trials[winner - 1], results=self.results, trial="", pruning=None, search=account)
         return [replace(run, seed=seed) for seed in self.seeds]
 
     def __str__(self) -> str:

@@ -12,11 +12,13 @@ from safetensors.torch import save_file
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .. import interruption, processes
+from ..configuration.search_space import Pruning
 from ..saved.parameters import trained_parameters
 from .checkpoints import Best
 
 # Set before the metric's own scores, to tell them from those that transformers adds (loss, runtime).
 PREFIX = "eval_metric_"
+STARTUP_TRIALS = 2  # finished trials before the median prunes any
 
 
 class RunError(Exception):
@@ -59,6 +61,40 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         self.best = best.model_copy(deep=True)
         if best.validation and processes.is_main():
             shutil.copyfile(weights, self.file)
+
+
+class Prune(TrainerCallback):  # type: ignore[misc]
+    """Ends a trial whose validation scores promise less than those of finished trials, as Optuna's pruners decide."""
+
+    def __init__(self, metric: str, pruning: Pruning) -> None:
+        import optuna
+        from optuna.trial import create_trial
+
+        pruners: dict[str, optuna.pruners.BasePruner] = {
+            "median": optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+            "hyperband": optuna.pruners.HyperbandPruner(),
+        }
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.metric = metric
+        self.pruner = pruning.pruner
+        direction = "maximize" if pruning.greater_is_better else "minimize"
+        study = optuna.create_study(direction=direction, pruner=pruners[pruning.pruner])
+        for curve in pruning.curves:
+            study.add_trial(create_trial(value=curve[-1][1], intermediate_values=dict(curve)))
+        self.trial = study.ask()
+
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        metrics: dict[str, float],
+        **_: object,
+    ) -> None:
+        score = metrics[PREFIX + self.metric]
+        self.trial.report(score, state.global_step)
+        if self.trial.should_prune():
+            raise RunError(f"pruned by {self.pruner} at step {state.global_step}: {self.metric} {score:.4f}")
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]

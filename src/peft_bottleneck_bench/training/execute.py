@@ -23,7 +23,7 @@ from ..saved.initial import load_initial
 from ..saved.saving import save_adapter
 from ..tasks import KindName
 from . import checkpoints
-from .callbacks import PREFIX, KeepBest, Watch
+from .callbacks import PREFIX, KeepBest, Prune, Watch
 from .features import Split
 from .trainer import RunTrainer
 from .training import train, training_arguments
@@ -138,7 +138,7 @@ def make_trainer(
         preprocess_logits_for_metrics=run.kind.outputs,
         compute_loss_func=run.kind.loss(run.context),
         keep_best=keep_best,
-        callbacks=[Watch(on_step)],
+        callbacks=[Watch(on_step), *([Prune(run.metric.main, run.pruning)] if run.pruning else [])],
     )
 
 

@@ -38,7 +38,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         *,
         lengths: Sequence[int],
         generation: Mapping[str, Any],
-        collators: Mapping[str, Callable[..., dict[str, torch.Tensor]]],
+        collators: Mapping[str, Callable[..., Mapping[str, Any]]],
         keep_best: KeepBest,
         callbacks: Sequence[TrainerCallback],
         **arguments: Any,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,10 +15,12 @@ import pytest
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.configuration.search_space import Pruning
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.running import run_grid
 from peft_bottleneck_bench.grid.search import Search, plan_grid
 from peft_bottleneck_bench.run import Run
+from peft_bottleneck_bench.training.callbacks import PREFIX, Prune, RunError
 
 pytest.importorskip("optuna")
 
@@ -76,6 +81,7 @@ def test_the_best_trial_on_validation_runs_with_all_seeds(configure: Configure, 
             "trials": 2,
             "seed": 1000,
             "sampler": "quasi_random",
+            "pruner": "none",
             "space": {"learning_rate": RATES},
             "winner": rates.index(0.01) + 1,
         }
@@ -86,10 +92,9 @@ def test_the_best_trial_on_validation_runs_with_all_seeds(configure: Configure, 
 def test_a_second_start_has_nothing_to_do(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
     path = str(searching(configure, seeds=[0]))
     assert main(["run", path]) == 0
-    first = capsys.readouterr().out.splitlines()
-    assert [line.partition("]")[0] for line in first[:3]] == ["[1/3", "[2/3", "[3/3"]
+    assert re.findall(r"^\[\d/3", capsys.readouterr().out, re.MULTILINE) == ["[1/3", "[2/3", "[3/3"]
     assert main(["run", path]) == 0
-    assert capsys.readouterr().out.splitlines()[0] == "3 of 3 runs are finished already and are skipped"
+    assert "3 of 3 runs are finished already and are skipped\n" in capsys.readouterr().out
 
 
 def test_every_method_has_as_many_trials_on_its_own_space(configure: Configure) -> None:
@@ -187,9 +192,33 @@ def test_tpe_follows_the_records_one_trial_after_the_other(
     _, (search,) = planned(path)
     assert len(search.state().trials) == 1
     assert main(["run", str(path)]) == 0
-    assert [line.partition("]")[0] for line in capsys.readouterr().out.splitlines()[:5]] == [
-        *("[1/5", "[2/5", "[3/5", "[4/5", "[5/5")
-    ]
+    assert re.findall(r"^\[\d/5", capsys.readouterr().out, re.MULTILINE) == ["[1/5", "[2/5", "[3/5", "[4/5", "[5/5"]
     state = planned(path)[1][0].state()  # what the records of another process would give
     assert {trial.record_path for trial in state.trials} == set(records.read_all(tmp_path / "results-search")[0])
     assert state.missing == 0
+
+
+def test_the_median_prunes_a_trial_that_promises_less(configure: Configure, tmp_path: Path) -> None:
+    """Of four trials two learn nothing; those that start after two have finished may be pruned."""
+    space = {"learning_rate": [1e-7, 2e-7, 0.01, 0.02]}
+    training = {"num_train_epochs": 4, "per_device_train_batch_size": 16}
+    search = {"trials": 4, "space": space, "pruner": "median"}
+    path = searching(configure, methods=["houlsby"], seeds=[0], training=training, search=search)
+    assert main(["run", str(path)]) == 0
+    found = records.read_all(tmp_path / "results-search")[0].values()
+    pruned = [record for record in found if record.status == "failed"]
+    for record in pruned:
+        assert re.fullmatch(r"RunError: pruned by median at step \d+: accuracy 0\.\d{4}", str(record.reason))
+        assert record.configuration["training"]["learning_rate"] < 0.001
+    (final,) = records.read_all(tmp_path / "results")[0].values()
+    assert final.configuration["search"]["pruner"] == "median"
+    assert final.configuration["training"]["learning_rate"] >= 0.01
+
+
+@pytest.mark.parametrize(("score", "ends"), [(0.2, True), (0.9, False)])
+def test_a_pruner_compares_scores_of_the_same_step(score: float, ends: bool) -> None:
+    curves = (((4, 0.5), (8, 0.9)), ((4, 0.6), (8, 0.7)), ((4, 0.4), (8, 0.8)))
+    prune = Prune("accuracy", Pruning(pruner="median", greater_is_better=True, curves=curves))
+    state = SimpleNamespace(global_step=4)
+    with pytest.raises(RunError, match=r"pruned by median at step 4: accuracy 0\.2000") if ends else nullcontext():
+        prune.on_evaluate(None, state, None, {f"{PREFIX}accuracy": score})
