@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UserError
+
 if TYPE_CHECKING:
     from ..models.base_model import BaseModel  # it imports torch
 
@@ -106,7 +108,7 @@ def conversation_ids(messages: Sequence[Message], tokenizer: Any) -> tuple[list[
     """The tokens of a conversation, and whether each is part of what an assistant says.
 
     Raises:
-        ValueError: the template rewrites earlier turns, so that what the model reads before a reply is no beginning of
+        UserError: the template rewrites earlier turns, so that what the model reads before a reply is no beginning of
             the conversation.
     """
     text = conversation_text(messages, tokenizer)
@@ -117,7 +119,9 @@ def conversation_ids(messages: Sequence[Message], tokenizer: Any) -> tuple[list[
         before = conversation_text(messages[:number], tokenizer, reply=True)
         until = conversation_text(messages[: number + 1], tokenizer)
         if not text.startswith(before) or not text.startswith(until):
-            raise ValueError("the model's chat template rewrites earlier turns: train on the last turn alone")
+            raise UserError(
+                "the model's chat template rewrites earlier turns, so that not every reply can be trained on"
+            )
         spans.append((len(before), len(until)))
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     said = [

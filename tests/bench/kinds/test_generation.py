@@ -135,7 +135,7 @@ def test_a_long_conversation_loses_its_oldest_turns(gpt2: Path) -> None:
 def test_a_template_that_rewrites_earlier_turns_is_refused(gpt2: Path) -> None:
     known = context(gpt2)
     known.model.tokenizer.chat_template = "{{ messages[-1]['content'] }}"
-    with pytest.raises(ValueError, match="chat template rewrites earlier turns"):
+    with pytest.raises(UserError, match="chat template rewrites earlier turns"):
         KIND.encode([KIND.example({"messages": TURNS})], known, training=True)
 
 
