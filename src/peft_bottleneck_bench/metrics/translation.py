@@ -12,7 +12,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from ..errors import UserError, suggest
 from .base import FloatArray, Score, safe_divide
 from .texts import TextMetric, all_of, streams
-from .words import script_of
+from .words import script_of, with_spaces
 
 _ORDERS = 4  # of BLEU's n-grams
 # What a tokenizer needs beside sacreBLEU.
@@ -30,8 +30,8 @@ class Translation(TextMetric):
 
     - bleu: corpus BLEU with exponential smoothing (Post 2018).
     - chrf: corpus chrF2 over character 6-grams (Popović 2015); it needs no words.
-    - ter: edits per hundred words of the reference (Snover et al. 2006); for `zh`, `char` and `ja-mecab` with
-      sacreBLEU's support of Asian scripts.
+    - ter: edits per hundred words of the reference (Snover et al. 2006); where a script has no spaces, per hundred
+      characters.
 
     BLEU and chrF in [0, 100].
     """
@@ -67,25 +67,26 @@ class Translation(TextMetric):
 
     @property
     def signature(self) -> str:
-        scorers = {"BLEU": self._bleu(), "chrF2": CHRF(), "TER": self._ter()}
+        scorers = {"BLEU": self._bleu(), "chrF2": CHRF(), "TER": TER()}
         for scorer in scorers.values():
             # A signature states the number of references, so it wants to see one.
             scorer.corpus_score(["one"], [["one"]])
         return ", ".join(f"{name}|{scorer.get_signature()}" for name, scorer in scorers.items())
 
     def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
-        scorers = {"bleu": self._bleu(), "chrf": CHRF(), "ter": self._ter()}
-        columns = streams(references)
-        return {name: scorer.corpus_score(predictions, columns).score for name, scorer in scorers.items()}
+        scorers = {"bleu": self._bleu(), "chrf": CHRF(), "ter": TER()}
+        return {
+            name: scorer.corpus_score(*_texts(name, references, predictions)).score for name, scorer in scorers.items()
+        }
 
     def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
         """sacreBLEU's own counts: lengths and n-gram matches of BLEU, triples per order of chrF, or edits and
         reference length of TER.
         """
         self.check(references, predictions)
-        scorer = {"bleu": self._bleu, "chrf": CHRF, "ter": self._ter}[self.main]()
+        scorer = {"bleu": self._bleu, "chrf": CHRF, "ter": TER}[self.main]()
         # Not public, but what sacreBLEU's own resampling uses, since 2.0.
-        counts = scorer._extract_corpus_statistics(list(predictions), streams(references))
+        counts = scorer._extract_corpus_statistics(*_texts(self.main, references, predictions))
         return np.array(counts, dtype=np.float64)
 
     def score(self, sums: FloatArray) -> FloatArray:
@@ -94,9 +95,14 @@ class Translation(TextMetric):
     def _bleu(self) -> Any:
         return BLEU(tokenize=self.tokenize)
 
-    def _ter(self) -> Any:
-        asian = self.tokenize in ("zh", "char", "ja-mecab")
-        return TER(normalized=asian, asian_support=asian)
+
+def _texts(score: str, references: Sequence[Any], predictions: Sequence[str]) -> tuple[Any, Any]:
+    """Predictions and streams of references; for TER with spaces around what counts as a word."""
+    columns = streams(references)
+    if score != "ter":
+        return list(predictions), columns
+    spaced = [[None if text is None else with_spaces(text) for text in column] for column in columns]
+    return [with_spaces(text) for text in predictions], spaced
 
 
 def _first_line(error: BaseException) -> str:
