@@ -19,12 +19,12 @@ import time
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+from peft import LoraConfig, get_peft_model
 from sharing import write
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
-from peft_bottleneck.quantization import quantization_config
+from peft_bottleneck.quantization import prepare_for_training, quantization_config
 from peft_bottleneck_bench.quiet import quiet, quiet_bars
 from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
 from peft_bottleneck_bench.workbench.memory import PeakMemory
@@ -107,7 +107,7 @@ def _model(folder: str, base: str | None, checkpointing: bool, method: str) -> A
         folder, dtype=torch.bfloat16, quantization_config=quantization, device_map={"": 0}
     )
     if base:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+        model = prepare_for_training(model, gradient_checkpointing=False)
     if method != "full":
         model = get_peft_model(model, METHODS[method])
     if checkpointing:

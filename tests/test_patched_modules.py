@@ -125,6 +125,36 @@ def test_a_forward_bound_to_a_block(checkpointed: bool) -> None:
     torch.testing.assert_close(gradients(patched=True), expected)
 
 
+class LigerMLP(nn.Module):
+    """`LigerSwiGLUMLP`, which `apply_liger_kernel_to_llama()` puts in the place of the class `LlamaMLP`."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    forward = swiglu
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_folding_where_liger_has_replaced_the_class_of_the_ffn(kept: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("transformers.models.llama.modeling_llama.LlamaMLP", LigerMLP)
+    inputs = tiny_inputs("llama")
+    base = tiny_model("llama")
+    assert not hasattr(base.layers[0].mlp, "act_fn")
+    if not kept:
+        base.config.hidden_act = "gelu"  # which these FFNs do not compute
+        with pytest.raises(ValueError, match="foldable=True: the FFN's activation"):
+            get_peft_model(base, ParallelAdapterConfig(foldable=True))
+        return
+    model = randomise(get_peft_model(base, ParallelAdapterConfig(foldable=True, bottleneck_size=3))).eval()
+    expected = output(model, inputs)
+    folded = model.merge_and_unload()
+    assert folded.config.intermediate_size == 67
+    torch.testing.assert_close(output(folded, inputs), expected, atol=1e-5, rtol=1e-4)
+
+
 def adapted() -> Any:
     torch.manual_seed(0)
     return randomise(get_peft_model(Residual(12), HoulsbyConfig(target_modules=["f"], bottleneck_size=5))).eval()

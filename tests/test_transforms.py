@@ -63,6 +63,7 @@ def test_export(model_type: str, method: str) -> None:
     is_as_before(model, ids, expected)
 
 
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning")
 @pytest.mark.skipif(importlib.util.find_spec("onnxscript") is None, reason="onnxscript is not installed")
 def test_onnx_export(model_type: str, method: str) -> None:
     model, ids, expected = used(model_type, method)

@@ -42,16 +42,40 @@ def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
         inside = {key.removeprefix(block + "."): value for key, value in plain.items() if key.startswith(block + ".")}
         names = [key for pattern in family.ffn_input for key in inside if re.fullmatch(pattern, key)]
         wrapped = [key for key in inside if family.ffn and re.fullmatch(family.ffn, key)]
-        found[f"{block}.{wrapped[0]}" if wrapped else name] = FeedForward(
+        ffn = FeedForward(
             name=block,
             inputs=tuple(inside[key] for key in names),
             input_name=f"{block}.{names[0]}",
             output=module,
             phi=next((child for key, child in inside.items() if _is_activation(key, child)), None),
         )
+        if ffn.phi is None and wrapped and family.model_types:
+            _take_phi_from_configuration(ffn, inside[wrapped[0]], model)
+        found[f"{block}.{wrapped[0]}" if wrapped else name] = ffn
     if not family.model_types:
         probe(model, list(found.values()))
     return found
+
+
+@torch.no_grad()
+def _take_phi_from_configuration(ffn: FeedForward, module: nn.Module, model: Any) -> None:
+    """Takes the activation that the configuration names, if the FFN computes with it.
+
+    Libraries of faster kernels, Liger for example, replace the classes of FFNs by others without such a module. Their
+    kernels run on the model's own device alone.
+    """
+    names = [getattr(model.config, name, None) for name in ("hidden_act", "hidden_activation")]
+    name = next((name for name in names if name in ACTIVATIONS), None)
+    weight = ffn.inputs[0].weight
+    if name is None or weight.is_meta or ffn.fused:
+        return
+    x = torch.randn(8, weight.shape[-1], device=weight.device, dtype=weight.dtype)
+    hidden = activation(name)(ffn.inputs[0](x))
+    for linear in ffn.inputs[1:]:
+        hidden = hidden * linear(x)
+    tolerance = 1e-4 if weight.dtype == torch.float32 else 2e-2
+    if torch.allclose(module(x), ffn.output(hidden), atol=tolerance, rtol=tolerance):
+        ffn.phi = activation(name)
 
 
 def _is_activation(name: str, module: nn.Module) -> bool:
