@@ -7,10 +7,13 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from ..tasks import Hub, is_shipped, load_task, task_files
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 Row = dict[str, Any]
 
@@ -102,7 +105,7 @@ def option_rows(name: str) -> list[Row]:
     ]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """The value where JSON has a word for it; null where a class makes its own default."""
     return value if isinstance(value, (str, int, float, bool, list, dict)) else None
 
@@ -130,7 +133,7 @@ def _methods(parsed: argparse.Namespace) -> int:
     return 0
 
 
-def _print(rows: Sequence[Row], as_json: bool, table: Callable[[Sequence[Row]], Any]) -> None:
+def _print(rows: Sequence[Row], as_json: bool, table: Callable[[Sequence[Row]], Table]) -> None:
     if as_json:
         print(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -139,7 +142,7 @@ def _print(rows: Sequence[Row], as_json: bool, table: Callable[[Sequence[Row]], 
     print_wide(table(rows))
 
 
-def _task_table(rows: Sequence[Row]) -> Any:
+def _task_table(rows: Sequence[Row]) -> Table:
     """By kind, because names, kinds and descriptions in one line each would not fit a terminal."""
     from rich.text import Text
 
@@ -152,7 +155,7 @@ def _task_table(rows: Sequence[Row]) -> Any:
     return table
 
 
-def _method_table(rows: Sequence[Row]) -> Any:
+def _method_table(rows: Sequence[Row]) -> Table:
     table = _table("method", "learning rate", "description")
     for row in rows:
         rate = row["learning rate"]
@@ -160,14 +163,14 @@ def _method_table(rows: Sequence[Row]) -> Any:
     return table
 
 
-def _option_table(rows: Sequence[Row]) -> Any:
+def _option_table(rows: Sequence[Row]) -> Table:
     table = _table("option", "default", "description")
     for row in rows:
         table.add_row(row["option"], "" if row["default"] is None else str(row["default"]), row["description"])
     return table
 
 
-def _table(*columns: str) -> Any:
+def _table(*columns: str) -> Table:
     from rich.table import Table
 
     table = Table(box=None, header_style="bold", pad_edge=False)

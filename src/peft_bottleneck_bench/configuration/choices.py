@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ..saved.saved import Saved
 from ..tasks import Task
@@ -55,8 +54,8 @@ class MethodChoice:
 
     name: str
     label: str
-    options: Mapping[str, Any]
-    training: Mapping[str, Any]
+    options: Mapping[str, object]
+    training: Mapping[str, object]
     space: Space = field(default_factory=dict)
     initial: Saved | None = None  # the weights that the training starts from
     budget: AtBudget | None = None  # what a parameter budget made of the method, on the model of a run
@@ -86,7 +85,7 @@ class Configuration:
     limits: Mapping[str, int]
     max_length: int | None
     quantization: str | None
-    training: Mapping[str, Any]
+    training: Mapping[str, object]
     search: Budget | None
     budget: ParameterBudget | None
     results: Path

@@ -24,7 +24,7 @@ class Findings:
     def wrong(self, message: str) -> None:
         self.errors.append(UserError(f"{self.where}: {message}"))
 
-    def keys(self, mapping: Mapping[Any, Any], known: Sequence[str], prefix: str) -> None:
+    def keys(self, mapping: Mapping[Any, object], known: Sequence[str], prefix: str) -> None:
         """Every key of `mapping`, whose own key is `prefix`, must be in `known`."""
         for key in mapping:
             if key not in known:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ..models.methods import method_named
 
@@ -25,7 +24,7 @@ class Range:
         return isinstance(self.low, int) and isinstance(self.high, int)
 
 
-Dimension = tuple[Any, ...] | Range
+Dimension = tuple[object, ...] | Range
 Space = Mapping[str, Dimension]
 
 
@@ -79,6 +78,6 @@ def different_settings(space: Space) -> int | None:
     return count
 
 
-def written(space: Space) -> dict[str, Any]:
+def written(space: Space) -> dict[str, object]:
     """`space` as a configuration writes it."""
     return {name: list(d) if isinstance(d, tuple) else asdict(d) for name, d in space.items()}

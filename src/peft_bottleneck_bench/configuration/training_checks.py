@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from ast import literal_eval
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import suggest
 from ..value_types import field_types, fits, words
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 REFUSED_CHOICE = re.compile(r"(\S+) is not a valid \w+, please select one of (\[.*\])")
 
 
-def check_training(training: Mapping[str, Any], below: Mapping[str, Any] = TRAINING_DEFAULTS) -> list[str]:
+def check_training(training: Mapping[str, object], below: Mapping[str, object] = TRAINING_DEFAULTS) -> list[str]:
     """What is wrong with a `training:` section, one message per finding.
 
     First the name, the type and the range of each field; then whether transformers takes all of them together, with
@@ -37,7 +37,7 @@ def check_training(training: Mapping[str, Any], below: Mapping[str, Any] = TRAIN
     return [*filter(None, problems.values()), *_together(taken, below)]
 
 
-def _together(training: dict[str, Any], below: Mapping[str, Any]) -> Iterator[str]:
+def _together(training: dict[str, object], below: Mapping[str, object]) -> Iterator[str]:
     """One message for each smallest set of fields that transformers refuses."""
     if training.get("bf16") and training.get("fp16"):
         yield "bf16: fp16 is on too: choose one of them"
@@ -51,7 +51,7 @@ def _together(training: dict[str, Any], below: Mapping[str, Any]) -> Iterator[st
         training = {key: value for key, value in training.items() if key not in blamed}
 
 
-def _problem(key: str, value: Any) -> str:
+def _problem(key: str, value: object) -> str:
     types = _types()
     if key in TAKEN:
         return f"{key}: is set by the harness: {TAKEN[key]}"
@@ -70,12 +70,12 @@ def _problem(key: str, value: Any) -> str:
     return ""
 
 
-def _no_tracker(value: Any) -> str:
+def _no_tracker(value: object) -> str:
     """Why a tracker cannot be used; empty if all can."""
     from transformers.integrations import get_available_reporting_integrations
     from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
-    for name in [value] if isinstance(value, str) else value or ():
+    for name in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
         if name in ("none", "all"):
             continue
         if name not in INTEGRATION_TO_CALLBACK:
@@ -85,7 +85,7 @@ def _no_tracker(value: Any) -> str:
     return ""
 
 
-def _out_of_range(key: str, value: Any) -> Iterator[str]:
+def _out_of_range(key: str, value: object) -> Iterator[str]:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         return
     if key in ABOVE_ZERO and not value > 0:
@@ -106,7 +106,7 @@ def _types() -> dict[str, object]:
     return {**field_types(Seq2SeqTrainingArguments), **own}
 
 
-def _refused(training: Mapping[str, Any]) -> str:
+def _refused(training: Mapping[str, object]) -> str:
     """Why transformers cannot make the arguments, the optimiser or the schedule of a training; empty if it can."""
     import torch
     from transformers import Seq2SeqTrainingArguments

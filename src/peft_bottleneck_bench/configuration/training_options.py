@@ -7,7 +7,7 @@ from typing import Any
 
 # What holds where a configuration says nothing. `learning_rate` is missing here: it is the method's own
 # (`methods.METHODS`).
-TRAINING_DEFAULTS: dict[str, Any] = {
+TRAINING_DEFAULTS: dict[str, object] = {
     "num_train_epochs": 3,
     "per_device_train_batch_size": 32,
     "per_device_eval_batch_size": 64,

@@ -21,7 +21,7 @@ MERGE = "tag:yaml.org,2002:merge"
 class _Yaml(yaml.SafeLoader):
     """YAML 1.2's numbers and booleans: `1e-3` is a number, `no` and `2020-01-01` are text. A key occurs once."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         seen: set[str] = set()
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode) and key.tag != MERGE:
@@ -104,7 +104,7 @@ def _check_size(node: yaml.Node | None) -> None:
         size(node)
 
 
-def _problems(value: Any, path: str) -> Iterator[tuple[str, str]]:
+def _problems(value: object, path: str) -> Iterator[tuple[str, str]]:
     """What JSON could not hold, and the place of it."""
     if isinstance(value, dict):
         for key, inner in value.items():

@@ -94,7 +94,7 @@ def nearest_size(asked: int, count: Callable[[int], int]) -> int:
 
 def budget_notes(runs: Iterable[Run]) -> list[str]:
     """One line for each method on each task and model: the size that the budget chose, or that it cannot be met."""
-    notes = {}
+    notes: dict[str, None] = {}
     for run in runs:
         if (at := run.method.budget) is None:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import UserError, suggest
 from ..value_types import field_types, fits, words
@@ -29,7 +29,7 @@ def config_class(name: str) -> type[PeftConfig] | None:
     return _registry()[name] if method_named(name).by_peft else None
 
 
-def method_options(name: str) -> dict[str, Any]:
+def method_options(name: str) -> dict[str, object]:
     """The options of a method, with their defaults here; None where a class makes its own default."""
     own = {option.name: None if option.default is MISSING else option.default for option in _options(name)}
     return {**own, **method_named(name).defaults}
@@ -45,7 +45,7 @@ def option_help(name: str) -> dict[str, str]:
     return {option.name: " ".join(str(option.metadata.get("help", "")).split()) for option in _options(name)}
 
 
-def check_method(name: str, options: Mapping[str, Any]) -> None:
+def check_method(name: str, options: Mapping[str, object]) -> None:
     """Refuses unknown methods and options, and values of the wrong type or that the configuration class refuses.
 
     Raises:
@@ -86,7 +86,7 @@ def one_line(error: Exception) -> str:
     return first if isinstance(error, (ValueError, ImportError)) and first else f"{type(error).__name__}: {first}"
 
 
-def _options(name: str) -> list[Field[Any]]:
+def _options(name: str) -> list[Field[object]]:
     class_ = config_class(name)
     return [] if class_ is None else [option for option in fields(class_) if option.name not in FILLED_IN]
 
