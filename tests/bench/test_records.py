@@ -247,6 +247,19 @@ def test_what_is_no_record_is_warned_of_and_passed_over(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+def test_what_is_no_file_is_left_out_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    os.mkfifo(tmp_path / "pipe.gz")
+    assert records.read_all(tmp_path) == (
+        {},
+        [f"{tmp_path / name}: not a file" for name in ("folder.json", "pipe.json")],
+    )
+    with pytest.raises(ValueError, match="pipe.gz: not a file"):
+        records.read_predictions(tmp_path / "pipe.gz")
+
+
 @pytest.mark.parametrize("order", [(RECORD, FAILED, TRANSLATED), (FAILED, TRANSLATED, RECORD)])
 def test_datasets_reads_records_of_different_tasks_together(tmp_path: Path, order: tuple[records.Record, ...]) -> None:
     for number, record in enumerate(order):

@@ -30,6 +30,8 @@ def read(path: Path) -> Record:
         OSError: the file cannot be read.
         ValueError: the file is no record; names the file, the field, its value and what is allowed there.
     """
+    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+        raise ValueError(f"{path}: not a file")
     with path.open("rb") as file:
         content = file.read(LARGEST_FILE + 1)
     if len(content) > LARGEST_FILE:
@@ -56,8 +58,10 @@ def read_all(folder: Path) -> tuple[dict[Path, Record], list[str]]:
     for path in sorted(folder.rglob("*.json")):
         try:
             records[path] = read(path)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             warnings.append(str(error))
+        except OSError as error:
+            warnings.append(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}")
     return records, warnings
 
 

@@ -58,6 +58,8 @@ def read_predictions(path: Path) -> list[Prediction]:
         OSError: the file cannot be opened.
         ValueError: the file cannot be read to its end, or a row lacks a field; names the file and the row.
     """
+    if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+        raise ValueError(f"{path}: not a file")
     try:
         with gzip.open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from pathlib import Path
 from typing import Any
@@ -239,3 +240,30 @@ def test_boards_of_equal_titles_keep_their_own_pictures(tmp_path: Path) -> None:
     build(tmp_path)
     pictures = re.findall(r"\((pictures/[^)]*)\)", (tmp_path / "LEADERBOARD.md").read_text())
     assert len(pictures) == len(set(pictures)) == 4
+
+
+def test_random_records_never_end_a_leaderboard(tmp_path: Path) -> None:
+    """Valid records whose fields and predictions do not fit each other, and files cut or changed at random."""
+    generator = random.Random(0)
+    for number, kind in enumerate(["classification", "ner", "regression", "translation"] * 3):
+        path = write_run(tmp_path, f"m{number}", 0, 0.9, kind=kind, task=f"task {number % 5}", examples=30)
+        record = records.read(path)
+        other = generator.choice(["classification", "ner", "regression", "translation", "multilabel_classification"])
+        side = records.predictions_path(path)
+        odd: list[Any] = [None, [], {}, "x", 1, 1e12, True, ["O"], [["a"]], "", "B-", -1]
+        rows = [
+            row.model_copy(update={generator.choice(["reference", "prediction"]): generator.choice(odd)})
+            if generator.random() < 0.3
+            else row
+            for row in records.read_predictions(side)
+        ]
+        if number % 2:
+            records.write_predictions(rows, side)
+        if number % 3 == 0:
+            records.write(record.replace(kind=other, loss_curve=[[5, 1e14], [5, -1e14], [1, 0.0]]), path)
+        content = bytearray(side.read_bytes())
+        if number % 4 == 3:
+            content[generator.randrange(len(content))] ^= 255
+            side.write_bytes(content)
+    build(tmp_path)
+    assert all(board.title for board in found(tmp_path))
