@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,10 @@ def test_written_again(case: str, configuration: str, tmp_path: Path) -> None:
     output = output_of(model, inputs)
     save_adapterhub(model, tmp_path / "adapterhub", "given")
     (given, weights), (written, again) = read(DIRECTORY / case / configuration), read(tmp_path / "adapterhub")
+    # The library writes once more what its decoder shares with its encoder.
+    weights = {
+        name: value for name, value in weights.items() if not re.search(r"decoder.*(shared_|invertible_)", name)
+    }
     assert len(again) == len(weights)
     for name, value in again.items():  # without the prefix of a model with a head, which the library finds itself
         theirs = name.replace(".given.", f".{configuration}.")

@@ -155,7 +155,8 @@ def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name
     }
     write(Path(path), CONFIG_FILE, description | {"config": theirs}, weights)
     if head is not None:
-        write(Path(path), HEAD_CONFIG_FILE, description | {"config": head[0]}, head[1])
+        flexible = re.sub(r"(For\w+|LMHeadModel|Decoder)$", "AdapterModel", type(names.base).__name__)
+        write(Path(path), HEAD_CONFIG_FILE, description | {"config": head[0], "model_class": flexible}, head[1])
 
 
 def _read_description(directory: Path, where: str) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def flexible_config(row: HeadLayout, base: Any) -> dict[str, Any]:
         return config | {"vocab_size": model.vocab_size, "label2id": None}
     config["dropout_prob"] = None
     if kind == "multiple_choice":
-        return config | {"use_pooler": row.use_pooler, "num_choices": 2, "label2id": None}
+        choices = {"num_choices": model.num_labels, "label2id": dict(model.label2id)}
+        return config | {"use_pooler": row.use_pooler} | choices
     config |= {"num_labels": model.num_labels, "label2id": dict(model.label2id)}
     if kind == "image_classification":
         config["multilabel"] = multilabel

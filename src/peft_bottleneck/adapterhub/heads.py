@@ -17,7 +17,7 @@ from ..registration import ModulesToSaveWrapper
 from .head_configs import NoCounterpart, flexible_config, layout_of, positions
 from .head_layouts import AUTO_CLASSES, LAYOUTS, HeadLayout
 
-_LABELLED = ("classification", "multilabel_classification", "image_classification", "tagging")
+_LABELLED = ("classification", "multilabel_classification", "image_classification", "tagging", "multiple_choice")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Head:
             config=config,
             weights=weights if config is None else _without_prefix(weights, f"heads.{name}."),
             label2id=labels,
-            num_labels=source.get("num_labels") or len(labels) or None,
+            num_labels=source.get("num_labels") or source.get("num_choices") or len(labels) or None,
         )
 
     @property
@@ -108,10 +108,11 @@ class FittedHead:
             raise NoCounterpart(f"it is the head of {head.model_class}, and the model is {type(base).__name__}")
         settings = head.settings()
         labels, own = settings.get("num_labels"), base.config.num_labels
-        if labels not in (None, own) and not resizable:
+        other = labels not in (None, own) and head.kind != "multiple_choice"  # which has one output for any number
+        if other and not resizable:
             raise NoCounterpart(f"it has {labels} labels, the model {own}")
         modules = {_full_name(base, name): value for name, value in tensors.items()}
-        output = [*modules][-1] if labels not in (None, own) else None
+        output = [*modules][-1] if other else None
         for name, value in modules.items():
             _check(name, _of_adapter(base, name)[0], value, resized=name == output)
         return cls({name: value for name, value in modules.items() if not _is_own(base, name, value)}, settings)
