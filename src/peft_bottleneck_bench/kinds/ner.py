@@ -51,8 +51,8 @@ class Ner(Kind):
         return ["O"] * (len(row["tokens"]) if isinstance(row["tokens"], list) else 0)
 
     def labels_of(self, example: Example) -> Sequence[str]:
-        """The entity types: a tag that train happens to lack (I- of a type of single words) is still known."""
-        return [tag[2:] for tag in example["tags"] if tag != "O"]
+        """The type of each entity: a tag that train happens to lack (I- of a type of single words) is still known."""
+        return [tag[2:] for tag in example["tags"] if tag[:2] == "B-"]
 
     def input_text(self, example: Example) -> str:
         return " ".join(example["tokens"])

@@ -48,6 +48,9 @@ class RelationExtraction(Kind):
     def stand_in(self, row: Example, context: Context) -> Any:
         return context.labels[0]
 
+    def input_text(self, example: Example) -> str:
+        return marked_text(example, marker_words([], typed=False))
+
     def references(self, examples: Sequence[Example]) -> Answers:
         return [example["relation"] for example in examples]
 

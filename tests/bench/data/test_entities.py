@@ -201,3 +201,13 @@ def test_a_relation_outside_the_tokens_is_named(tmp_path: Path) -> None:
     row = {"tokens": WORDS, "head": [0, 9], "tail": [4, 5], "relation": "x"}
     with pytest.raises(UserError, match="row 1: 'head' has the tokens 0 to 9 of 6"):
         load(in_json(tmp_path, row), "relation_extraction")
+
+
+def test_the_notes_count_entities_and_know_pairs_of_one_text_apart(tmp_path: Path) -> None:
+    entities = {"tokens": list("abc"), "tags": ["B-PER", "I-PER", "B-LOC"]}
+    assert load(in_json(tmp_path, entities)).notes[0] == "2 labels in train: LOC 1, PER 1"
+    pairs = [
+        {"tokens": WORDS, "head": head, "tail": [4, 5], "relation": str(head)} for head in ([0, 2], [2, 3], [2, 3])
+    ]
+    notes = load(in_json(tmp_path, *pairs), "relation_extraction").notes
+    assert "1 examples of train have the text of another one of it" in notes
