@@ -12,6 +12,7 @@ import torch
 from cases import DIRECTORY, base_model, output_of, unpadded
 from peft import PeftModel
 from safetensors.torch import load_file
+from test_hidden_states import REFUSED
 from torch import Tensor
 
 from peft_bottleneck import average, load_adapterhub, save_adapterhub
@@ -19,6 +20,7 @@ from peft_bottleneck import average, load_adapterhub, save_adapterhub
 # The names of the fixtures' adapters are single letters, which the methods' prefixes hold.
 pytestmark = pytest.mark.filterwarnings("ignore:Adapter name .* should not be contained in the prefix:UserWarning")
 
+METHODS = {"seq_bn": "pfeiffer", "double_seq_bn": "houlsby", "par_bn": "parallel", "left_out": "pfeiffer"}
 CASES = sorted(
     (path.parents[2].name, path.parents[1].name) for path in DIRECTORY.glob("*/fusion*/*/adapter_fusion_config.json")
 )
@@ -30,11 +32,6 @@ def golden(case: str, configuration: str) -> tuple[dict[str, Tensor], Tensor, Te
     tensors = load_file(next(file for file in files if file.exists()))
     inputs = {name.removeprefix("input."): value for name, value in tensors.items() if name.startswith("input.")}
     return inputs, tensors["plain"], tensors[f"output.{configuration}"]
-
-
-def is_parallel(case: str, configuration: str) -> bool:
-    file = DIRECTORY / case / configuration / "a" / "adapter_config.json"
-    return bool(json.loads(file.read_text(encoding="utf-8"))["config"]["is_parallel"])
 
 
 def check(model: PeftModel, case: str, configuration: str) -> None:
@@ -49,9 +46,14 @@ def check(model: PeftModel, case: str, configuration: str) -> None:
 def test_output(case: str, configuration: str) -> None:
     directory = DIRECTORY / case / configuration
     model = base_model(case)
-    if is_parallel(case, configuration):
+    method = METHODS[configuration.removeprefix("fusion_")]
+    refused = method in REFUSED.get(model.config.model_type, ())
+    if model.config.model_type == "albert" and configuration == "fusion_left_out":
+        pytest.skip("the library lowers a temperature that blocks share in each of them, within one call")
+    if refused or method == "parallel":
         names = [name for name, _ in model.named_modules()]
-        with pytest.raises(ValueError, match="the library adds the residual stream twice"):
+        reason = "is not expressed for" if refused else "the library adds the residual stream twice"
+        with pytest.raises(ValueError, match=reason):
             load_adapterhub(model, directory)
         assert [name for name, _ in model.named_modules()] == names
         return
