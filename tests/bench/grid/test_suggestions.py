@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import sys
 from itertools import product
 from typing import Any
 
 import pytest
 
 from peft_bottleneck_bench.configuration.search_space import Budget, Range, Space, different_settings, written
+from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.suggestions import suggestions
 
 pytest.importorskip("optuna")
@@ -78,6 +80,12 @@ def test_tpe_knows_one_setting_more_than_it_has_scores_and_follows_them() -> Non
 def test_the_number_of_different_settings(space: Space, count: int | None) -> None:
     assert different_settings(space) == count
     assert len(tried(space, 2)) == 2
+
+
+def test_without_optuna_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(UserError, match=r'search: Optuna is not installed: pip install "peft-bottleneck\[search\]"'):
+        tried({"r": (4, 8)}, 2)
 
 
 def test_a_space_is_written_as_a_configuration_has_it() -> None:
