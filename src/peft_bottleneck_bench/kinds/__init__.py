@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from .base import Context, Encoded, Kind
 from .classification import Classification
-from .generation import Generation, Summarization, Translation
+from .generation import Generation
 from .image_classification import ImageClassification
 from .multilabel_classification import MultilabelClassification
 from .multiple_choice import MultipleChoice
 from .ner import Ner
 from .regression import Regression
 from .relation_extraction import RelationExtraction
+from .source_and_target import Summarization, Translation
 
 KINDS: dict[str, Kind] = {
     kind.name: kind
