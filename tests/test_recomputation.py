@@ -35,10 +35,6 @@ def gradients(model_type: str, case: str, use_reentrant: bool | None) -> dict[st
     return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
-# The input of one module plus the output of another in between: GPT-J's residual stream plus its attention's output.
-SUM = {"target_modules": r"(?P<block>.*h\.\d+)\.mlp", "input_modules": r"\g<block>.ln_1+\g<block>.attn"}
-
-
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize(
     ("model_type", "case"),

@@ -75,6 +75,13 @@ DESELECTED: tuple[Group, ...] = (
         """,
     ),
     Group(
+        "asks that the embeddings need no gradient, which PEFT skips where they are trained; an invertible adapter "
+        "that maps the token embeddings is trained",
+        """
+        test_decoder_models::test_prepare_for_training_parametrized *pfeiffer-invertible-*
+        """,
+    ),
+    Group(
         "refuses to train a batch of several adapters, which is possible here",
         """
         test_custom_models::test_mixed_adapter_batches_training_mode_raises
