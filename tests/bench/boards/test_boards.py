@@ -12,7 +12,8 @@ from synthetic import write_failed_run, write_grid, write_run
 
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.boards import Board, boards
-from peft_bottleneck_bench.boards.building import build
+from peft_bottleneck_bench.boards.building import build, write_page
+from peft_bottleneck_bench.boards.markdown import markdown
 from peft_bottleneck_bench.boards.overview import overviews
 
 
@@ -265,5 +266,6 @@ def test_random_records_never_end_a_leaderboard(tmp_path: Path) -> None:
         if number % 4 == 3:
             content[generator.randrange(len(content))] ^= 255
             side.write_bytes(content)
-    build(tmp_path)
-    assert all(board.title for board in found(tmp_path))
+    write_page(tmp_path)
+    all_boards = found(tmp_path)
+    assert markdown(all_boards, overviews(all_boards)).count("\n## ") == len(all_boards) + 1
