@@ -43,6 +43,8 @@ def read_task(entry: Any, findings: Findings, folder: Path, tasks_from: Sequence
         given["negative_label"] = str(given["negative_label"])
     for key in TEXT_KEYS:
         findings.typed(f"task '{name}': {key}", given.get(key, ""), str, "text")
+    if wrong := [label for label in as_list(given.get("labels")) if isinstance(label, (list, dict))]:
+        findings.wrong(f"task '{name}': labels: expected names, found {wrong[0]!r}")
     if "labels" in given:
         given["labels"] = tuple(str(label).strip() for label in as_list(given["labels"]))
     for key, choices in CHOICES.items():
@@ -80,7 +82,7 @@ def _check_own(name: str, entry: Mapping[str, Any], findings: Findings) -> None:
     for key in ("kind", "data"):
         if key not in entry:
             findings.wrong(f"task '{name}': '{key}' is missing: a task of one's own has both `kind` and `data`")
-    if "kind" in entry and entry["kind"] not in KINDS:
+    if "kind" in entry and (not isinstance(entry["kind"], str) or entry["kind"] not in KINDS):
         findings.wrong(f"task '{name}': unknown kind '{entry['kind']}': {suggest(str(entry['kind']), KINDS)}")
 
 
