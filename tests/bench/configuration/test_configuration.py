@@ -336,7 +336,10 @@ def test_models_in_folders_of_one_name_need_labels(configure: Configure, tmp_pat
         ({"seeds": [True]}, "seeds: expected a whole number, found True"),
         ({"seeds": list(range(20_000))}, "seeds: 20,000 of them: a grid has 10,000 runs at most"),
         ({"seeds": list(range(6_000))}, "12,000 runs: a grid has 10,000 at most"),
-        ({"tasks": [{"name": "x", "kind": ["ner"], "data": "y"}]}, "task 'x': unknown kind '['ner']': did you mean 'ner'?"),
+        (
+            {"tasks": [{"name": "x", "kind": ["ner"], "data": {"train": "a.csv", "validation": 3, "test": "c.csv"}}]},
+            "task 'x': unknown kind '['ner']': did you mean 'ner'?",
+        ),
         (
             {"tasks": {"name": "tiny_ner", "labels": [["PER"]]}},
             "task 'tiny_ner': labels: expected names, found ['PER']",
@@ -375,7 +378,7 @@ def test_what_a_run_would_refuse_is_refused_before(
     configure: Configure, changes: dict[str, Any], message: str
 ) -> None:
     path = configure(**changes)
-    found = messages(path)[0]
+    (found,) = messages(path)
     assert found.removeprefix(f"{path}: ").startswith(message)
 
 
