@@ -310,7 +310,11 @@ def test_predictions_come_back_and_equal_rows_give_equal_bytes(tmp_path: Path) -
         records.read_predictions(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"\xff\xfe\n"), gzip.compress(b"[]\n")])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"no gzip", gzip.compress(b"\xff\xfe\n"), gzip.compress(b"[]\n")],
+    ids=["empty", "no gzip", "no text", "no mapping"],
+)
 def test_an_odd_predictions_file_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "p.jsonl.gz"
     path.write_bytes(content)
