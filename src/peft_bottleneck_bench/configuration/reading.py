@@ -34,12 +34,12 @@ A user reads everything that is wrong with it at once.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from peft_bottleneck.quantization import QUANTIZATIONS
@@ -261,6 +261,9 @@ class _Reader(Findings):
             return None
         if not there.is_dir():
             self.wrong(f"{key}: {there} is no folder")
-        elif not os.access(there, os.W_OK | os.X_OK):
-            self.wrong(f"{key}: {there} cannot be written to")
+            return folder
+        try:
+            TemporaryFile(dir=there).close()  # a file without a name: permissions alone do not tell what root may do
+        except OSError as error:
+            self.wrong(f"{key}: {there} cannot be written to: {error.strerror}")
         return folder

@@ -395,4 +395,10 @@ def test_results_that_are_a_file_or_below_one_are_refused(configure: Configure, 
 def test_results_that_cannot_be_written_are_refused(configure: Configure, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
     path = configure(results=str(tmp_path / "closed" / "results"))
-    assert f"{path}: results: {tmp_path}/closed cannot be written to" in messages(path)
+    assert f"{path}: results: {tmp_path}/closed cannot be written to: Permission denied" in messages(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a file system that refuses root too")
+def test_results_that_a_file_system_refuses_are_refused(configure: Configure, tmp_path: Path) -> None:
+    path = configure(results="/proc/none/results", adapters=str(tmp_path / "adapters"))
+    assert messages(path) == (f"{path}: results: /proc cannot be written to: No such file or directory",)
