@@ -20,7 +20,7 @@ demo: $(VENV)/bench  ## train and rank five methods on the embedded task and mod
 	$(BIN)/peft-bottleneck run configs/quickstart.yaml
 
 test: $(VENV)/dev  ## everything that runs in minutes
-	$(BIN)/python -m pytest -m "not slow and not conformance"
+	$(BIN)/python -m pytest -m "not slow and not conformance" --numprocesses auto --dist loadfile
 
 test-slow: $(VENV)/dev
 	$(BIN)/python -m pytest -m slow
