@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel as Model
-from pydantic import ConfigDict, NonNegativeInt, ValidationError
+from pydantic import ConfigDict, NonNegativeInt, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
+from typing_extensions import Self
 
 from ..errors import UserError, suggest
 from ..kinds import KINDS, Context, Kind
@@ -40,6 +41,12 @@ class Description(Model):
     model: dict[str, str | None]
     model_name: str
     sha256: dict[str, str] = {}  # of the other files, by name; earlier versions saved none
+
+    @model_validator(mode="after")
+    def _reads_something(self) -> Self:
+        if self.max_length == 0 and self.kind != "image_classification":
+            raise ValueError("max_length: Input should be greater than 0")
+        return self
 
 
 @dataclass(frozen=True)
