@@ -98,7 +98,7 @@ def test_a_dry_run_tells_the_steps_and_counts_trials(
     assert [(row[1], row[3], row[5]) for row in rows] == [
         ("untuned", "0 1", "0"),
         ("head_only", "2 trials", "3–12"),  # 40 examples in batches of 16
-        ("head_only", "0 1", "3"),
+        ("head_only", "0 1", "12"),  # the first of Sobol's points takes four epochs
     ]
     assert lines[-3].startswith("6 runs, 6 left: ")
     assert lines[-2] == "2 of these are trials; where not all are done, final runs are shown as the first trial."
