@@ -44,23 +44,7 @@ _OLD_NON_LINEARITIES = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 def load_adapterhub(
     model: Any, path: str | os.PathLike[str], adapter_name: str = "default", *, leave_out: Sequence[int] = ()
 ) -> PeftModel:
-    """Puts the bottlenecks of an AdapterHub checkpoint into a model, as a new adapter that can be trained further.
-
-    Args:
-        model: a transformers model, bare or with a head, which is adapted in place; or a `PeftModel`, which gets one
-            adapter more and keeps the active one.
-        path: the checkpoint's directory, or the id of its repository on the hub. A prediction head in it becomes the
-            adapter's copy of the model's own head, and its labels the model's; a head that the model's class does
-            not compute is left out, with a warning that says why.
-        adapter_name: the adapter's name in the `PeftModel`, whatever the checkpoint calls it.
-        leave_out: layers to leave out, although the checkpoint has bottlenecks there (the last one in MAD-X 2.0). The
-            layers of a decoder count on from those of its encoder.
-
-    Raises:
-        FileNotFoundError: `path` is no directory and no repository, or lacks a file.
-        ValueError: the checkpoint is another model's, or holds what our equations do not express; the message names
-            all of it. The model is then as before.
-    """
+    """Loads a checkpoint of one adapter, as the public `load_adapterhub` in `directories` says."""
     where = f"AdapterHub checkpoint {str(path)!r}"
     is_peft = isinstance(model, PeftModel)
     if is_peft and adapter_name in model.peft_config:
