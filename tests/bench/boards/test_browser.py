@@ -20,7 +20,7 @@ webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not in
 
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.ui import Select  # noqa: E402
+from selenium.webdriver.support.ui import Select, WebDriverWait  # noqa: E402
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -86,6 +86,11 @@ def board(browser: Any, task: str = "synthetic_classification") -> Any:
     return browser.find_element(By.CSS_SELECTOR, f"section.board[data-task={task}]")
 
 
+def until(browser: Any, condition: Callable[[Any], Any]) -> Any:
+    """What `condition` finds, once it does: a browser sends `close` and `toggle` some time after the click."""
+    return WebDriverWait(browser, 20).until(condition)
+
+
 def methods(section: Any) -> list[str]:
     """The methods on a board as they are seen, from top to bottom."""
     rows = section.find_elements(By.CSS_SELECTOR, "tbody tr")
@@ -147,8 +152,8 @@ def test_a_run_opens_by_keyboard_and_gives_the_focus_back(opened: Callable[..., 
     assert total == 200  # the confusion matrix counts every example
     assert browser.switch_to.active_element.text == "Close"
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
-    assert not dialog.is_displayed()
-    assert browser.switch_to.active_element == button
+    until(browser, lambda _: not dialog.is_displayed())
+    until(browser, lambda _: browser.switch_to.active_element == button)
 
 
 def test_a_failed_run_says_why(opened: Callable[..., Any]) -> None:
@@ -209,7 +214,7 @@ def test_filters_and_the_open_run_are_in_the_address(opened: Callable[..., Any],
     browser.get(address)
     assert browser.find_element(By.ID, "run-title").text == title
     browser.switch_to.active_element.send_keys(Keys.ESCAPE)
-    assert "run=" not in browser.current_url
+    until(browser, lambda _: "run=" not in browser.current_url)
     assert browser.find_element(By.ID, "filter-method").get_attribute("value") == "lora"
     assert methods(board(browser, "synthetic_regression")) == ["lora"]
     assert not board(browser).is_displayed()
@@ -246,9 +251,10 @@ def test_axes_are_chosen_and_points_say_what_they_are(opened: Callable[..., Any]
 
 
 def test_disagreements_are_sorted_and_sort(opened: Callable[..., Any]) -> None:
-    section = board(opened())
+    browser = opened()
+    section = board(browser)
     section.find_element(By.CSS_SELECTOR, ".examples summary").click()
-    table = section.find_element(By.CSS_SELECTOR, ".examples table")
+    table = until(browser, lambda _: section.find_elements(By.CSS_SELECTOR, ".examples table"))[0]
 
     def column() -> list[float]:
         return [float(cell.text) for cell in table.find_elements(By.CSS_SELECTOR, "tbody td:nth-child(2)")]
