@@ -10,6 +10,7 @@ from typing import Any
 from ..errors import UserError
 from .file_rows import FileRows, Row
 from .formats import Format
+from .nested_json import flattened
 from .opened import read_text
 
 
@@ -22,7 +23,9 @@ def read_json_lines(path: Path, form: Format) -> FileRows:
 
 
 def read_json(path: Path, form: Format) -> FileRows:
-    """An array of objects; `{"data": [...]}`; columns `{"text": [...], "label": [...]}`; or JSON Lines."""
+    """An array of objects; `{"data": [...]}`; columns `{"text": [...], "label": [...]}`; SQuAD's and FewRel's
+    documents; or JSON Lines.
+    """
     text = read_text(path)
     try:
         return _document(path, text)
@@ -84,6 +87,15 @@ def _values(document: Any, path: Path) -> Iterator[Any]:
         return
     if not isinstance(document, dict):
         raise UserError(f"{path}: expected an array of JSON objects, found {json_type(document)}")
+    try:
+        if (examples := flattened(document)) is not None:
+            yield from examples
+            return
+    except (ValueError, KeyError, TypeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else error
+        raise UserError(
+            f"{path}: looks like SQuAD's or FewRel's form, but an example cannot be read: {what}"
+        ) from error
     tables = [value for value in document.values() if isinstance(value, list) and value and _all(dict, value)]
     if len(tables) == 1:
         yield from tables[0]

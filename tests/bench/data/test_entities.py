@@ -197,6 +197,24 @@ def test_relations_become_characters(tmp_path: Path, row: dict[str, Any], typed:
     assert data.splits["train"][0] == {"text": "Ann Lee works for Acme .", **places, "relation": "works_for"}
 
 
+def test_documents_of_fewrel_become_relations(tmp_path: Path) -> None:
+    met = {"tokens": ["Ann", "Lee", "met", "Bo"], "h": ["ann lee", "Q1", [[0, 1]]], "t": ["bo", "Q2", [[3], [2]]]}
+    sued = {**met, "h": ["bo", "Q2", [[3]]], "t": ["ann", "Q1", [[0]]]}
+    file = tmp_path / "train.json"
+    file.write_text(json.dumps({"P1": [met], "P2": [sued, sued]}))
+    task = Task(
+        name="pairs", kind="relation_extraction", data=Files(train=str(file), validation=str(file), test=str(file))
+    )
+    train = load_data(task, KINDS["relation_extraction"], {}).splits["train"]
+    assert [example["relation"] for example in train] == ["P1", "P2", "P2"]
+    assert train[0] == {
+        "text": "Ann Lee met Bo",
+        "head": {"start": 0, "end": 7},
+        "tail": {"start": 12, "end": 14},
+        "relation": "P1",
+    }
+
+
 def test_a_relation_outside_the_tokens_is_named(tmp_path: Path) -> None:
     row = {"tokens": WORDS, "head": [0, 9], "tail": [4, 5], "relation": "x"}
     with pytest.raises(UserError, match="row 1: 'head' has the tokens 0 to 9 of 6"):

@@ -58,6 +58,49 @@ def test_forms_give_the_same_rows(tmp_path: Path, name: str, content: str, compr
     assert list(read_rows(write(tmp_path / f"{name}{compression}", content)).rows) == ROWS
 
 
+def test_articles_of_squad_become_questions(tmp_path: Path) -> None:
+    answers = [{"text": "in May", "answer_start": 10}, {"text": "May", "answer_start": 13}]
+    question = {"id": "q1", "question": "When?", "is_impossible": False, "answers": answers}
+    paragraph = {"context": "It opened in May.", "qas": [question, {**question, "id": "q2"}]}
+    content = json.dumps({"version": "2.0", "data": [{"title": "Bridge", "paragraphs": [paragraph, paragraph]}]})
+    rows = list(read_rows(write(tmp_path / "train.json", content)).rows)
+    assert len(rows) == 4
+    assert rows[0] == {
+        "title": "Bridge",
+        "context": "It opened in May.",
+        "id": "q1",
+        "question": "When?",
+        "is_impossible": False,
+        "answers": {"text": ["in May", "May"], "answer_start": [10, 13]},
+    }
+    file = str(tmp_path / "train.json")
+    task = Task(
+        name="bridges",
+        kind="generation",
+        prompt="{context}\n{question}\n",
+        columns={"target": "answers.text"},
+        metric="f1",
+        data=Files(train=file, validation=file, test=file),
+    )
+    example = load_data(task, KINDS["generation"], {}).splits["train"][0]
+    assert example == {"context": "It opened in May.", "question": "When?", "target": ["in May", "May"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"data": [{"paragraphs": [{"qas": []}, {"qas": [{"question": "?"}]}]}]}, "no 'context'"),
+        ({"data": [{"paragraphs": [{"context": "a", "qas": [{"answers": [{"text": "a"}]}]}]}]}, "no 'answer_start'"),
+        ({"data": [{"paragraphs": 3}]}, "'int' object is not iterable"),
+        ({"P1": [{"tokens": ["a"], "h": ["a", "Q1", []], "t": ["a", "Q1", [[0]]]}]}, "'h' must hold"),
+    ],
+)
+def test_a_nested_document_with_a_hole_is_named(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(UserError, match="SQuAD's or FewRel's form, but an example cannot be read") as error:
+        read_rows(write(tmp_path / "a.json", json.dumps(content)))
+    assert message in error.value.messages[0]
+
+
 @pytest.mark.parametrize(
     ("content", "form"),
     [
