@@ -33,7 +33,7 @@ class Ledger(TrainerCallback):  # type: ignore[misc]
     def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         """`call`, its time booked under `name`."""
 
-        def booked(*args: Any, **kwargs: Any) -> Any:
+        def booked(*args: object, **kwargs: object) -> Any:
             start = time.perf_counter()
             result = call(*args, **kwargs)
             self.book(name, time.perf_counter() - start)
@@ -45,14 +45,14 @@ class Ledger(TrainerCallback):  # type: ignore[misc]
         if self.counting:
             self.spent[name] += seconds
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
         if state.epoch >= 1 and not self.counting:
             self.counting, self.started = True, time.perf_counter()
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: object) -> None:
         self.opened = time.perf_counter()
 
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: object) -> None:
         self.book("optimizer", time.perf_counter() - self.opened)
 
 

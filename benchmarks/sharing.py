@@ -27,7 +27,7 @@ def the_run(overrides: Sequence[str]) -> tuple[Run, Any]:
     return run, make_features(run)
 
 
-def write(name: str, **figures: Any) -> None:
+def write(name: str, **figures: object) -> None:
     """Prints the figures with the machine and the versions.
 
     With `--record` on the command line they replace the committed record `speed/<name>.json`.

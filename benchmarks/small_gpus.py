@@ -16,7 +16,7 @@ import gc
 import sys
 import tempfile
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -29,6 +29,9 @@ from peft_bottleneck_bench.quiet import quiet, quiet_bars
 from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
 from peft_bottleneck_bench.workbench.memory import PeakMemory
 from peft_bottleneck_bench.workbench.workload import STEPS_FOR_MEMORY
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SHAPE = LlamaConfig(
     vocab_size=128256,
@@ -118,7 +121,7 @@ def _model(folder: str, base: str | None, checkpointing: bool, method: str) -> A
 class _Step:
     """A training step of a model; calling it gives its seconds."""
 
-    def __init__(self, model: Any, batch: tuple[int, int]) -> None:
+    def __init__(self, model: PreTrainedModel, batch: tuple[int, int]) -> None:
         self.model = model
         self.tokens = torch.randint(0, SHAPE.vocab_size, batch, device="cuda")
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

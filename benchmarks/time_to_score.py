@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from sharing import the_run, write
@@ -26,6 +26,9 @@ from transformers import AutoModelForSequenceClassification, TrainerCallback, ge
 from peft_bottleneck_bench.training.callbacks import PREFIX
 from peft_bottleneck_bench.training.execute import make_trainer
 from peft_bottleneck_bench.training.training import train
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 HARNESS_BATCH = 32
 LENGTH, BATCH, EPOCHS, RATE = 128, 16, 3, 5e-5  # of the tutorial
@@ -44,7 +47,7 @@ class StopAtTarget(TrainerCallback):  # type: ignore[misc]
         self.curve: Curve = []
         self.trainer: Any = None
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **event: Any) -> None:
+    def on_evaluate(self, args: Any, state: Any, control: Any, **event: object) -> None:
         score = event["metrics"][PREFIX + self.metric]
         self.curve.append((state.global_step * self.batch, self.trainer.clock.seconds, score))
         control.should_training_stop = score >= self.target
@@ -109,7 +112,7 @@ def tutorial(target: float, run: Any, features: Any) -> Curve:
 
 
 @torch.inference_mode()
-def _accuracy(model: Any, rows: list[dict[str, torch.Tensor]]) -> float:
+def _accuracy(model: PreTrainedModel, rows: list[dict[str, torch.Tensor]]) -> float:
     model.eval()
     right = 0
     for batch in DataLoader(rows, batch_size=64):  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
@@ -43,6 +43,9 @@ from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 from peft_bottleneck.layer import BottleneckLayer
 from peft_bottleneck.sites.dummy_inputs import inputs_of_model
 from peft_bottleneck.sites.structure import find_family
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 METHODS: dict[str, Callable[[], Any]] = {
     "houlsby": lambda: HoulsbyConfig(bottleneck_size=4),
@@ -80,7 +83,7 @@ def configurations(config_class: Any) -> Iterator[Any]:
             continue
 
 
-def _small(config: Any, keep: Callable[[str], bool]) -> dict[str, Any]:
+def _small(config: PretrainedConfig, keep: Callable[[str], bool]) -> dict[str, Any]:
     changed: dict[str, Any] = {}
     for name, value in vars(config).items():
         if isinstance(value, PretrainedConfig):
@@ -94,7 +97,7 @@ def _small(config: Any, keep: Callable[[str], bool]) -> dict[str, Any]:
     return changed
 
 
-def build(config: Any) -> Any:
+def build(config: PretrainedConfig) -> Any:
     torch.manual_seed(0)
     auto_class = next((auto for auto in CLASSES if type(config) in auto._model_mapping), AutoModel)
     with torch.device("meta"):
@@ -111,7 +114,7 @@ def tensors(result: Any) -> list[Tensor]:
     ]
 
 
-def call(model: Any, inputs: dict[str, Any]) -> list[Tensor]:
+def call(model: PreTrainedModel, inputs: dict[str, Any]) -> list[Tensor]:
     torch.manual_seed(1)
     with torch.no_grad():
         return tensors(model(**inputs))
@@ -122,7 +125,7 @@ def difference(one: list[Tensor], other: list[Tensor]) -> float:
     return max((float((a - b).abs().nan_to_num(0).max()) for a, b in pairs if a.numel()), default=0.0)
 
 
-def try_method(method: str, config: Any, inputs: dict[str, Any] | None) -> str:
+def try_method(method: str, config: PretrainedConfig, inputs: dict[str, Any] | None) -> str:
     model = build(config)
     # Frozen, as adapters leave it: torch multiplies strided inputs in another order where a weight is trained.
     expected = None if inputs is None else call(model.requires_grad_(False), inputs)
@@ -211,7 +214,7 @@ def try_type(model_type: str) -> dict[str, str]:
     return found
 
 
-def _blame(config: Any, error: Exception) -> str:
+def _blame(config: PretrainedConfig, error: Exception) -> str:
     """Whose fault an error is: PEFT's own, where LoRA ends in the same."""
     try:
         get_peft_model(build(config), LoraConfig(target_modules="all-linear"))

@@ -49,7 +49,7 @@ def complete_pushed_cards() -> None:
         return
 
     @wraps(upload)
-    def complete_and_upload(self: PeftModel, working_dir: str, *args: Any, **kwargs: Any) -> Any:
+    def complete_and_upload(self: PeftModel, working_dir: str, *args: object, **kwargs: object) -> Any:
         complete = getattr(self.active_peft_config, "complete_card", None)
         if complete is not None:
             complete(working_dir)

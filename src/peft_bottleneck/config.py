@@ -184,7 +184,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         assert self.reduction_factor is not None  # by `__post_init__`
         return max(1, int(features // self.reduction_factor))
 
-    def save_pretrained(self, save_directory: str, **kwargs: Any) -> None:
+    def save_pretrained(self, save_directory: str, **kwargs: object) -> None:
         """Saves the configuration as PEFT does, and completes the model card beside it."""
         super().save_pretrained(save_directory, **kwargs)
         self.complete_card(save_directory)
@@ -193,7 +193,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         """Writes into the model card of this folder which method the adapter is of, and how to load it."""
         write_card(Path(folder), self)
 
-    def _upload_modified_files(self, working_dir: str, *args: Any, **kwargs: Any) -> Any:
+    def _upload_modified_files(self, working_dir: str, *args: object, **kwargs: object) -> Any:
         self.complete_card(working_dir)  # again: `push_to_hub` has put an empty one in its place
         return super()._upload_modified_files(working_dir, *args, **kwargs)
 

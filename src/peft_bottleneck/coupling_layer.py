@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from .embeddings import channels, output_embeddings
 from .hooks import remove_hooks
 from .registration import check_adapters_to_merge
 from .tuner_layer import TunerLayer, device_and_dtype
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class CouplingLayer(TunerLayer):
@@ -43,7 +46,7 @@ class CouplingLayer(TunerLayer):
     def update_layer(self, adapter_name: str, config: BottleneckConfig) -> None:
         """Adds a coupling, on the device and in the type of the embeddings."""
         assert config.invertible is not None
-        model: Any = self.before_output.model
+        model: PreTrainedModel = self.before_output.model
         features = channels(model, self.base_layer)
         maps = build_nets(config.invertible, features, config.invertible_reduction_factor)
         for net in ("f", "g"):
@@ -89,7 +92,7 @@ class CouplingLayer(TunerLayer):
         """The maps of one adapter's coupling by name."""
         return {name: self._part(name)[adapter] for name in PARTS}
 
-    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+    def _forward(self, *args: object, **kwargs: object) -> Any:
         output = self.base_layer(*args, **kwargs)
         if isinstance(output, tuple):
             return self._map(output[0]), *output[1:]

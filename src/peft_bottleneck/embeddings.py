@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from torch import nn
 
@@ -12,8 +12,11 @@ from .modules import base_modules, feature_sizes, is_norm
 from .registration import BaseTunerLayer, ModulesToSaveWrapper
 from .sites.families import family_of
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
-def end_of_embeddings(model: Any, pattern: str | None) -> str:
+
+def end_of_embeddings(model: PreTrainedModel, pattern: str | None) -> str:
     """A regular expression of the module whose output is the embeddings'.
 
     Args:
@@ -45,7 +48,7 @@ def end_of_embeddings(model: Any, pattern: str | None) -> str:
     return pattern
 
 
-def channels(model: Any, module: nn.Module) -> int:
+def channels(model: PreTrainedModel, module: nn.Module) -> int:
     """The channels of what a module at the end of the embeddings writes."""
     inner = [child for _, child in base_modules(module)]
     for child in (*filter(is_norm, reversed(inner)), module, *inner):
@@ -55,7 +58,7 @@ def channels(model: Any, module: nn.Module) -> int:
     return int(getattr(embeddings, "embedding_dim", None) or model.config.hidden_size)
 
 
-def output_embeddings(model: Any) -> list[nn.Module]:
+def output_embeddings(model: PreTrainedModel) -> list[nn.Module]:
     """The module that writes a score for each token, with the copies of it that PEFT keeps; empty if there is none."""
     get: Callable[[], nn.Module | None] | None = getattr(model, "get_output_embeddings", None)
     output = None if get is None else get()
@@ -73,7 +76,7 @@ def output_embeddings(model: Any) -> list[nn.Module]:
     return [output]
 
 
-def _token_embeddings(model: Any) -> nn.Module | None:
+def _token_embeddings(model: PreTrainedModel) -> nn.Module | None:
     """The module, without what PEFT has put around it; None if the model names none."""
     try:
         embeddings: nn.Module | None = model.get_input_embeddings()

@@ -11,17 +11,20 @@ head, and the backward pass computes the logits of a chunk again.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 IGNORED = -100
 
 
-def use_chunked_loss(model: Any, positions: int = 256) -> None:
+def use_chunked_loss(model: PreTrainedModel, positions: int = 256) -> None:
     """Lets training steps of a causal model compute the loss in chunks; its `logits` are None then.
 
     This concerns calls with `labels` in training mode alone. Evaluation and generation give logits as before.
@@ -69,7 +72,7 @@ class ChunkedLoss:
         self.always = False  # while the probe runs
         self.in_force = False
 
-    def install(self, model: Any) -> list[Any]:
+    def install(self, model: PreTrainedModel) -> list[Any]:
         self.head.forward = _Head(self)
         model.loss_function = self.loss
         return [
@@ -77,7 +80,7 @@ class ChunkedLoss:
             model.register_forward_hook(self.leave, always_call=True),
         ]
 
-    def uninstall(self, model: Any, handles: list[Any]) -> None:
+    def uninstall(self, model: PreTrainedModel, handles: list[Any]) -> None:
         vars(self.head).pop("forward")
         model.loss_function = self.loss_function
         for handle in handles:
@@ -100,7 +103,7 @@ class ChunkedLoss:
         num_items_in_batch: Tensor | int | None = None,
         ignore_index: int = IGNORED,
         shift_labels: Tensor | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> Any:
         """The loss; `logits` are hidden states `[batch, tokens, d]` in a training step."""
         if not self.in_force:
@@ -136,7 +139,7 @@ class _Head:
 
 
 @torch.no_grad()
-def _loss_of_a_probe(model: Any) -> Tensor:
+def _loss_of_a_probe(model: PreTrainedModel) -> Tensor:
     """The loss of some tokens in evaluation mode, a part of them without a target."""
     was_training = model.training
     ids = torch.arange(24, device=model.get_input_embeddings().weight.device).view(2, 12)

@@ -130,7 +130,7 @@ class _Recomputed:
         self.step = step
         self.has_run = False  # in the present call of the block: another `forward` bound to it may not recompute
 
-    def __call__(self, run: Callable[..., Any], *args: Any) -> Any:
+    def __call__(self, run: Callable[..., Any], *args: object) -> Any:
         self.has_run = True
         return self.function(lambda *inputs: self.step(run(*inputs)), *args)
 
@@ -142,8 +142,8 @@ class _Within:
         self.function = function
         self.scope = scope
 
-    def __call__(self, run: Callable[..., Any], *args: Any) -> Any:
-        def run_within(*inputs: Any) -> Any:
+    def __call__(self, run: Callable[..., Any], *args: object) -> Any:
+        def run_within(*inputs: object) -> Any:
             with self.scope():
                 return run(*inputs)
 

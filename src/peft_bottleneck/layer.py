@@ -146,7 +146,7 @@ class BottleneckLayer(TunerLayer):
     def holds(self, adapter: str) -> bool:
         return adapter in self.bottlenecks
 
-    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+    def _forward(self, *args: object, **kwargs: object) -> Any:
         return self.placement(self, *args, **kwargs)
 
     def adapt(self, output: Any, read: Callable[[Tensor], Tensor] | None = None) -> Any:

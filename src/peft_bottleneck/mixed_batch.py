@@ -84,7 +84,7 @@ def _forward_by(wrapper: Any, rows: Rows) -> Iterator[None]:
             wrapper.__dict__[place] = before
 
 
-def _head_of_each_row(wrapper: Any, rows: Rows, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+def _head_of_each_row(wrapper: Any, rows: Rows, x: Tensor, *args: object, **kwargs: object) -> Any:
     """What each row's own copy of a module makes of it; the original where the row's adapter has no copy."""
     original, rows = wrapper.original_module, rows.repeated(len(x))
     if wrapper.disable_adapters:

@@ -29,7 +29,7 @@ _ADDED_LATER = "base_model.model."  # what precedes names where PEFT adds a seco
 class MixedModel(peft_mixed.MixedModel):  # type: ignore[misc]
     """PEFT's mixed model, which takes bottlenecks too."""
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Any:
         if kwargs.get("adapter_names") is not None:
             raise ValueError("A mixed model takes no adapter_names: its adapters apply to the whole batch.")
         return self.model(*args, **kwargs)
@@ -63,7 +63,7 @@ class MixedModel(peft_mixed.MixedModel):  # type: ignore[misc]
         target_name: str,
         parent: nn.Module,
         current_key: str,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         if isinstance(config, BottleneckConfig):
             key = current_key.removeprefix(_ADDED_LATER)
@@ -83,7 +83,7 @@ class MixedModel(peft_mixed.MixedModel):  # type: ignore[misc]
             if isinstance(module, BottleneckLayer):
                 module.set_adapter(adapter_name, inference_mode=inference_mode)
 
-    def _unload_and_optionally_merge(self, merge: bool = True, **kwargs: Any) -> nn.Module:
+    def _unload_and_optionally_merge(self, merge: bool = True, **kwargs: object) -> nn.Module:
         layers = [module for module in self.model.modules() if isinstance(module, BottleneckLayer)]
         if merge and layers:
             raise ValueError(

@@ -6,7 +6,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
@@ -31,6 +31,9 @@ from .sites.structure import find_family, tell_sites
 from .tuner_layer import TunerLayer
 from .weighted_sum import add_weighted_sum
 
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
 
 class BottleneckModel(BaseTuner):  # type: ignore[misc]
     """A base model with bottleneck adapters; `HoulsbyModel`, `PfeifferModel` and `ParallelAdapterModel` are its kinds.
@@ -53,7 +56,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         """How a bottleneck is composed with this module."""
         return after
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Any:
         # PEFT 0.18 calls `self.model.forward`, past the hooks by which a convolution learns what the model is given.
         return self.model(*args, **kwargs)
 
@@ -233,7 +236,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
                     )
 
     def _unload_and_optionally_merge(
-        self, merge: bool = True, adapter_names: list[str] | None = None, **kwargs: Any
+        self, merge: bool = True, adapter_names: list[str] | None = None, **kwargs: object
     ) -> nn.Module:
         layers = [module for module in self.model.modules() if isinstance(module, TunerLayer)]
         if merge:
@@ -250,7 +253,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         return model
 
     @contextmanager
-    def _enable_peft_forward_hooks(self, *args: Any, **kwargs: Any) -> Iterator[None]:
+    def _enable_peft_forward_hooks(self, *args: object, **kwargs: Any) -> Iterator[None]:
         """While a call with `adapter_names=[…]` runs, each row of the batch has its own adapter."""
         names = kwargs.get("adapter_names")
         with nullcontext() if names is None else mixed_batch(self.model, names, args, kwargs):
@@ -277,7 +280,7 @@ def _lies_on_disk(model: nn.Module) -> bool:
 
 def _hidden_size(model: nn.Module) -> int | None:
     """Of the language model, where there are several."""
-    config: Any = getattr(model, "config", None)
+    config: PretrainedConfig = getattr(model, "config", None)
     text_config = config.get_text_config() if hasattr(config, "get_text_config") else config
     return getattr(text_config, "hidden_size", None)
 

@@ -26,17 +26,17 @@ from torch import Tensor
 from .layer import BottleneckLayer
 
 
-def after(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
+def after(layer: BottleneckLayer, *args: object, **kwargs: object) -> Any:
     """`y + B(y)`, `y = f(x)`; or `y + B(x)`, `x` a tapped input."""
     return layer.adapt(layer.base_layer(*args, **kwargs))
 
 
-def in_block(layer: BottleneckLayer, *args: Any, **kwargs: Any) -> Any:
+def in_block(layer: BottleneckLayer, *args: object, **kwargs: object) -> Any:
     """`f(x)`: the layer only keeps the weights, and its block applies them to its own output."""
     return layer.base_layer(*args, **kwargs)
 
 
-def around_norm(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+def around_norm(layer: BottleneckLayer, x: Tensor, *args: object, **kwargs: object) -> Any:
     """`f(x + B(f(x)))`, `f` a normalisation."""
     norm = layer.base_layer
 
@@ -48,6 +48,6 @@ def around_norm(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) ->
     return norm(layer.adapt(x, read=read), *args, **kwargs)
 
 
-def beside(layer: BottleneckLayer, x: Tensor, *args: Any, **kwargs: Any) -> Any:
+def beside(layer: BottleneckLayer, x: Tensor, *args: object, **kwargs: object) -> Any:
     """`f(x) + B(x)`, `x` the module's own input or a tapped one."""
     return layer.adapt(layer.base_layer(x, *args, **kwargs), read=lambda y: x)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -20,10 +20,13 @@ from transformers.pytorch_utils import Conv1D
 
 from .sites.structure import find_family
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 QUANTIZATIONS = ("8bit", "4bit")
 
 
-def quantization_config(quantization: str, model: Any, auto_class: Any) -> BitsAndBytesConfig:
+def quantization_config(quantization: str, model: PreTrainedModel, auto_class: Any) -> BitsAndBytesConfig:
     """What `from_pretrained` needs to quantise the blocks of a model, and nothing outside of them.
 
     Left to itself bitsandbytes takes every linear map but the output embeddings: the fresh task head too, and the
@@ -64,7 +67,9 @@ def quantization_config(quantization: str, model: Any, auto_class: Any) -> BitsA
     )
 
 
-def prepare_for_training(model: Any, *, gradient_checkpointing: bool = True, use_reentrant: bool = False) -> Any:
+def prepare_for_training(
+    model: PreTrainedModel, *, gradient_checkpointing: bool = True, use_reentrant: bool = False
+) -> Any:
     """Freezes a base model, quantised or not, and lets it train adapters in little memory; returns it.
 
     PEFT's `prepare_model_for_kbit_training` does the same and brings everything that is not quantised to float32, so

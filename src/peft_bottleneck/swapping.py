@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from peft.utils import get_peft_model_state_dict, load_peft_weights
@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from .config import BottleneckConfig
 from .layer import BottleneckLayer
 from .registration import PeftConfig
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # What two adapters agree in that compute the same function of their parameters.
 _EQUATION = (
@@ -53,7 +56,7 @@ def rescale_adapter_scale(model: nn.Module, multiplier: float) -> Iterator[None]
 
 
 def hotswap_adapter(
-    model: Any, model_name_or_path: str | PathLike[str], adapter_name: str = "default", **kwargs: Any
+    model: PreTrainedModel, model_name_or_path: str | PathLike[str], adapter_name: str = "default", **kwargs: object
 ) -> None:
     """Puts the weights of a saved adapter into the parameters of a loaded one, in place.
 

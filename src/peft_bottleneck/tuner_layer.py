@@ -26,7 +26,7 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.was_called = False  # asked only where another `forward` is bound to this layer
         self.own_attributes: frozenset[str] = frozenset()
 
-    def _forward(self, *args: Any, **kwargs: Any) -> Any:
+    def _forward(self, *args: object, **kwargs: object) -> Any:
         """What the layer computes in the place of the base layer."""
         raise NotImplementedError
 
@@ -46,12 +46,12 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """Why this layer cannot merge this adapter; None if it can, or if only `merge` itself can tell."""
         return None
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Any:
         if "forward" in vars(self):
             self.was_called = True
         return self._forward(*args, **kwargs)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> Any:
         """The output of `forward`, whatever other libraries have bound to this layer in its place (`patching`).
 
         Raises:

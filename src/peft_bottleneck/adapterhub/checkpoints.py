@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel, get_peft_model
@@ -31,6 +31,9 @@ from .heads import FittedHead, Head, head_of
 from .layouts import INVERTIBLE, SHARED
 from .names import Names
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 VERSION = "adapters.1.3.0"  # of the format that is written
 
 # The library's first versions had other names for some modules and activations.
@@ -41,8 +44,12 @@ _OLD_INVERTIBLE = ("invertible_lang_adapters", INVERTIBLE)
 _OLD_NON_LINEARITIES = {"gelu": "gelu_new", "gelu_orig": "gelu"}
 
 
-def load_adapterhub(
-    model: Any, path: str | os.PathLike[str], adapter_name: str = "default", *, leave_out: Sequence[int] = ()
+def load_checkpoint(
+    model: PreTrainedModel,
+    path: str | os.PathLike[str],
+    adapter_name: str = "default",
+    *,
+    leave_out: Sequence[int] = (),
 ) -> PeftModel:
     """Loads a checkpoint of one adapter, as the public `load_adapterhub` in `directories` says."""
     where = f"AdapterHub checkpoint {str(path)!r}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from peft import PeftModel
 
@@ -13,9 +13,16 @@ from ..composition import Average, Fusion
 from . import checkpoints
 from .fusion import adapters_beside, add_fusion, fusion_in, read_fusion, write_fusion
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 
 def load_adapterhub(
-    model: Any, path: str | os.PathLike[str], adapter_name: str = "default", *, leave_out: Sequence[int] = ()
+    model: PreTrainedModel,
+    path: str | os.PathLike[str],
+    adapter_name: str = "default",
+    *,
+    leave_out: Sequence[int] = (),
 ) -> PeftModel:
     """Puts an AdapterHub checkpoint into a model, as a new adapter that can be trained further.
 
@@ -37,7 +44,7 @@ def load_adapterhub(
     """
     folder = fusion_in(Path(path)) if os.path.isdir(path) else None
     if folder is None:
-        return checkpoints.load_adapterhub(model, path, adapter_name, leave_out=leave_out)
+        return checkpoints.load_checkpoint(model, path, adapter_name, leave_out=leave_out)
     where = f"AdapterHub checkpoint {str(path)!r}"
     fusion, _ = read_fusion(folder, where)
     given = model if isinstance(model, PeftModel) else None
@@ -53,7 +60,7 @@ def load_adapterhub(
     adapted = model
     try:
         for adapter in [adapter for adapter in fusion.adapters if adapter not in there]:
-            adapted = checkpoints.load_adapterhub(adapted, beside[adapter], adapter, leave_out=leave_out)
+            adapted = checkpoints.load_checkpoint(adapted, beside[adapter], adapter, leave_out=leave_out)
             loaded.append(adapter)
         add_fusion(adapted, folder, fusion, adapter_name, where)
     except (ValueError, FileNotFoundError):

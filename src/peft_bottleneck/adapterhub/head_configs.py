@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .head_layouts import AUTO_CLASSES, LANGUAGE_MODELS, LAYOUTS, HeadLayout
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # The fields of a flexible head's configuration that decide what it computes, with the library's defaults.
 _DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -21,7 +24,7 @@ class NoCounterpart(ValueError):
     """A head that no module of the model at hand computes; the message says why."""
 
 
-def layout_of(kind: str, config: Mapping[str, Any], base: Any) -> HeadLayout:
+def layout_of(kind: str, config: Mapping[str, Any], base: PreTrainedModel) -> HeadLayout:
     """The layout by which this model computes a flexible head of this configuration.
 
     Raises:
@@ -64,7 +67,7 @@ def _decisive(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def flexible_config(row: HeadLayout, base: Any) -> dict[str, Any]:
+def flexible_config(row: HeadLayout, base: PreTrainedModel) -> dict[str, Any]:
     """The configuration that the library gives to a head like this model's."""
     model, kind = base.config, row.kinds[0]
     multilabel = getattr(model, "problem_type", None) == "multi_label_classification"

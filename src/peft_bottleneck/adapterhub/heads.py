@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from ..registration import ModulesToSaveWrapper
 from .head_configs import NoCounterpart, flexible_config, layout_of, positions
 from .head_layouts import AUTO_CLASSES, LAYOUTS, HeadLayout
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _LABELLED = ("classification", "multilabel_classification", "image_classification", "tagging", "multiple_choice")
 
@@ -92,7 +95,7 @@ class FittedHead:
     settings: Mapping[str, Any]
 
     @classmethod
-    def of(cls, head: Head, base: Any, *, resizable: bool) -> FittedHead:
+    def of(cls, head: Head, base: PreTrainedModel, *, resizable: bool) -> FittedHead:
         """The head in this model; `resizable` lets the model take over the head's number of labels.
 
         Raises:
@@ -117,13 +120,13 @@ class FittedHead:
             _check(name, _of_adapter(base, name)[0], value, resized=name == output)
         return cls({name: value for name, value in modules.items() if not _is_own(base, name, value)}, settings)
 
-    def modules_to_save(self, base: Any) -> list[str] | None:
+    def modules_to_save(self, base: PreTrainedModel) -> list[str] | None:
         """What PEFT copies for the adapter: the modules, or the whole ones that it copies for other adapters."""
         names = {_outermost_wrapper(base, name) or name for name in self.modules}
         return sorted(names) or None
 
     @torch.no_grad()
-    def join(self, base: Any, adapter_name: str) -> None:
+    def join(self, base: PreTrainedModel, adapter_name: str) -> None:
         """Fills the adapter's copies of the modules, and gives the model the head's labels."""
         for name, tensors in self.modules.items():
             module, _ = _of_adapter(base, name, adapter_name)
@@ -136,7 +139,7 @@ class FittedHead:
             base.num_labels = self.settings["num_labels"]
 
 
-def head_of(base: Any, adapter_name: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+def head_of(base: PreTrainedModel, adapter_name: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
     """The head that an adapter has among its modules to save, as a flexible one of its name.
 
     Returns:
@@ -163,7 +166,7 @@ def head_of(base: Any, adapter_name: str) -> tuple[dict[str, Any], dict[str, Ten
 
 
 def _flexible_tensors(
-    weights: Mapping[str, Tensor], layout: HeadLayout, config: Mapping[str, Any], base: Any
+    weights: Mapping[str, Tensor], layout: HeadLayout, config: Mapping[str, Any], base: PreTrainedModel
 ) -> dict[str, dict[str, Tensor]]:
     """A flexible head's tensors by the module that takes them."""
     by_place, places = _by_first_name(weights), [str(place) for place in positions(config)]
@@ -174,7 +177,7 @@ def _flexible_tensors(
     return {name: by_place[place] for name, place in zip(layout.modules, places, strict=True)}
 
 
-def _scale(layout: HeadLayout, base: Any) -> float:
+def _scale(layout: HeadLayout, base: PreTrainedModel) -> float:
     """The factor of what the head reads."""
     if not layout.scaled:
         return 1.0
@@ -218,11 +221,11 @@ def _resize(module: Any, tensors: Mapping[str, Tensor]) -> None:
             setattr(module, key, nn.Parameter(value.to(own), requires_grad=own.requires_grad))
 
 
-def _is_output(base: Any, module: Any) -> bool:
+def _is_output(base: PreTrainedModel, module: Any) -> bool:
     return module is not None and module is base.get_output_embeddings()
 
 
-def _is_own(base: Any, name: str, tensors: Mapping[str, Tensor]) -> bool:
+def _is_own(base: PreTrainedModel, name: str, tensors: Mapping[str, Tensor]) -> bool:
     """Whether these are the model's own output embeddings: the library writes them too."""
     module, _ = _of_adapter(base, name)
     return _is_output(base, module) and all(
@@ -234,14 +237,14 @@ def _is_saved(module: nn.Module, adapter_name: str) -> bool:
     return isinstance(module, ModulesToSaveWrapper) and adapter_name in module.modules_to_save
 
 
-def _modules(base: Any) -> Iterator[tuple[str, nn.Module]]:
+def _modules(base: PreTrainedModel) -> Iterator[tuple[str, nn.Module]]:
     """The modules by the names that they have without PEFT's wrappers, and the wrappers in their places."""
     for name, module in base.named_modules():
         if ".modules_to_save." not in f".{name}.":
             yield ".".join(part for part in name.split(".") if part != "original_module"), module
 
 
-def _full_name(base: Any, name: str) -> str:
+def _full_name(base: PreTrainedModel, name: str) -> str:
     """The name in the whole model of the module that a layout calls `name`."""
     found = [full for full, _ in _modules(base) if f".{full}".endswith(f".{name}")]
     if not found:
@@ -249,7 +252,7 @@ def _full_name(base: Any, name: str) -> str:
     return min(found, key=len)
 
 
-def _of_adapter(base: Any, path: str, adapter_name: str | None = None) -> tuple[Any, bool]:
+def _of_adapter(base: PreTrainedModel, path: str, adapter_name: str | None = None) -> tuple[Any, bool]:
     """A module as an adapter has it, None being the base model, and whether that is a copy of the adapter's own."""
     module, copied = base, False
     for part in path.split("."):
@@ -260,7 +263,7 @@ def _of_adapter(base: Any, path: str, adapter_name: str | None = None) -> tuple[
     return module, copied
 
 
-def _outermost_wrapper(base: Any, path: str) -> str | None:
+def _outermost_wrapper(base: PreTrainedModel, path: str) -> str | None:
     """The first part of a module's name that PEFT copies for some adapter."""
     parts = path.split(".")
     beginnings = (".".join(parts[:length]) for length in range(1, len(parts) + 1))

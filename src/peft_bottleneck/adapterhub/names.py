@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
 
@@ -32,6 +32,9 @@ from .layouts import (
     Layout,
 )
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 SITES = ("mh_adapter", "output_adapter", "cross_adapter")  # as the library's configurations call them
 
 
@@ -54,12 +57,12 @@ class Layer(NamedTuple):
 class Names:
     """The modules of a base model by both their names."""
 
-    base: Any
+    base: PreTrainedModel
     family: Family
     layout: Layout
 
     @classmethod
-    def of(cls, base: Any) -> Names:
+    def of(cls, base: PreTrainedModel) -> Names:
         """The names in this model.
 
         Raises:
@@ -185,5 +188,5 @@ def _of_map(part: str, module: PhmLinear, config: BottleneckConfig) -> Iterator[
         yield (shared if config.shared_phm_weights else PHM_WEIGHTS[name]), parameter
 
 
-def _model_type(model: Any) -> str:
+def _model_type(model: PreTrainedModel) -> str:
     return str(getattr(getattr(model, "config", None), "model_type", None))

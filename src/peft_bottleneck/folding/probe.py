@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from ..sites.data_flow import call_blocks, quietly
 from ..sites.family import Family
 from ..sites.skeleton import ShapesOnly, skeleton
 from .feed_forward import COMMON_ACTIVATIONS, FeedForward
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _FORWARDS = (nn.Linear.forward, Conv1D.forward)
 _SPREAD = 3.0  # wide enough to show where an activation is cut off
@@ -58,7 +61,7 @@ def feed_forwards(model: nn.Module, family: Family) -> dict[str, FeedForward]:
 
 
 @torch.no_grad()
-def _take_phi_from_configuration(ffn: FeedForward, module: nn.Module, model: Any) -> None:
+def _take_phi_from_configuration(ffn: FeedForward, module: nn.Module, model: PreTrainedModel) -> None:
     """Takes the activation that the configuration names, if the FFN computes with it.
 
     Libraries of faster kernels, Liger for example, replace the classes of FFNs by others without such a module. Their

@@ -112,7 +112,7 @@ def _said(numbers: Mapping[str, int]) -> str:
     return ", ".join(f"{path}={number}" for path, number in numbers.items())
 
 
-def _built(model: nn.Module, config: Any) -> Shapes | None:
+def _built(model: nn.Module, config: PretrainedConfig) -> Shapes | None:
     """The shapes of the parameters of a model of this class, built from this configuration; None if none can be."""
     try:
         with torch.device("meta"):
@@ -122,7 +122,7 @@ def _built(model: nn.Module, config: Any) -> Shapes | None:
     return {name: tuple(parameter.shape) for name, parameter in built.named_parameters(remove_duplicate=False)}
 
 
-def _numbers(config: Any, path: str = "") -> Iterator[tuple[str, int]]:
+def _numbers(config: PretrainedConfig, path: str = "") -> Iterator[tuple[str, int]]:
     """The integers of a configuration and of its parts, with their paths."""
     for name, value in vars(config).items():
         if isinstance(value, PretrainedConfig):
@@ -131,20 +131,20 @@ def _numbers(config: Any, path: str = "") -> Iterator[tuple[str, int]]:
             yield path + name, value
 
 
-def _changed(config: Any, numbers: Mapping[str, int]) -> Any:
+def _changed(config: PretrainedConfig, numbers: Mapping[str, int]) -> Any:
     changed = copy.deepcopy(config)
     for path, number in numbers.items():
         _set(changed, path, number)
     return changed
 
 
-def _value(config: Any, path: str) -> Any:
+def _value(config: PretrainedConfig, path: str) -> Any:
     for name in path.split("."):
         config = getattr(config, name, None)
     return config
 
 
-def _set(config: Any, path: str, number: int) -> None:
+def _set(config: PretrainedConfig, path: str, number: int) -> None:
     *owners, name = path.split(".")
     for owner in owners:
         config = getattr(config, owner)

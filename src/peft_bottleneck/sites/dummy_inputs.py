@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 SIDE = 4  # of a grid of patches
 TOKENS = SIDE * SIDE
@@ -20,7 +23,7 @@ _THEN = ("pixel_values", "input_features", "image_grid_thw", "aspect_ratio_ids",
 
 def inputs_of_model(model: nn.Module) -> Iterator[Inputs]:
     """Guesses, the likeliest first, of what a pretrained model takes: its main input, and what has no default."""
-    config: Any = getattr(model, "config", None)
+    config: PretrainedConfig = getattr(model, "config", None)
     main = getattr(model, "main_input_name", None)
     if config is None or main is None:
         return
@@ -43,7 +46,7 @@ def _has_no_default(parameter: inspect.Parameter) -> bool:
     return parameter.default is inspect.Parameter.empty and parameter.kind not in _VARIADIC
 
 
-def _first(config: Any, *names: str, default: int) -> int:
+def _first(config: PretrainedConfig, *names: str, default: int) -> int:
     """The first of these that the configuration has, as one number."""
     for name in names:
         value = getattr(config, name, None)
@@ -56,20 +59,20 @@ def _first(config: Any, *names: str, default: int) -> int:
     return default
 
 
-def _ids(config: Any) -> Tensor:
+def _ids(config: PretrainedConfig) -> Tensor:
     return torch.ones(1, TOKENS, dtype=torch.long)
 
 
-def _pixels(config: Any) -> Tensor:
+def _pixels(config: PretrainedConfig) -> Tensor:
     size = _first(config, "image_size", "input_size", "img_size", "crop_size", default=224)
     return torch.zeros(1, _first(config, "num_channels", "in_channels", "in_chans", default=3), size, size)
 
 
-def _video(config: Any) -> Tensor:
+def _video(config: PretrainedConfig) -> Tensor:
     return _pixels(config)[:, None].expand(-1, _first(config, "num_frames", default=8), -1, -1, -1)
 
 
-def _patches(config: Any) -> Tensor:
+def _patches(config: PretrainedConfig) -> Tensor:
     """One image of `SIDE` by `SIDE` patches, each flattened."""
     channels, size = (
         _first(config, "in_channels", "in_chans", "num_channels", default=3),
@@ -78,33 +81,33 @@ def _patches(config: Any) -> Tensor:
     return torch.zeros(TOKENS, channels * _first(config, "temporal_patch_size", default=1) * size * size)
 
 
-def _grid(config: Any) -> Tensor:
+def _grid(config: PretrainedConfig) -> Tensor:
     return torch.tensor([[1, SIDE, SIDE]])
 
 
-def _waveform(config: Any) -> Tensor:
+def _waveform(config: PretrainedConfig) -> Tensor:
     return torch.zeros(1, 16_000)
 
 
-def _mel(config: Any) -> Tensor:
+def _mel(config: PretrainedConfig) -> Tensor:
     """`[1, mel bins, frames]`, as Whisper reads it."""
     frames = 2 * _first(config, "max_source_positions", default=1500)
     return torch.zeros(1, _first(config, "num_mel_bins", "input_feat_per_channel", default=80), frames)
 
 
-def _frames(config: Any) -> Tensor:
+def _frames(config: PretrainedConfig) -> Tensor:
     """`[1, frames, features]`, as speech models on precomputed features read it."""
     names = ("feature_projection_input_dim", "input_feat_per_channel", "num_mel_bins", "input_dim", "input_channels")
     return torch.zeros(1, 64, _first(config, *names, default=80))
 
 
-def _spectrogram(config: Any) -> Tensor:
+def _spectrogram(config: PretrainedConfig) -> Tensor:
     return torch.zeros(
         1, _first(config, "max_length", "spec_size", default=1024), _first(config, "num_mel_bins", default=128)
     )
 
 
-def _hidden(config: Any) -> Tensor:
+def _hidden(config: PretrainedConfig) -> Tensor:
     return torch.zeros(1, TOKENS, _first(config, "hidden_size", "d_model", "n_embd", default=32))
 
 
@@ -137,7 +140,7 @@ _GUESSES: tuple[Mapping[str, Callable[[Any], Any]], ...] = (
 )
 
 
-def inputs_of_block(block: nn.Module, width: int, config: Any) -> Iterator[Inputs]:
+def inputs_of_block(block: nn.Module, width: int, config: PretrainedConfig) -> Iterator[Inputs]:
     """Guesses of what one block takes: hidden states `[…, tokens, width]`, and what has no default."""
     parameters = inspect.signature(block.forward).parameters
     first = next(iter(parameters))

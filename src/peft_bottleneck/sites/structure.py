@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -21,6 +21,9 @@ from ..modules import base_modules, has_experts, is_norm
 from .data_flow import INPUT, BlockFlow, observe, storage_of
 from .families import family_of
 from .family import Family
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 _INSTEAD = ("mamba", "conv")  # what takes the place of the attention in some blocks
@@ -46,7 +49,7 @@ def find_family(model: nn.Module, exclude: str | None = None) -> Family:
 
 def tell_sites(model: nn.Module, family: Family, indices: Any) -> None:
     """Warns where the sites are not the user's choice: read off the structure, or of blocks in several towers."""
-    config: Any = getattr(model, "config", None)
+    config: PretrainedConfig = getattr(model, "config", None)
     if not family.model_types:
         warnings.warn(
             f"No sites are known for model_type={getattr(config, 'model_type', None)!r} ({type(model).__name__}); by "

@@ -91,7 +91,7 @@ class _Findings:
         if self.errors and type_ is None:
             raise UserError.collect(self.errors)
 
-    def attempt(self, action: Any, *arguments: Any) -> Any:
+    def attempt(self, action: Any, *arguments: object) -> Any:
         try:
             return action(*arguments)
         except UserError as error:

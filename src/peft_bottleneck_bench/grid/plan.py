@@ -32,7 +32,7 @@ def plan(configuration: Configuration) -> list[Run]:
     """
     errors: list[UserError] = []
 
-    def attempt(action: Any, *arguments: Any) -> Any:
+    def attempt(action: Any, *arguments: object) -> Any:
         try:
             return action(*arguments)
         except UserError as error:

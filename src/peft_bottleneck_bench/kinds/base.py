@@ -12,7 +12,7 @@ from ..tasks import Task
 from .prompts import never_empty
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
     from ..models.base_model import BaseModel  # it imports torch
 
@@ -259,7 +259,7 @@ def encode_texts(examples: Sequence[Example], context: Context) -> tuple[Columns
     return filled_up(dict(encoded), tokenizer), sum(bool(encoding.overflowing) for encoding in encoded.encodings)
 
 
-def filled_up(columns: Columns, tokenizer: Any) -> Columns:
+def filled_up(columns: Columns, tokenizer: PreTrainedTokenizerBase) -> Columns:
     """`columns`, with one token in rows that have none: those of empty texts, where a model has no special tokens."""
     for row, ids in enumerate(columns["input_ids"]):
         if not ids:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..models.base_model import BaseModel
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 LENGTH = 8
 MOST_PARAMETERS = 300_000_000  # of a model that is tried at its own size
@@ -60,12 +63,12 @@ def _configs(model: BaseModel, auto_class: str) -> list[Any]:
     return found
 
 
-def _set(config: Any, name: str, value: Any) -> None:
+def _set(config: PretrainedConfig, name: str, value: Any) -> None:
     with suppress(AttributeError):  # some names are computed from others
         setattr(config, name, value)
 
 
-def _try(model: BaseModel, config: Any, auto_class: str) -> bool:
+def _try(model: BaseModel, config: PretrainedConfig, auto_class: str) -> bool:
     import transformers
 
     with torch.random.fork_rng(devices=[]):

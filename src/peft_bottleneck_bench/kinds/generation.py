@@ -21,7 +21,7 @@ from .prompts import (
 )
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 METRICS = ("answer", "translation", "summarization", "number", "choice")
 
@@ -109,7 +109,7 @@ class Generation(Kind):
     def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_2_SEQ_LM" if config.is_encoder_decoder else "CAUSAL_LM"
 
-    def check_model(self, model: Any) -> None:
+    def check_model(self, model: PreTrainedModel) -> None:
         super().check_model(model)
         if sees_later_tokens(model, self.auto_class(model.config)):
             raise UserError(
@@ -181,13 +181,13 @@ class Generation(Kind):
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
-def generate(model: Any, inputs: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
+def generate(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
     """What the model writes on from `inputs`, [batch, length], without the prompt."""
     written: torch.Tensor = model.generate(**inputs, **options)
     return written if model.config.is_encoder_decoder else written[:, inputs["input_ids"].shape[1] :]
 
 
-def _until_end(output: Any, start: int, tokenizer: Any) -> list[int]:
+def _until_end(output: Any, start: int, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """The tokens before the end token, which the model's own configuration may not know, without padding."""
     ids = [int(token) for token in output if token >= 0]
     ends = [place for place, token in enumerate(ids) if place >= start and token == tokenizer.eos_token_id]

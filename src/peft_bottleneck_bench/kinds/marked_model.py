@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from peft_bottleneck.convolution import cache_name
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class MarkedModel(nn.Module):
@@ -24,7 +27,7 @@ class MarkedModel(nn.Module):
     base_model_prefix = "encoder"
     accepts_loss_kwargs = False  # the loss is a mean over the batch, which Trainer must know to accumulate gradients
 
-    def __init__(self, base: Any, *, labels: int, first_marker: int, markers: int) -> None:
+    def __init__(self, base: PreTrainedModel, *, labels: int, first_marker: int, markers: int) -> None:
         super().__init__()
         self.config = base.config
         self.name_or_path = base.name_or_path
@@ -55,7 +58,7 @@ class MarkedModel(nn.Module):
         embeddings: nn.Module = self.encoder.get_input_embeddings()
         return embeddings
 
-    def gradient_checkpointing_enable(self, **options: Any) -> None:
+    def gradient_checkpointing_enable(self, **options: object) -> None:
         self.encoder.gradient_checkpointing_enable(**options)
 
     def forward(
@@ -66,7 +69,7 @@ class MarkedModel(nn.Module):
         labels: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         past_key_values: Any = None,
-        **_: Any,
+        **_: object,
     ) -> SequenceClassifierOutput:
         is_marker = input_ids >= self.first_marker
         embedded = self.get_input_embeddings()(input_ids.masked_fill(is_marker, 0))

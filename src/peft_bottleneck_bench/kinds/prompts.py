@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from ..models.base_model import BaseModel  # it imports torch
 
 Message = dict[str, str]
@@ -66,7 +68,7 @@ def prompt_ids(values: Mapping[str, Any], prompt: str, model: BaseModel, max_len
     return ids_of({**values, longest: text[:end]})[:max_length], True
 
 
-def never_empty(ids: list[int], tokenizer: Any) -> list[int]:
+def never_empty(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
     """`ids`; for a text that has no token, one that begins or ends texts, since a model needs something to read."""
     if ids:
         return ids
@@ -95,7 +97,7 @@ def checked_messages(value: Any, column: str) -> list[Message]:
     return messages
 
 
-def conversation_text(messages: Sequence[Message], tokenizer: Any, *, reply: bool = False) -> str:
+def conversation_text(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, *, reply: bool = False) -> str:
     """The conversation in the model's template, or a plain one; with `reply`, up to where the next reply begins."""
     template = None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
     text: str = tokenizer.apply_chat_template(
@@ -104,7 +106,7 @@ def conversation_text(messages: Sequence[Message], tokenizer: Any, *, reply: boo
     return text
 
 
-def conversation_ids(messages: Sequence[Message], tokenizer: Any) -> tuple[list[int], list[bool]]:
+def conversation_ids(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[bool]]:
     """The tokens of a conversation, and whether each is part of what an assistant says.
 
     Raises:

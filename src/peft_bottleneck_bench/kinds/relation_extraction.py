@@ -13,7 +13,7 @@ from .classification import label_name, label_options, softmax, weighted_loss
 from .marked_model import MarkedModel
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel
 
 ENTITIES = ("head", "tail")
 
@@ -60,7 +60,7 @@ class RelationExtraction(Kind):
     def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_CLS"
 
-    def check_model(self, model: Any) -> None:
+    def check_model(self, model: PreTrainedModel) -> None:
         super().check_model(model)
         if not hasattr(model.config.get_text_config(), "vocab_size") or hasattr(model.config, "vision_config"):
             raise UserError(
@@ -74,7 +74,7 @@ class RelationExtraction(Kind):
     def skeleton(self, context: Context) -> Any:
         return self._marked(context.model.skeleton("AutoModel"), context)
 
-    def _marked(self, base: Any, context: Context) -> MarkedModel:
+    def _marked(self, base: PreTrainedModel, context: Context) -> MarkedModel:
         first_marker = len(context.model.tokenizer)
         base.config.update(label_options(context.labels))
         return MarkedModel(base, labels=len(context.labels), first_marker=first_marker, markers=len(context.markers))

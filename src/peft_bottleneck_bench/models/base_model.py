@@ -11,11 +11,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
@@ -170,7 +173,7 @@ class BaseModel:
     def _extended(self) -> dict[tuple[str, ...], Any]:
         return {}
 
-    def load(self, auto_class: str, **options: Any) -> Any:
+    def load(self, auto_class: str, **options: object) -> Any:
         """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration."""
         import transformers
 
@@ -197,7 +200,7 @@ class BaseModel:
         except (ImportError, RuntimeError, ValueError) as error:
             raise UserError(f"model '{self.name}': {error}") from error
 
-    def skeleton(self, auto_class: str, **options: Any) -> Any:
+    def skeleton(self, auto_class: str, **options: object) -> Any:
         """The same model made on the current device, with no weights read."""
         import transformers
 
@@ -206,7 +209,7 @@ class BaseModel:
             setattr(config, name, value)
         return self._with_padding(getattr(transformers, auto_class).from_config(config))
 
-    def _with_padding(self, model: Any) -> Any:
+    def _with_padding(self, model: PreTrainedModel) -> Any:
         configs = (model.config, getattr(model, "generation_config", None)) if self.reads_text else ()
         for config in configs:
             if config is not None and config.pad_token_id is None:
@@ -232,7 +235,7 @@ def default_label(name: str) -> str:
     return name.replace("/", "--")
 
 
-def _check_vocabulary(tokenizer: Any) -> None:
+def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:
     """Where the files are missing, transformers makes a tokenizer of special tokens and, for some types, a space.
 
     Raises:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import peft
 import transformers
@@ -15,6 +15,9 @@ from ..errors import UserError
 from .methods import method_named
 from .options import config_class, method_options, one_line
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
 # The first PEFT for the transformers that renamed the cache, by what that one asks for.
 KNOWS_NEW_NAME = Version("0.22")
 
@@ -22,7 +25,7 @@ KNOWS_NEW_NAME = Version("0.22")
 REFUSALS = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, AssertionError, ImportError)
 
 
-def head_modules(model: Any) -> list[str]:
+def head_modules(model: PreTrainedModel) -> list[str]:
     """The modules that turn the base model's last hidden states into the task's output, pooler included.
 
     All methods train the same head in full. The pooler belongs to it: it is either fresh, as the classifier is, or
@@ -42,7 +45,7 @@ def head_modules(model: Any) -> list[str]:
     return heads
 
 
-def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type: str) -> Any:
+def make_trainable(model: PreTrainedModel, name: str, options: Mapping[str, Any], task_type: str) -> Any:
     """The model with exactly the parameters of method `name`, and the task head, open to training.
 
     Raises:
@@ -75,7 +78,7 @@ def make_trainable(model: Any, name: str, options: Mapping[str, Any], task_type:
         ) from error
 
 
-def _check_prefix(model: Any, task_type: str) -> None:
+def _check_prefix(model: PreTrainedModel, task_type: str) -> None:
     """PEFT hands a prefix over as cached keys and values, and finds only in training that nothing takes them."""
     name = cache_name(type(model.base_model))
     if name is None or (model.config.is_encoder_decoder and task_type != "SEQ_2_SEQ_LM"):
@@ -90,7 +93,7 @@ def _check_prefix(model: Any, task_type: str) -> None:
     raise UserError(f"method 'prefix_tuning' does not fit models of type '{model.config.model_type}' here: {reason}")
 
 
-def count_parameters(model: Any) -> tuple[int, int]:
+def count_parameters(model: PreTrainedModel) -> tuple[int, int]:
     """Trainable parameters, and all that a prediction uses.
 
     PEFT keeps the untrained original of every module that it trains in full; it takes no part in either number.

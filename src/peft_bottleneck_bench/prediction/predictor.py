@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
@@ -15,6 +15,9 @@ from ..kinds import Context, Encoded, Kind
 from ..kinds.generation import generate
 from ..models.base_model import BaseModel
 from ..saved.saved import Saved
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 Example = dict[str, Any]
 
@@ -80,7 +83,7 @@ class Predictor:
         return outputs
 
 
-def _with_weights(model: Any, saved: Saved) -> Any:
+def _with_weights(model: PreTrainedModel, saved: Saved) -> Any:
     """The model with what was trained, as PEFT or as plain parameters."""
     if not saved.by_peft:
         _fill(dict(model.named_parameters()), load_file(saved.weights), saved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, PlainSerializer, model_validator
 from pydantic_core import from_json
@@ -187,7 +187,7 @@ class Record(_Part, frozen=True):
         """
         return self.metrics.validation[self.main_metric]
 
-    def replace(self, **fields: Any) -> Record:
+    def replace(self, **fields: object) -> Record:
         """A copy with other values in `fields`.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -13,6 +13,9 @@ from ..kinds import Context, Kind
 from ..models.trainable import head_modules, make_trainable
 from .parameters import copy_parameters
 from .saved import Saved
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 KEY = "init_adapter"
 
@@ -82,7 +85,7 @@ def check_weights(saved: Saved, method: str, options: Mapping[str, Any], kind: K
             _fitting(model, saved, kind, context)
 
 
-def load_initial(model: Any, saved: Saved, kind: Kind, context: Context) -> None:
+def load_initial(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context) -> None:
     """Gives a model that is ready to train the weights in `saved`; the head too, if `keeps_head`."""
     from safetensors.torch import load_file
 
@@ -96,7 +99,7 @@ def load_initial(model: Any, saved: Saved, kind: Kind, context: Context) -> None
     copy_parameters(model, weights)
 
 
-def _fitting(model: Any, saved: Saved, kind: Kind, context: Context) -> set[str]:
+def _fitting(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context) -> set[str]:
     """The names of the saved weights that `model` takes.
 
     Raises:
@@ -123,7 +126,7 @@ def _fitting(model: Any, saved: Saved, kind: Kind, context: Context) -> set[str]
     return set(own)
 
 
-def _trained(model: Any, saved: Saved) -> Mapping[str, torch.Tensor]:
+def _trained(model: PreTrainedModel, saved: Saved) -> Mapping[str, torch.Tensor]:
     """The weights that the method trains, under the names in which a run saves them."""
     if saved.by_peft:
         from peft import get_peft_model_state_dict

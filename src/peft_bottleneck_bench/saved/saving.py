@@ -6,18 +6,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
 
 from .parameters import trained_parameters
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 RUN_FILE = "run.json"
 PARAMETERS_FILE = "trained_parameters.safetensors"
 NOT_HASHED = ("README.md", RUN_FILE)
 
 
-def save_adapter(model: Any, description: Mapping[str, Any], folder: Path) -> None:
+def save_adapter(model: PreTrainedModel, description: Mapping[str, Any], folder: Path) -> None:
     """Writes the trained weights: as PEFT does where PEFT made them, else as one file of the trained parameters.
 
     Args:

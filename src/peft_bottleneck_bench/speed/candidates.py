@@ -6,10 +6,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 from torch.nn import functional
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 REDUCTION = 16
 MANY = 64  # adapters on one model
@@ -75,7 +78,7 @@ class Peft:
     def __init__(self) -> None:
         self.sites: str | None = None
 
-    def build(self, candidate: str, model: Any) -> Any:
+    def build(self, candidate: str, model: PreTrainedModel) -> Any:
         import peft
 
         if candidate == "base":
@@ -101,22 +104,22 @@ class Peft:
                 adapted.add_adapter(f"other_{number}", _config(name))
         return adapted
 
-    def add_second(self, candidate: str, model: Any) -> None:
+    def add_second(self, candidate: str, model: PreTrainedModel) -> None:
         model.add_adapter("other", model.peft_config["first"])
 
-    def switch(self, model: Any, adapter: str) -> None:
+    def switch(self, model: PreTrainedModel, adapter: str) -> None:
         model.set_adapter(adapter)
 
-    def save(self, model: Any, folder: Path) -> None:
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
         model.save_pretrained(folder, selected_adapters=["first"])
 
-    def load(self, model: Any, folder: Path) -> None:
+    def load(self, model: PreTrainedModel, folder: Path) -> None:
         model.load_adapter(folder / "first", adapter_name="loaded")
 
-    def forget(self, model: Any) -> None:
+    def forget(self, model: PreTrainedModel) -> None:
         model.delete_adapter("loaded")
 
-    def _at_our_sites(self, name: str, model: Any) -> Any:
+    def _at_our_sites(self, name: str, model: PreTrainedModel) -> Any:
         """PEFT's method on the modules that a Houlsby adapter wraps, its rank the size of the bottlenecks."""
         import peft
 
@@ -125,7 +128,7 @@ class Peft:
             return peft.IA3Config(target_modules=sites, feedforward_modules=[])
         return peft.LoraConfig(target_modules=sites, r=_size(model))
 
-    def _sites(self, model: Any) -> str:
+    def _sites(self, model: PreTrainedModel) -> str:
         """The pattern of the modules that a Houlsby adapter wraps, which is the same in every copy of the base."""
         import peft
 
@@ -136,11 +139,11 @@ class Peft:
         return self.sites
 
 
-def _size(model: Any) -> int:
+def _size(model: PreTrainedModel) -> int:
     return max(1, int(model.config.hidden_size) // REDUCTION)
 
 
-def _config(method: str, **options: Any) -> Any:
+def _config(method: str, **options: object) -> Any:
     import peft_bottleneck as ours
 
     classes: dict[str, Any] = {
@@ -151,7 +154,7 @@ def _config(method: str, **options: Any) -> Any:
     return classes[method](reduction_factor=REDUCTION, **options)
 
 
-def _bare(model: Any, sites: str) -> Any:
+def _bare(model: PreTrainedModel, sites: str) -> Any:
     """Houlsby adapters in four calls of torch at each place and nothing around them: no library can take less."""
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
@@ -174,7 +177,7 @@ def _with_bottleneck(
     return adapted
 
 
-def _floor(model: Any, config: Any) -> Any:
+def _floor(model: PreTrainedModel, config: Any) -> Any:
     """The frozen base whose gradient flows back as far as a method needs it: to the first of its sites."""
     import peft
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import save_file
+from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .. import interruption, processes
@@ -38,8 +38,16 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         self.patience = patience
         self.best = Best()
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **event: Any) -> None:
-        metrics = event["metrics"]
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        metrics: Mapping[str, float],
+        model: nn.Module,
+        **event: object,
+    ) -> None:
         scores = {name.removeprefix(PREFIX): value for name, value in metrics.items() if name.startswith(PREFIX)}
         score = scores[self.metric]
         best = self.best
@@ -47,7 +55,7 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
         if not best.validation or self.sign * score > self.sign * best.validation[self.metric]:
             best.validation, best.step, best.waited = scores, state.global_step, 0
             if processes.is_main():
-                save_file(trained_parameters(event["model"]), self.file)
+                save_file(trained_parameters(model), self.file)
             return
         best.waited += 1
         if self.patience is not None and best.waited >= self.patience:

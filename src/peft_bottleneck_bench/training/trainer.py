@@ -41,7 +41,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         collators: Mapping[str, Callable[..., Mapping[str, Any]]],
         keep_best: KeepBest,
         callbacks: Sequence[TrainerCallback],
-        **arguments: Any,
+        **arguments: object,
     ) -> None:
         self.keep_best = keep_best
         super().__init__(callbacks=[keep_best, SetEpoch(self), *callbacks], **arguments)

@@ -38,7 +38,7 @@ def main(library: str, setting: str) -> None:
             _answer(answers, error=_one_line(error))
 
 
-def _answer(answers: Any, **answer: Any) -> None:
+def _answer(answers: Any, **answer: object) -> None:
     answers.write(json.dumps(answer) + "\n")
 
 

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
 from .memory import PeakMemory
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 SHORT = 16  # tokens of a short input, and of a prompt
 NEW_TOKENS = 16
@@ -25,22 +28,22 @@ STEPS_FOR_MEMORY = 2  # the optimiser's state is there from the first step on
 class Library(Protocol):
     """How one library makes its candidates, and what else it can be timed at."""
 
-    def build(self, candidate: str, model: Any) -> Any:
+    def build(self, candidate: str, model: PreTrainedModel) -> Any:
         """The base model with this candidate's parameters open to training."""
 
-    def add_second(self, candidate: str, model: Any) -> None:
+    def add_second(self, candidate: str, model: PreTrainedModel) -> None:
         """Loads a second adapter, `other`, beside the first."""
 
-    def switch(self, model: Any, adapter: str) -> None:
+    def switch(self, model: PreTrainedModel, adapter: str) -> None:
         """Makes `first` or `other` the active adapter."""
 
-    def save(self, model: Any, folder: Path) -> None:
+    def save(self, model: PreTrainedModel, folder: Path) -> None:
         """Saves the first adapter."""
 
-    def load(self, model: Any, folder: Path) -> None:
+    def load(self, model: PreTrainedModel, folder: Path) -> None:
         """Loads it again, as another one."""
 
-    def forget(self, model: Any) -> None:
+    def forget(self, model: PreTrainedModel) -> None:
         """Removes what `load` has added."""
 
 
@@ -69,7 +72,7 @@ class Setting:
             tensor.data = tensor.data.clone()
         return model.to(device())
 
-    def inputs(self, model: Any, batch: int, length: int) -> dict[str, torch.Tensor]:
+    def inputs(self, model: PreTrainedModel, batch: int, length: int) -> dict[str, torch.Tensor]:
         """Random tokens without padding, the same for every candidate."""
         generator = torch.Generator().manual_seed(0)
         tokens = torch.randint(0, model.config.vocab_size, (batch, length), generator=generator).to(device())
@@ -147,7 +150,7 @@ class Session:
         model = self.models[candidate]
         return model.train(training) if model.training != training else model
 
-    def _step(self, candidate: str, model: Any, inputs: dict[str, torch.Tensor]) -> None:
+    def _step(self, candidate: str, model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> None:
         optimizer = self.optimizers[candidate]
         if self.setting.causal:
             loss = model(**inputs, labels=inputs["input_ids"]).loss
