@@ -42,6 +42,7 @@ FIELDS: dict[str, Any] = {
     "trainable_parameters": 10,
     "total_parameters": 100,
     "train_seconds": 1.5,
+    "others_cpu_share": 0.02,
     "train_examples_per_second": 20.0,
     "peak_memory_bytes": 1000,
     "adapter_bytes": 80,

@@ -48,8 +48,15 @@ class Row:
         return max((value for record in self.finished.values() if (value := cost(record)) is not None), default=None)
 
     @property
+    def shared_machine(self) -> bool:
+        """Whether other processes used the processors while a run trained: its time then says little."""
+        return any(record.shared_machine for record in self.finished.values())
+
+    @property
     def train_seconds(self) -> float | None:
-        """The mean over the finished runs."""
+        """The mean over the finished runs; None where one of them shared its machine."""
+        if self.shared_machine:
+            return None
         seconds = [record.train_seconds for record in self.finished.values() if record.train_seconds is not None]
         return fmean(seconds) if seconds else None
 

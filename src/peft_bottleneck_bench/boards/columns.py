@@ -105,7 +105,7 @@ def _seeds(row: Row) -> str:
 
 
 def _train_time(row: Row) -> str:
-    return show.seconds(row.train_seconds)
+    return show.train_time(row.train_seconds, row.shared_machine)
 
 
 def _short_trainable(row: Row) -> str:

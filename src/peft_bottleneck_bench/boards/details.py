@@ -65,7 +65,7 @@ def _facts(path: Path, record: Record) -> list[tuple[str, str]]:
     facts = [
         ("status", record.status if record.reason is None else f"{record.status}: {record.reason}"),
         ("trainable", f"{show.count(record.trainable_parameters)} ({share})"),
-        ("train time", show.seconds(record.train_seconds)),
+        ("train time", show.train_time(record.train_seconds, record.shared_machine)),
         ("speed", f"{speed:.0f} examples per second" if speed else show.NONE),
         ("peak memory", show.size(record.peak_memory_bytes)),
         ("adapter file", show.size(record.adapter_bytes)),

@@ -54,6 +54,11 @@ def seconds(value: float | None) -> str:
     return NONE if value is None else duration(value)
 
 
+def train_time(value: float | None, shared_machine: bool) -> str:
+    """The time, or that it says nothing since other processes used the machine."""
+    return "shared machine" if shared_machine else seconds(value)
+
+
 def size(value: int | None) -> str:
     """`1.2 MB`, in powers of 1000."""
     return _in_thousands(value, ["B", "kB", "MB", "GB", "TB"])

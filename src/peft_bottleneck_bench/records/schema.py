@@ -17,6 +17,8 @@ from ..tasks import KindName
 SCHEMA_VERSION: Final = 1
 #: No honest score or time comes near. Sums and squares of such numbers are still numbers.
 LARGEST = 1e15
+#: Of the processors' time: what other processes may use before a training time is left out of tables.
+SHARED: Final = 0.1
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -137,6 +139,9 @@ class Record(_Part, frozen=True):
     total_parameters: Count | None = None
     train_seconds: Number | None = Field(None, description="without evaluation")
     train_examples_per_second: Number | None = None
+    others_cpu_share: Number | None = Field(
+        None, description="of the processors' time during training, what other processes used"
+    )
     peak_memory_bytes: Count | None = None
     adapter_bytes: Count | None = None
     loss_curve: Curve = Field((), description="[step, training loss]")
@@ -186,6 +191,11 @@ class Record(_Part, frozen=True):
             KeyError: the run failed.
         """
         return self.metrics.validation[self.main_metric]
+
+    @property
+    def shared_machine(self) -> bool:
+        """Whether other processes used so much of the processors that the training time says little."""
+        return (self.others_cpu_share or 0.0) > SHARED
 
     def replace(self, **fields: object) -> Record:
         """A copy with other values in `fields`.

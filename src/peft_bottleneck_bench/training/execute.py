@@ -25,6 +25,7 @@ from ..tasks import KindName
 from . import checkpoints
 from .callbacks import PREFIX, KeepBest, Prune, Watch
 from .features import Split
+from .lengths import notes_on_lengths
 from .trainer import RunTrainer
 from .training import train, training_arguments
 
@@ -165,7 +166,10 @@ def _measure(
     folder.mkdir()
     save_adapter(trainer.model, run.description, folder)
     trainable, total = count_parameters(trainer.model)
+    encoded = [split.encoded for split in features.values()]
+    lengths = notes_on_lengths(run, encoded, sum(run.data.counts.values()))
     measured = {
+        "data": run.data_record.model_copy(update={"notes": (*run.data.notes, *lengths)}),
         "metrics": records.Scores(
             validation=trained.validation,
             test=run.metric.compute(references=references, predictions=predictions),
@@ -175,6 +179,7 @@ def _measure(
         "total_parameters": total,
         "train_seconds": trained.seconds,
         "train_examples_per_second": trained.examples_per_second,
+        "others_cpu_share": trained.others_cpu_share,
         "peak_memory_bytes": trained.peak_memory_bytes,
         "adapter_bytes": sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES),
         "loss_curve": trained.loss_curve,

@@ -24,6 +24,7 @@ class Trained:
     best_step: int
     seconds: float
     examples_per_second: float
+    others_cpu_share: float
     peak_memory_bytes: int
     loss_curve: list[tuple[int, float]]
     validation_curve: list[tuple[int, float]]
@@ -72,7 +73,7 @@ def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
         with trainer.peak:
             trainer.evaluate()
         best = keep_best.best
-        return Trained(best.validation, 0, 0.0, 0.0, trainer.peak.bytes, [], best.curve)
+        return Trained(best.validation, 0, 0.0, 0.0, 0.0, trainer.peak.bytes, [], best.curve)
     trainer.train(checkpoint)
     state = trainer.state
     if not keep_best.best.validation:
@@ -85,6 +86,7 @@ def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
         best_step=keep_best.best.step,
         seconds=trainer.clock.seconds,
         examples_per_second=state.epoch * len(trainer.train_dataset) / trainer.clock.seconds,
+        others_cpu_share=trainer.clock.others_share,
         peak_memory_bytes=trainer.peak_memory_bytes,
         loss_curve=[(entry["step"], entry["loss"]) for entry in state.log_history if "loss" in entry],
         validation_curve=keep_best.best.curve,

@@ -13,6 +13,7 @@ from synthetic import write_failed_run, write_grid, write_run
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.boards import Board, boards
 from peft_bottleneck_bench.boards.building import build, write_page
+from peft_bottleneck_bench.boards.columns import columns
 from peft_bottleneck_bench.boards.markdown import markdown
 from peft_bottleneck_bench.boards.overview import overviews
 
@@ -47,6 +48,18 @@ def test_runs_on_other_data_are_never_on_one_board(tmp_path: Path) -> None:
         ("synthetic_classification · all-MiniLM-L6-v2 · 2000 / 100 / 100 examples, accuracy", ["lora"]),
         ("synthetic_classification · all-MiniLM-L6-v2 · 2000 / 200 / 200 examples, accuracy", ["houlsby"]),
     ]
+
+
+def test_times_on_a_shared_machine_are_not_shown(tmp_path: Path) -> None:
+    for seed, share in enumerate((0.0, 0.45)):
+        write_run(tmp_path, "houlsby", seed, 0.9, others_cpu_share=share)
+        write_run(tmp_path, "lora", seed, 0.8, others_cpu_share=0.02)
+    board = only(tmp_path)
+    (time,) = (column for column in columns(board) if column.name == "train time")
+    shown = {row.method: (time.cell(row), time.key(row)) for row in board.rows}
+    assert shown["houlsby"] == ("shared machine", None)
+    assert shown["lora"][1] == pytest.approx(60, abs=60)
+    assert shown["lora"][0].endswith(" s")
 
 
 def test_settings_tell_apart_what_has_one_name(tmp_path: Path) -> None:
