@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import wraps
 from pathlib import Path
-from typing import Any
 
 from huggingface_hub import ModelCard
 from peft import PeftModel
@@ -49,7 +48,7 @@ def complete_pushed_cards() -> None:
         return
 
     @wraps(upload)
-    def complete_and_upload(self: PeftModel, working_dir: str, *args: object, **kwargs: object) -> Any:
+    def complete_and_upload(self: PeftModel, working_dir: str, *args: object, **kwargs: object) -> object:
         complete = getattr(self.active_peft_config, "complete_card", None)
         if complete is not None:
             complete(working_dir)

@@ -66,7 +66,7 @@ def average(model: PeftModel, adapters: Sequence[str], name: str, weights: Seque
     model.set_adapter(name, inference_mode=True)
 
 
-def in_parallel(batch: Mapping[str, Any], adapters: Sequence[str]) -> dict[str, Any]:
+def in_parallel(batch: Mapping[str, object], adapters: Sequence[str]) -> dict[str, object]:
     """The batch once for each adapter, one after the other, with `adapter_names` to call a model with.
 
     `model(**in_parallel(batch, adapters)).logits.chunk(len(adapters))` are the answers of each.

@@ -50,7 +50,7 @@ class Average:
         return {}
 
     def add_to(
-        self, y: Tensor, x: Tensor, outputs: Mapping[str, Tensor], parts: Mapping[str, Any], *, training: bool
+        self, y: Tensor, x: Tensor, outputs: Mapping[str, Tensor], parts: Mapping[str, object], *, training: bool
     ) -> Tensor:
         """`y` and the weighted `outputs`, `Bᵢ(x)` by the adapter's name."""
         for adapter, weight in zip(self.adapters, self.weights, strict=True):
@@ -166,7 +166,7 @@ class Temperature(nn.Module):
         return scores / (_HOTTEST - _COOLING * before).clamp(min=1.0).to(scores.dtype)
 
 
-def composition_of(value: Any) -> Composition | None:
+def composition_of(value: object) -> Composition | None:
     """The composition that a configuration holds, as an object or as JSON has it.
 
     Raises:
@@ -183,7 +183,7 @@ def composition_of(value: Any) -> Composition | None:
         raise ValueError(f"composition={dict(value)!r} is no {kind.__name__}: {error}") from error
 
 
-def require(composition: Any, adapters: Container[str]) -> None:
+def require(composition: object, adapters: Container[str]) -> None:
     """Makes sure that the adapters that one is made of are there.
 
     Raises:
@@ -209,7 +209,7 @@ def free(configs: Mapping[str, Any], adapter: str) -> None:
             raise ValueError(f"Adapter {name!r} is made of {adapter!r}; delete {name!r} first.")
 
 
-def _adapter_problems(adapters: Any) -> Iterator[str]:
+def _adapter_problems(adapters: object) -> Iterator[str]:
     if not isinstance(adapters, list) or len(adapters) < 2 or len(set(adapters)) != len(adapters):
         yield f"adapters must be a list of two or more different names, got {adapters!r}"
 

@@ -193,7 +193,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         """Writes into the model card of this folder which method the adapter is of, and how to load it."""
         write_card(Path(folder), self)
 
-    def _upload_modified_files(self, working_dir: str, *args: object, **kwargs: object) -> Any:
+    def _upload_modified_files(self, working_dir: str, *args: object, **kwargs: object) -> object:
         self.complete_card(working_dir)  # again: `push_to_hub` has put an empty one in its place
         return super()._upload_modified_files(working_dir, *args, **kwargs)
 
@@ -257,7 +257,7 @@ def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
@@ -270,7 +270,7 @@ def wrong(name: str, value: Any, wanted: str) -> str:
     return f"{name} must be {wanted}, got {value!r}"
 
 
-def wrong_choice(name: str, value: Any, choices: Iterable[Any]) -> str:
+def wrong_choice(name: str, value: object, choices: Iterable[object]) -> str:
     """The sentence about a value that is none of the choices."""
     return wrong(name, value, "one of " + ", ".join(map(repr, choices)))
 

@@ -84,7 +84,7 @@ class TokenContext:
         self.cache = None if recomputes else cache
         return args, kwargs
 
-    def forget(self, stack: nn.Module, args: Any, output: Any) -> None:
+    def forget(self, stack: nn.Module, args: object, output: object) -> None:
         """After the call: holds no tensor of it, unless the backward pass computes blocks again."""
         if not _recomputes(stack):
             self.mask = self.cache = None
@@ -94,7 +94,7 @@ class TokenContext:
         remove_hooks(self.stack[0]._forward_pre_hooks, self)
         remove_hooks(self.stack[0]._forward_hooks, self)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "mask": None, "cache": None}
 
     def remembered(self, key: object, z: Tensor) -> Tensor:

@@ -11,12 +11,14 @@ head, and the backward pass computes the logits of a chunk again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
+from torch.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -64,7 +66,7 @@ def use_chunked_loss(model: PreTrainedModel, positions: int = 256) -> None:
 class ChunkedLoss:
     """Keeps the head from computing logits in a training step, and computes them where the loss is asked for."""
 
-    def __init__(self, head: nn.Module, loss_function: Any, positions: int) -> None:
+    def __init__(self, head: nn.Module, loss_function: Callable[..., Tensor], positions: int) -> None:
         self.head = head
         self.compute = head.forward
         self.loss_function = loss_function
@@ -72,7 +74,7 @@ class ChunkedLoss:
         self.always = False  # while the probe runs
         self.in_force = False
 
-    def install(self, model: PreTrainedModel) -> list[Any]:
+    def install(self, model: PreTrainedModel) -> list[RemovableHandle]:
         self.head.forward = _Head(self)
         model.loss_function = self.loss
         return [
@@ -80,7 +82,7 @@ class ChunkedLoss:
             model.register_forward_hook(self.leave, always_call=True),
         ]
 
-    def uninstall(self, model: PreTrainedModel, handles: list[Any]) -> None:
+    def uninstall(self, model: PreTrainedModel, handles: list[RemovableHandle]) -> None:
         vars(self.head).pop("forward")
         model.loss_function = self.loss_function
         for handle in handles:
@@ -90,7 +92,7 @@ class ChunkedLoss:
         training = model.training and torch.is_grad_enabled()
         self.in_force = (training or self.always) and kwargs.get("labels") is not None
 
-    def leave(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def leave(self, model: nn.Module, args: tuple[object, ...], output: object) -> None:
         if self.in_force and hasattr(output, "logits"):
             output.logits = None  # they are hidden states
         self.in_force = False
@@ -104,7 +106,7 @@ class ChunkedLoss:
         ignore_index: int = IGNORED,
         shift_labels: Tensor | None = None,
         **kwargs: object,
-    ) -> Any:
+    ) -> Tensor:
         """The loss; `logits` are hidden states `[batch, tokens, d]` in a training step."""
         if not self.in_force:
             given = {"num_items_in_batch": num_items_in_batch, "ignore_index": ignore_index} | kwargs
@@ -134,7 +136,7 @@ class _Head:
     def __init__(self, chunked: ChunkedLoss) -> None:
         self.chunked = chunked
 
-    def __call__(self, hidden: Tensor) -> Any:
+    def __call__(self, hidden: Tensor) -> object:
         return hidden if self.chunked.in_force else self.chunked.compute(hidden)
 
 

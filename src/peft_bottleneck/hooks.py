@@ -63,7 +63,7 @@ class InputTap:
         for module in self.added:
             remove_hooks(module._forward_hooks, self)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "held": {}}
 
 
@@ -98,7 +98,7 @@ class BlockOutput:
         else:
             function.has_run = False
 
-    def leave(self, block: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
+    def leave(self, block: nn.Module, args: tuple[object, ...], output: object) -> object:
         """After it: adapts the output, unless the call has done so already."""
         function = getattr(block, _FUNCTION, None)
         if _recomputes(block) and isinstance(function, _Recomputed) and function.has_run:
@@ -125,12 +125,12 @@ class BlockOutput:
 class _Recomputed:
     """A block's checkpointing function, with a further step at the end of what it recomputes."""
 
-    def __init__(self, function: Callable[..., Any], step: Callable[[Any], Any]) -> None:
+    def __init__(self, function: Callable[..., object], step: Callable[[object], object]) -> None:
         self.function = function
         self.step = step
         self.has_run = False  # in the present call of the block: another `forward` bound to it may not recompute
 
-    def __call__(self, run: Callable[..., Any], *args: object) -> Any:
+    def __call__(self, run: Callable[..., object], *args: object) -> object:
         self.has_run = True
         return self.function(lambda *inputs: self.step(run(*inputs)), *args)
 
@@ -138,12 +138,12 @@ class _Recomputed:
 class _Within:
     """A checkpointing function that recomputes inside a context, as the forward pass ran."""
 
-    def __init__(self, function: Callable[..., Any], scope: Callable[[], AbstractContextManager[None]]) -> None:
+    def __init__(self, function: Callable[..., object], scope: Callable[[], AbstractContextManager[None]]) -> None:
         self.function = function
         self.scope = scope
 
-    def __call__(self, run: Callable[..., Any], *args: object) -> Any:
-        def run_within(*inputs: object) -> Any:
+    def __call__(self, run: Callable[..., object], *args: object) -> object:
+        def run_within(*inputs: object) -> object:
             with self.scope():
                 return run(*inputs)
 

@@ -70,7 +70,7 @@ def _rows_known(rows_of: Sequence[tuple[nn.Module, Rows]]) -> Iterator[None]:
 
 
 @contextmanager
-def _forward_by(wrapper: Any, rows: Rows) -> Iterator[None]:
+def _forward_by(wrapper: object, rows: Rows) -> Iterator[None]:
     """Has a task head's wrapper send each row to the copy of the row's adapter."""
     place = "_old_forward" if "_old_forward" in vars(wrapper) else "forward"  # the former where Accelerate is around
     before = vars(wrapper).get(place)
@@ -122,10 +122,10 @@ def _encoder(model: nn.Module) -> nn.Module | None:
     return None if encoder is base else encoder
 
 
-def _with_adapter_names(rows: Rows) -> Callable[..., tuple[Any, dict[str, Any]]]:
+def _with_adapter_names(rows: Rows) -> Callable[..., tuple[object, dict[str, object]]]:
     """A pre-hook that tells PEFT's other wrappers which row has which adapter, as PEFT's own tuners do."""
 
-    def hook(module: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def hook(module: nn.Module, args: object, kwargs: dict[str, object]) -> tuple[object, dict[str, object]]:
         return args, kwargs | {"adapter_names": list(rows.names)}
 
     return hook

@@ -34,7 +34,7 @@ class MixedModel(peft_mixed.MixedModel):  # type: ignore[misc]
             raise ValueError("A mixed model takes no adapter_names: its adapters apply to the whole batch.")
         return self.model(*args, **kwargs)
 
-    def _check_new_adapter_config(self, config: Any) -> None:
+    def _check_new_adapter_config(self, config: object) -> None:
         if not isinstance(config, BottleneckConfig):
             super()._check_new_adapter_config(config)
         elif config.composition is not None:
@@ -45,19 +45,19 @@ class MixedModel(peft_mixed.MixedModel):  # type: ignore[misc]
         else:
             BaseTuner._check_new_adapter_config(self, config)
 
-    def _prepare_adapter_config(self, config: Any, model_config: dict[str, Any]) -> Any:
+    def _prepare_adapter_config(self, config: object, model_config: dict[str, object]) -> object:
         if isinstance(config, BottleneckConfig):
             return self._tuner(config)._prepare_adapter_config(config, model_config)
         return super()._prepare_adapter_config(config, model_config)
 
-    def _check_target_module_exists(self, config: Any, key: str) -> Any:
+    def _check_target_module_exists(self, config: object, key: str) -> object:
         if isinstance(config, BottleneckConfig):
             return self._tuner(config)._check_target_module_exists(config, key.removeprefix(_ADDED_LATER))
         return super()._check_target_module_exists(config, key)
 
     def _create_and_replace(
         self,
-        config: Any,
+        config: object,
         adapter_name: str,
         target: nn.Module,
         target_name: str,

@@ -60,7 +60,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         # PEFT 0.18 calls `self.model.forward`, past the hooks by which a convolution learns what the model is given.
         return self.model(*args, **kwargs)
 
-    def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
+    def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, object]) -> BottleneckConfig:
         if not config.inference_mode:
             mend_quantised_layers(self.model)
         require(config.composition, self.peft_config)
@@ -88,7 +88,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         peft_config.modules_to_tie = tied
 
     @staticmethod
-    def _check_target_module_exists(config: BottleneckConfig, key: str) -> Any:
+    def _check_target_module_exists(config: BottleneckConfig, key: str) -> object:
         if _couples(config, key):
             return True
         found = check_target_module_exists(config, key)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from types import MethodType
-from typing import Any
 
 from torch import nn
 
@@ -37,7 +36,7 @@ def hand_on_methods(wrapper: nn.Module, base: nn.Module, own: Collection[str]) -
         del attributes[name]
 
 
-def _replaces(forward: Any, wrapper: nn.Module) -> bool:
+def _replaces(forward: object, wrapper: nn.Module) -> bool:
     """Whether this `forward` is a method bound to the wrapper that does not lead back to the wrapper's own."""
     if not isinstance(forward, MethodType) or forward.__self__ is not wrapper:
         return False

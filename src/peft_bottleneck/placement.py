@@ -31,12 +31,12 @@ def after(layer: BottleneckLayer, *args: object, **kwargs: object) -> Any:
     return layer.adapt(layer.base_layer(*args, **kwargs))
 
 
-def in_block(layer: BottleneckLayer, *args: object, **kwargs: object) -> Any:
+def in_block(layer: BottleneckLayer, *args: object, **kwargs: object) -> object:
     """`f(x)`: the layer only keeps the weights, and its block applies them to its own output."""
     return layer.base_layer(*args, **kwargs)
 
 
-def around_norm(layer: BottleneckLayer, x: Tensor, *args: object, **kwargs: object) -> Any:
+def around_norm(layer: BottleneckLayer, x: Tensor, *args: object, **kwargs: object) -> object:
     """`f(x + B(f(x)))`, `f` a normalisation."""
     norm = layer.base_layer
 

@@ -69,7 +69,7 @@ def quantization_config(quantization: str, model: PreTrainedModel, auto_class: A
 
 def prepare_for_training(
     model: PreTrainedModel, *, gradient_checkpointing: bool = True, use_reentrant: bool = False
-) -> Any:
+) -> object:
     """Freezes a base model, quantised or not, and lets it train adapters in little memory; returns it.
 
     PEFT's `prepare_model_for_kbit_training` does the same and brings everything that is not quantised to float32, so

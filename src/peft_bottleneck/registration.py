@@ -10,8 +10,6 @@ class asks a tuner for its part (`_prepare_adapter_config`, `_create_and_replace
 
 from __future__ import annotations
 
-from typing import Any
-
 from peft import PeftConfig, PeftType
 
 # The base classes that all tuners of PEFT share. Not in `peft.__all__`; stable in name and meaning since 0.18, when
@@ -64,7 +62,7 @@ def _peft_type(value: str) -> PeftType:
     as an attribute. `EnumType.__setattr__` forbids to set a member as an attribute, `type.__setattr__` does not; from
     Python 3.12 on `PeftType.HOULSBY` needs that attribute, before it was looked up in `_member_map_`.
     """
-    known: dict[str, Any] = PeftType._value2member_map_
+    known: dict[str, object] = PeftType._value2member_map_
     if value in known:
         return PeftType(value)
     member = str.__new__(PeftType, value)

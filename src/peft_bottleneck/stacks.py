@@ -240,14 +240,14 @@ class Stacks:
             for p in member.parameters().values()
         )
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Stacks:
+    def __deepcopy__(self, memo: dict[int, object]) -> Stacks:
         return Stacks()
 
     def __reduce__(self) -> tuple[type[Stacks], tuple[()]]:
         return Stacks, ()
 
 
-def _is_plain(part: Any) -> bool:
+def _is_plain(part: object) -> bool:
     """Whether calling a module is the product alone: nothing converts, offloads or watches it."""
     return (
         type(part) is nn.Linear

@@ -51,7 +51,7 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
             self.was_called = True
         return self._forward(*args, **kwargs)
 
-    def __call__(self, *args: object, **kwargs: object) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> object:
         """The output of `forward`, whatever other libraries have bound to this layer in its place (`patching`).
 
         Raises:

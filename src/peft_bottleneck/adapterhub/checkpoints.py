@@ -188,7 +188,7 @@ def _modernised(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -
     return theirs
 
 
-def _of_another_model(description: Mapping[str, Any], names: Names) -> list[str]:
+def _of_another_model(description: Mapping[str, object], names: Names) -> list[str]:
     config = names.base.config
     return [
         f"it is for {key}={description[key]!r}, the model has {getattr(config, key)!r}"

@@ -132,7 +132,7 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
     return config
 
 
-def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> dict[str, Any]:
+def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> dict[str, object]:
     """Their configuration that comes nearest to an adapter of ours; `differences` tells whether it is the same."""
     sites = names.sites(adapter_name)
     places = {name: place for name in sites if (place := names.place(name)) is not None}
@@ -160,7 +160,7 @@ def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> d
     }
 
 
-def differences(config: BottleneckConfig, theirs: Mapping[str, Any], names: Names, adapter_name: str) -> list[str]:
+def differences(config: BottleneckConfig, theirs: Mapping[str, object], names: Names, adapter_name: str) -> list[str]:
     """What an adapter of ours has that their configuration for it has not, found on the way back."""
     again, sites = our_config(theirs, names), names.sites(adapter_name)
     keys = [
@@ -194,7 +194,7 @@ def size(layer: BottleneckLayer, adapter_name: str) -> int:
     return int(getattr(layer, f"{layer.prefix}down")[adapter_name].out_features)
 
 
-def _maps(theirs: Mapping[str, Any]) -> dict[str, Any]:
+def _maps(theirs: Mapping[str, object]) -> dict[str, object]:
     """Our fields on how the maps are parameterised."""
     if not theirs["phm_layer"]:
         return {}
@@ -207,7 +207,7 @@ def _maps(theirs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _their_maps(config: BottleneckConfig) -> dict[str, Any]:
+def _their_maps(config: BottleneckConfig) -> dict[str, object]:
     """Theirs, the other way round."""
     if config.phm_dim is None:
         return {"phm_layer": False}
@@ -222,13 +222,13 @@ def _their_maps(config: BottleneckConfig) -> dict[str, Any]:
     }
 
 
-def _method(theirs: Mapping[str, Any]) -> type[BottleneckConfig] | None:
+def _method(theirs: Mapping[str, object]) -> type[BottleneckConfig] | None:
     if theirs["is_parallel"]:
         return ParallelAdapterConfig if theirs["original_ln_after"] else None
     return SEQUENTIAL.get(tuple(theirs[key] for key in ORDER))
 
 
-def _reduction_factor(config: BottleneckConfig, layers: Mapping[str, Layer], sizes: Mapping[str, int]) -> Any:
+def _reduction_factor(config: BottleneckConfig, layers: Mapping[str, Layer], sizes: Mapping[str, int]) -> object:
     """A factor that gives all layers their size: the configuration's own, or one for each layer where that fails."""
     own = config.reduction_factor
     if own is not None and all(max(1, int(layers[name].width // own)) == size for name, size in sizes.items()):

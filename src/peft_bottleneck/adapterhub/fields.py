@@ -37,7 +37,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
     }
 )
 # The fields that detail others of them.
-PHM_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+PHM_DEFAULTS: Mapping[str, object] = MappingProxyType(
     {
         "phm_dim": 4,
         "phm_rank": 1,
@@ -49,7 +49,7 @@ PHM_DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "factorized_phm_W": True,
     }
 )
-DETAILS: Mapping[str, Any] = MappingProxyType(
+DETAILS: Mapping[str, object] = MappingProxyType(
     {**PHM_DEFAULTS, "inv_adapter_reduction_factor": None, "adapter_residual_before_ln": False}
 )
 # Fields that decide on initial weights only.
@@ -57,7 +57,7 @@ INITIAL = ("init_weights_seed", "hypercomplex_nonlinearity", "phm_c_init", "phm_
 # Ours that are theirs by the same name.
 SAME = ("dropout", "scaling", "ln_before", "ln_after", "use_gating", "stochastic_depth")
 ORDER = ("original_ln_before", "original_ln_after", "residual_before_ln")
-SEQUENTIAL: Mapping[tuple[Any, ...], type[BottleneckConfig]] = MappingProxyType(
+SEQUENTIAL: Mapping[tuple[object, ...], type[BottleneckConfig]] = MappingProxyType(
     {
         (False, True, True): HoulsbyConfig,
         (False, True, False): HoulsbyConfig,
@@ -66,7 +66,7 @@ SEQUENTIAL: Mapping[tuple[Any, ...], type[BottleneckConfig]] = MappingProxyType(
     }
 )
 # How weights are drawn: without effect on a loaded adapter, kept for who reads the configuration.
-INIT_WEIGHTS: Mapping[str, dict[str, Any]] = MappingProxyType(
+INIT_WEIGHTS: Mapping[str, dict[str, object]] = MappingProxyType(
     {
         "bert": dict(init_method="bert", init_weights=False),
         "houlsby": dict(init_method="houlsby", init_weights=False),
@@ -102,20 +102,20 @@ TOLD_OTHERWISE = frozenset(field.name for field in fields(PeftConfig)) | {
 }
 
 # The configurations that the library has a name for, older names included.
-_SEQ: Mapping[str, Any] = {
+_SEQ: Mapping[str, object] = {
     "mh_adapter": False,
     "output_adapter": True,
     "reduction_factor": 16,
     "non_linearity": "relu",
     "original_ln_before": True,
 }
-_DOUBLE_SEQ: Mapping[str, Any] = {
+_DOUBLE_SEQ: Mapping[str, object] = {
     "mh_adapter": True,
     "output_adapter": True,
     "reduction_factor": 16,
     "non_linearity": "swish",
 }
-_PAR: Mapping[str, Any] = {
+_PAR: Mapping[str, object] = {
     "mh_adapter": False,
     "output_adapter": True,
     "reduction_factor": 2,
@@ -124,9 +124,9 @@ _PAR: Mapping[str, Any] = {
     "scaling": 4.0,
     "init_weights": "mam_adapter",
 }
-_INVERTIBLE: Mapping[str, Any] = {"inv_adapter": "nice", "inv_adapter_reduction_factor": 2}
-_PHM: Mapping[str, Any] = {"phm_layer": True, "reduction_factor": 32, "non_linearity": "gelu"}
-_NAMED: Mapping[tuple[str, ...], Mapping[str, Any]] = {
+_INVERTIBLE: Mapping[str, object] = {"inv_adapter": "nice", "inv_adapter_reduction_factor": 2}
+_PHM: Mapping[str, object] = {"phm_layer": True, "reduction_factor": 32, "non_linearity": "gelu"}
+_NAMED: Mapping[tuple[str, ...], Mapping[str, object]] = {
     ("seq_bn", "pfeiffer"): _SEQ,
     ("double_seq_bn", "houlsby"): _DOUBLE_SEQ,
     ("par_bn", "parallel"): _PAR,

@@ -76,7 +76,7 @@ def read_tensors(directory: Path, names: tuple[str, ...], where: str) -> dict[st
     return dict(content)
 
 
-def write(directory: Path, config_file: str, description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+def write(directory: Path, config_file: str, description: Mapping[str, object], weights: Mapping[str, Tensor]) -> None:
     """Writes a configuration and its tensors."""
     names = HEAD_WEIGHTS_FILES if config_file == HEAD_CONFIG_FILE else WEIGHTS_FILES
     directory.mkdir(parents=True, exist_ok=True)

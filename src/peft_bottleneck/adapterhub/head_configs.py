@@ -24,7 +24,7 @@ class NoCounterpart(ValueError):
     """A head that no module of the model at hand computes; the message says why."""
 
 
-def layout_of(kind: str, config: Mapping[str, Any], base: PreTrainedModel) -> HeadLayout:
+def layout_of(kind: str, config: Mapping[str, object], base: PreTrainedModel) -> HeadLayout:
     """The layout by which this model computes a flexible head of this configuration.
 
     Raises:
@@ -67,7 +67,7 @@ def _decisive(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def flexible_config(row: HeadLayout, base: PreTrainedModel) -> dict[str, Any]:
+def flexible_config(row: HeadLayout, base: PreTrainedModel) -> dict[str, object]:
     """The configuration that the library gives to a head like this model's."""
     model, kind = base.config, row.kinds[0]
     multilabel = getattr(model, "problem_type", None) == "multi_label_classification"
@@ -78,7 +78,7 @@ def flexible_config(row: HeadLayout, base: PreTrainedModel) -> dict[str, Any]:
     activation = row.activation
     if activation is not None and activation.startswith("config."):
         activation = getattr(model, activation.removeprefix("config."))
-    config: dict[str, Any] = {"head_type": kind, "layers": row.layers, "activation_function": activation}
+    config: dict[str, object] = {"head_type": kind, "layers": row.layers, "activation_function": activation}
     if kind in LANGUAGE_MODELS:
         config |= {"layer_norm": row.norm, "bias": row.bias, "shift_labels": kind == "causal_lm"}
         return config | {"vocab_size": model.vocab_size, "label2id": None}

@@ -166,7 +166,7 @@ def head_of(base: PreTrainedModel, adapter_name: str) -> tuple[dict[str, Any], d
 
 
 def _flexible_tensors(
-    weights: Mapping[str, Tensor], layout: HeadLayout, config: Mapping[str, Any], base: PreTrainedModel
+    weights: Mapping[str, Tensor], layout: HeadLayout, config: Mapping[str, object], base: PreTrainedModel
 ) -> dict[str, dict[str, Tensor]]:
     """A flexible head's tensors by the module that takes them."""
     by_place, places = _by_first_name(weights), [str(place) for place in positions(config)]
@@ -211,7 +211,7 @@ def _check(name: str, module: nn.Module, tensors: Mapping[str, Tensor], *, resiz
             raise NoCounterpart(f"its {name}.{key} has the shape {shape}, the model's {own[key]}")
 
 
-def _resize(module: Any, tensors: Mapping[str, Tensor]) -> None:
+def _resize(module: object, tensors: Mapping[str, Tensor]) -> None:
     """Gives a linear map as many outputs as the tensors have."""
     size = len(tensors["weight"])
     if isinstance(module, nn.Linear) and module.out_features != size:
@@ -221,7 +221,7 @@ def _resize(module: Any, tensors: Mapping[str, Tensor]) -> None:
             setattr(module, key, nn.Parameter(value.to(own), requires_grad=own.requires_grad))
 
 
-def _is_output(base: PreTrainedModel, module: Any) -> bool:
+def _is_output(base: PreTrainedModel, module: object) -> bool:
     return module is not None and module is base.get_output_embeddings()
 
 

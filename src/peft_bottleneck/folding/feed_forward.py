@@ -161,7 +161,7 @@ def _weight(linear: Any) -> Tensor:
     return weight.T if isinstance(linear, Conv1D) else weight
 
 
-def _bias(linear: Any) -> Tensor:
+def _bias(linear: object) -> Tensor:
     bias: Tensor | None = getattr(linear, "bias", None)
     return _weight(linear).new_zeros(_sizes(linear)[1]) if bias is None else bias.detach()
 

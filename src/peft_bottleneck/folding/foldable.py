@@ -95,7 +95,7 @@ class FoldableModel(BottleneckModel):
             widths.even_out()
         return model
 
-    def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, Any]) -> BottleneckConfig:
+    def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, object]) -> BottleneckConfig:
         config = super()._prepare_adapter_config(config, model_config)
         if getattr(config, "foldable", False):
             found = feed_forwards(self.model, self._family(config))

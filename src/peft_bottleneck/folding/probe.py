@@ -97,7 +97,7 @@ class _Probe:
         output.register_forward_pre_hook(self._take)
 
     def _giving(self, index: int) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> Any:
+        def hook(module: nn.Module, args: object, output: object) -> object:
             if not isinstance(output, Tensor):
                 return output
             self.given[index] = torch.randn(output.shape) * _SPREAD

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..config import BottleneckConfig, wrong
 from ..merging import MergeableLayer
@@ -62,7 +62,7 @@ class HoulsbyModel(BottleneckModel):
     def site(cls, family: Family, config: BottleneckConfig) -> Site:
         return Site(family.path(family.attention_output, family.ffn_output or family.ffn))
 
-    def _prepare_adapter_config(self, config: HoulsbyConfig, model_config: dict[str, Any]) -> HoulsbyConfig:
+    def _prepare_adapter_config(self, config: HoulsbyConfig, model_config: dict[str, object]) -> HoulsbyConfig:
         super()._prepare_adapter_config(config, model_config)
         if config.train_layernorm:
             # PEFT keeps, saves and switches copies of what `modules_to_save` names, by the last part of the name.

@@ -132,7 +132,7 @@ class _Recorder(ShapesOnly):
         return self.sources.get(storage_of(tensor), frozenset())
 
     def _entering(self, block: str) -> Any:
-        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
+        def hook(module: nn.Module, args: object, kwargs: object) -> None:
             hidden = first_tensor((args, kwargs))
             if hidden is not None:
                 self._open[block] = BlockFlow(hidden.shape[-1])
@@ -142,7 +142,7 @@ class _Recorder(ShapesOnly):
         return hook
 
     def _leaving(self, block: str) -> Any:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
+        def hook(module: nn.Module, args: object, output: object) -> None:
             result = first_tensor(output)
             if result is not None and block in self._open:
                 flow = self.flows[block] = self._open.pop(block)
@@ -216,7 +216,7 @@ def call_blocks(
     return reasons
 
 
-def _try(mode: ShapesOnly, module: nn.Module, inputs: dict[str, Any]) -> str:
+def _try(mode: ShapesOnly, module: nn.Module, inputs: dict[str, object]) -> str:
     """Calls a module; gives the reason if that fails, which guessed inputs may. What was reached is recorded."""
     inputs = {name: _on_meta(value) for name, value in inputs.items()}
     try:
@@ -227,7 +227,7 @@ def _try(mode: ShapesOnly, module: nn.Module, inputs: dict[str, Any]) -> str:
     return ""
 
 
-def _on_meta(value: Any) -> Any:
+def _on_meta(value: object) -> object:
     if isinstance(value, tuple):
         return tuple(map(_on_meta, value))
     return value.to(META) if isinstance(value, Tensor) and value.is_floating_point() else value
@@ -246,7 +246,7 @@ def quietly() -> Iterator[None]:
         logging.disable(before)
 
 
-def _configuration(name: str, modules: Mapping[str, nn.Module]) -> Any:
+def _configuration(name: str, modules: Mapping[str, nn.Module]) -> object:
     """That of the innermost model around a block."""
     while name:
         name = name.rpartition(".")[0]
@@ -271,7 +271,7 @@ def _is_map(module: nn.Module, reads: Tensor, writes: Tensor) -> bool:
     return reads.is_floating_point() and tuple(weight.shape) in (sizes, sizes[::-1])
 
 
-def first_tensor(value: Any) -> Tensor | None:
+def first_tensor(value: object) -> Tensor | None:
     """The first tensor with channels in arguments or in what a module returns."""
     leaves = tree_leaves(dict(value) if isinstance(value, dict) else value)
     return next((leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.dim() > 1), None)

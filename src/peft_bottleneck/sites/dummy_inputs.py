@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SIDE = 4  # of a grid of patches
 TOKENS = SIDE * SIDE
-Inputs = dict[str, Any]
+Inputs = dict[str, object]
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 # What is given first where a model takes it, and what is given as well where that does not reach all blocks.
 _FIRST = ("input_ids", "decoder_input_ids", "bbox")
@@ -111,7 +111,7 @@ def _hidden(config: PretrainedConfig) -> Tensor:
     return torch.zeros(1, TOKENS, _first(config, "hidden_size", "d_model", "n_embd", default=32))
 
 
-_COMMON: Mapping[str, Callable[[Any], Any]] = {
+_COMMON: Mapping[str, Callable[[object], object]] = {
     "input_ids": _ids,
     "decoder_input_ids": _ids,
     "attention_mask": _ids,
@@ -134,7 +134,7 @@ _COMMON: Mapping[str, Callable[[Any], Any]] = {
     "aspect_ratio_ids": lambda config: torch.ones(1, 1, dtype=torch.long),
     "aspect_ratio_mask": lambda config: torch.ones(1, 1, _first(config, "max_num_tiles", default=4), dtype=torch.long),
 }
-_GUESSES: tuple[Mapping[str, Callable[[Any], Any]], ...] = (
+_GUESSES: tuple[Mapping[str, Callable[[object], object]], ...] = (
     _COMMON,
     {**_COMMON, "input_features": _frames, "input_values": _spectrogram, "pixel_values": _video},
 )

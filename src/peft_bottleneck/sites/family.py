@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Family:
     residual: tuple[str, ...] = ()
     ffn_size: Mapping[str, str] = field(default_factory=lambda: {"": "intermediate_size"})
     embeddings: tuple[str, ...] = ()
-    when: Mapping[str, Any] = field(default_factory=dict)
+    when: Mapping[str, object] = field(default_factory=dict)
 
     def path(self, *names: str | None) -> str:
         """A regular expression for these modules of every block; its group `block` is the block's name."""

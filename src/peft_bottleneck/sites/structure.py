@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
@@ -47,7 +47,7 @@ def find_family(model: nn.Module, exclude: str | None = None) -> Family:
     return family_of(model) or family_from_structure(model, exclude)
 
 
-def tell_sites(model: nn.Module, family: Family, indices: Any) -> None:
+def tell_sites(model: nn.Module, family: Family, indices: object) -> None:
     """Warns where the sites are not the user's choice: read off the structure, or of blocks in several towers."""
     config: PretrainedConfig = getattr(model, "config", None)
     if not family.model_types:

@@ -19,7 +19,7 @@ METHOD_KEYS = ("method", "label", "training", "search")  # beside the method's o
 SHORT = {"bottleneck_size": "r", "lora_alpha": "alpha", "num_virtual_tokens": "tokens"}
 
 
-def read_method(entry: Any, findings: Findings, training: Mapping[str, Any]) -> MethodChoice | None:
+def read_method(entry: object, findings: Findings, training: Mapping[str, object]) -> MethodChoice | None:
     """The method that `entry` asks for; None where `findings` then say why not.
 
     Args:
@@ -60,7 +60,7 @@ def read_training(content: Any, key: str, findings: Findings, below: Mapping[str
     return dict(content)
 
 
-def default_label(name: str, options: Mapping[str, Any]) -> str:
+def default_label(name: str, options: Mapping[str, object]) -> str:
     """A readable name of a method with `options`, which can name a folder.
 
     >>> default_label("houlsby", {"bottleneck_size": 24, "non_linearity": "gelu", "bottleneck": "gated"})
@@ -70,7 +70,7 @@ def default_label(name: str, options: Mapping[str, Any]) -> str:
     return "".join("_" if letter in RESERVED or not letter.isprintable() else letter for letter in words).rstrip(". ")
 
 
-def _option_words(key: str, value: Any) -> str:
+def _option_words(key: str, value: object) -> str:
     if isinstance(value, bool):
         return key if value else f"no {key}"
     if isinstance(value, str):

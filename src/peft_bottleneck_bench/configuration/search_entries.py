@@ -98,7 +98,7 @@ def read_space(content: Any, key: str, findings: Findings, method: str | None = 
     return space
 
 
-def _refused(name: str, value: Any, method: str | None, options: Mapping[str, Any]) -> list[str]:
+def _refused(name: str, value: object, method: str | None, options: Mapping[str, object]) -> list[str]:
     """Why `value` cannot be tried for the field or option `name`."""
     if method and name in options:
         if type(options[name]) is int and isinstance(value, float):
@@ -121,7 +121,7 @@ def _refused(name: str, value: Any, method: str | None, options: Mapping[str, An
     return messages
 
 
-def _read_dimension(entry: Any, key: str, findings: Findings) -> Dimension | None:
+def _read_dimension(entry: object, key: str, findings: Findings) -> Dimension | None:
     if isinstance(entry, list) and entry:
         repeated = [value for value in entry if entry.count(value) > 1]
         if repeated:

@@ -22,7 +22,7 @@ FILE_KEYS = (*SPLITS, "format", "delimiter", "quote", "header")
 HUB_KEYS = ("hub", "revision", "config", "folder", *SPLITS)
 
 
-def read_task(entry: Any, findings: Findings, folder: Path, tasks_from: Sequence[Path] = ()) -> Task | None:
+def read_task(entry: object, findings: Findings, folder: Path, tasks_from: Sequence[Path] = ()) -> Task | None:
     """The task that `entry` asks for; None where `findings` then tell why not.
 
     Paths are relative to the working directory; files are also looked for in `folder`. `tasks_from` are the folders
@@ -77,7 +77,7 @@ def _registered(name: str, changes: Mapping[str, Any], findings: Findings, tasks
     return None
 
 
-def _check_own(name: str, entry: Mapping[str, Any], findings: Findings) -> None:
+def _check_own(name: str, entry: Mapping[str, object], findings: Findings) -> None:
     findings.label(f"tasks: {name}: name", name)
     for key in ("kind", "data"):
         if key not in entry:
@@ -130,7 +130,7 @@ def _check_hub(key: str, value: Any, findings: Findings) -> None:
         findings.typed(key, value, str, "text")
 
 
-def _check_file(key: str, value: Any, findings: Findings) -> None:
+def _check_file(key: str, value: object, findings: Findings) -> None:
     if isinstance(value, list):
         if not value or not all(isinstance(path, str) for path in value):
             findings.wrong(f"{key}: expected files of one format, or two line-aligned ones, found {value!r}")
@@ -138,7 +138,7 @@ def _check_file(key: str, value: Any, findings: Findings) -> None:
         findings.typed(key, value, str, "the path of a file")
 
 
-def _is_count(key: str, value: Any, findings: Findings) -> bool:
+def _is_count(key: str, value: object, findings: Findings) -> bool:
     """Whether `value` says how many examples of train to take for validation: a number, or a share below 1."""
     if not key.endswith(".validation") or not isinstance(value, (int, float)) or isinstance(value, bool):
         return False
@@ -149,7 +149,7 @@ def _is_count(key: str, value: Any, findings: Findings) -> bool:
     return True
 
 
-def _path(value: Any, folder: Path) -> Any:
+def _path(value: object, folder: Path) -> Any:
     """Each path, as `found` finds it; numbers as they are."""
     if isinstance(value, list):
         return tuple(found(path, folder) for path in value)

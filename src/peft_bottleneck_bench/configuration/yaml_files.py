@@ -6,11 +6,13 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
 from ..errors import UserError
+
+Value = TypeVar("Value")
 
 LARGEST_FILE = 2**20  # bytes
 MOST_VALUES = 100_000  # after every alias is written out
@@ -43,7 +45,7 @@ _Yaml.add_implicit_resolver(
 )
 
 
-def _parse_yaml(text: str, where: str) -> Any:
+def _parse_yaml(text: str, where: str) -> object:
     """What `text` holds: text, numbers, booleans, null, and lists and mappings of them, all of which JSON can hold.
 
     Raises:
@@ -65,7 +67,7 @@ def _parse_yaml(text: str, where: str) -> Any:
     return checked_values(content, where)
 
 
-def checked_values(content: Any, where: str) -> Any:
+def checked_values(content: Value, where: str) -> Value:
     """`content`, all of which JSON can hold.
 
     Raises:
@@ -123,7 +125,7 @@ def _problems(value: object, path: str) -> Iterator[tuple[str, str]]:
         yield path, f"expected text, a number, a list or keys and values, found {type(value).__name__}"
 
 
-def read_yaml(file: Path) -> dict[str, Any]:
+def read_yaml(file: Path) -> dict[str, object]:
     """The keys and values in `file`.
 
     Raises:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import UserError, suggest
 from ..kinds import Kind
@@ -58,7 +57,7 @@ def example_of(row: Row, task: Task, kind: Kind) -> Row:
     return example
 
 
-def find(row: Any, name: str) -> Any:
+def find(row: object, name: str) -> object:
     """The value called `name`; a dotted name reaches inside objects and, by numbers, lists: `answers.text.0`."""
     if isinstance(row, Mapping) and name in row:
         return row[name]
@@ -74,7 +73,7 @@ def find(row: Any, name: str) -> Any:
     return value
 
 
-def is_missing(value: Any) -> bool:
+def is_missing(value: object) -> bool:
     """Whether `find` found nothing."""
     return value is _MISSING
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from ..errors import UserError
 from ..kinds import Kind
@@ -94,12 +94,12 @@ class Examples:
         return {**example, "tokens": tokens, "tags": tags}
 
 
-def _listed(value: Any) -> Any:
+def _listed(value: object) -> object:
     """A string of words as a list of them; anything else as it is."""
     return value.split() if isinstance(value, str) else value
 
 
-def _named(tag: Any, names: Mapping[int, str] | tuple[str, ...]) -> Any:
+def _named(tag: object, names: Mapping[int, str] | tuple[str, ...]) -> object:
     number = int(tag) if isinstance(tag, str) and tag.isdecimal() else tag
     if isinstance(number, int) and not isinstance(number, bool):
         if not 0 <= number < len(names):

@@ -56,7 +56,7 @@ class _ExtraData(UserError):
     """There is more after the first document."""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> Row:
+def _object(pairs: list[tuple[str, object]]) -> Row:
     row = dict(pairs)
     if len(row) < len(pairs):
         names = [name for name, _ in pairs]
@@ -81,7 +81,7 @@ def _document(path: Path, text: str) -> FileRows:
     return FileRows(str(path), rows, range(1, len(rows) + 1), "row")
 
 
-def _values(document: Any, path: Path) -> Iterator[Any]:
+def _values(document: object, path: Path) -> Iterator[object]:
     if isinstance(document, list):
         yield from document
         return
@@ -110,14 +110,14 @@ def _values(document: Any, path: Path) -> Iterator[Any]:
     yield document
 
 
-def _column(value: Any) -> list[Any] | None:
+def _column(value: object) -> list[object] | None:
     """A column as a list, or as pandas writes it: row numbers to values."""
     if isinstance(value, dict) and value and all(str(key).isdecimal() for key in value):
         return list(value.values())
     return value if isinstance(value, list) else None
 
 
-def _all(type_: type, values: list[Any]) -> bool:
+def _all(type_: type, values: list[object]) -> bool:
     return all(isinstance(value, type_) for value in values)
 
 
@@ -139,6 +139,6 @@ def checked_row(value: Any, place: str) -> Row:
     return value
 
 
-def json_type(value: Any) -> str:
+def json_type(value: object) -> str:
     names = {list: "an array", str: "a string", bool: "a boolean", type(None): "null", dict: "an object"}
     return names.get(type(value), "a number")

@@ -12,6 +12,7 @@ as the hub has it (Rajpurkar et al. 2016, 2018) |
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from .file_rows import Row
 
@@ -61,7 +62,7 @@ def _relations(document: Mapping[str, object]) -> Iterator[Row]:
             yield {"tokens": example["tokens"], "head": head, "tail": tail, "relation": relation}
 
 
-def _first_mention(entity: object, key: str) -> list[int]:
+def _first_mention(entity: Any, key: str) -> list[int]:
     """`[start, end]` of the first mention in `[name, id, [[indices], …]]`."""
     match entity:
         case [_, _, [[int(), *_] as indices, *_]]:

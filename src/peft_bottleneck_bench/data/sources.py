@@ -157,7 +157,7 @@ def identity(data: Files | Hub, test: Source) -> dict[str, Any]:
     return {split: _file_identity(getattr(data, split), data, split) for split in SPLITS}
 
 
-def _file_identity(file: str | tuple[str, ...] | int | float, files: Files, split: str) -> dict[str, Any]:
+def _file_identity(file: str | tuple[str, ...] | int | float, files: Files, split: str) -> dict[str, object]:
     if isinstance(file, (int, float)):
         return {**_file_identity(files.train, files, "train"), "held_out": file}
     form = {name: getattr(files, name) for name in format_of(files).settings}

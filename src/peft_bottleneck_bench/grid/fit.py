@@ -13,7 +13,7 @@ from ..models.options import one_line
 from ..models.trainable import count_parameters, make_trainable
 
 
-def check_fit(context: Context, name: str, options: Mapping[str, Any], kind: Kind) -> tuple[int, int]:
+def check_fit(context: Context, name: str, options: Mapping[str, object], kind: Kind) -> tuple[int, int]:
     """Applies the method to the model's architecture without weights, and counts its parameters.
 
     Some methods of PEFT compute with the weights while they are applied; those are tried on random ones.

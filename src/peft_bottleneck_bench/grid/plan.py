@@ -61,7 +61,7 @@ def plan(configuration: Configuration) -> list[Run]:
     return runs
 
 
-def _runs_of(configuration: Configuration, task: Task, data: Data, metric: Any, model: BaseModel) -> list[Run]:
+def _runs_of(configuration: Configuration, task: Task, data: Data, metric: object, model: BaseModel) -> list[Run]:
     """The runs of one task on one model, after trying every method on it."""
     kind = KINDS[task.kind]
     kind.check_model(model)
@@ -81,7 +81,7 @@ def with_method(configuration: Configuration, run: Run, method: MethodChoice) ->
 
 
 def _checked_run(
-    configuration: Configuration, task: Task, data: Data, metric: Any, model: BaseModel, method: MethodChoice
+    configuration: Configuration, task: Task, data: Data, metric: object, model: BaseModel, method: MethodChoice
 ) -> Run:
     """The run of one method with the first seed, after trying the method on the model."""
     kind = KINDS[task.kind]

@@ -63,8 +63,8 @@ class RayEngine:
         self.address = address
         self.resources = resources
         self.execute = execute
-        self.running: dict[ObjectRef[Any], Run] = {}
-        self.shared: dict[int | str, ObjectRef[Any]] = {}  # data and models that runs have in common
+        self.running: dict[ObjectRef[object], Run] = {}
+        self.shared: dict[int | str, ObjectRef[object]] = {}  # data and models that runs have in common
         self.marks: list[Path] = []
 
     def open(self, progress: SilentProgress) -> None:
@@ -109,7 +109,7 @@ class RayEngine:
                 mark.touch()
             self.marks.append(mark)
 
-    def common(self, key: int | str, make: Callable[[], Data | Files]) -> ObjectRef[Any]:
+    def common(self, key: int | str, make: Callable[[], Data | Files]) -> ObjectRef[object]:
         if key not in self.shared:
             self.shared[key] = self.ray.put(make())
         return self.shared[key]

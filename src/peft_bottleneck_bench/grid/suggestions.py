@@ -71,7 +71,7 @@ def _study(budget: Budget) -> Study:
     return optuna.create_study(direction="maximize", sampler=sampler)
 
 
-def _distribution(dimension: tuple[Any, ...] | Range) -> BaseDistribution:
+def _distribution(dimension: tuple[object, ...] | Range) -> BaseDistribution:
     """Choices count as whole numbers: quasi-random points then spread over them evenly too."""
     from optuna.distributions import FloatDistribution, IntDistribution
 
@@ -91,7 +91,7 @@ def _value(dimension: tuple[Any, ...] | Range, sampled: float) -> Any:
     return min(max(float(f"{sampled:.3g}"), dimension.low), dimension.high)
 
 
-def _failed() -> Any:
+def _failed() -> object:
     from optuna.trial import TrialState
 
     return TrialState.FAIL

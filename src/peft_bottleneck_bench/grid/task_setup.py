@@ -16,7 +16,7 @@ from ..models.base_model import BaseModel
 from ..tasks import Task
 
 
-def metric_of(task: Task, references: Sequence[Any] = ()) -> Metric | HubMetric:
+def metric_of(task: Task, references: Sequence[object] = ()) -> Metric | HubMetric:
     """The metric that judges `task`; `references` choose the options that the task leaves open.
 
     Raises:

@@ -188,7 +188,7 @@ class Kind(ABC):
     def task_type(self, config: PretrainedConfig) -> str:
         """PEFT's word for it."""
 
-    def model_options(self, context: Context) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, object]:
         """The fields of the model's configuration that depend on the task."""
         return {}
 

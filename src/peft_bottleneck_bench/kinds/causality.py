@@ -63,7 +63,7 @@ def _configs(model: BaseModel, auto_class: str) -> list[Any]:
     return found
 
 
-def _set(config: PretrainedConfig, name: str, value: Any) -> None:
+def _set(config: PretrainedConfig, name: str, value: object) -> None:
     with suppress(AttributeError):  # some names are computed from others
         setattr(config, name, value)
 

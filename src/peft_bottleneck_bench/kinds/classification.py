@@ -51,7 +51,7 @@ class Classification(SequenceKind):
     def references(self, examples: Sequence[Example]) -> Answers:
         return [example["label"] for example in examples]
 
-    def model_options(self, context: Context) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, object]:
         return label_options(context.labels)
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
@@ -95,7 +95,7 @@ def weighted_loss(weights: Sequence[float]) -> Loss:
     return loss
 
 
-def softmax(output: Any, labels: Sequence[str]) -> dict[str, float]:
+def softmax(output: object, labels: Sequence[str]) -> dict[str, float]:
     """The probabilities of the labels, by name."""
     return dict(zip(labels, torch.softmax(torch.as_tensor(output), dim=-1).tolist(), strict=True))
 

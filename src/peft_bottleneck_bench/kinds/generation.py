@@ -205,7 +205,7 @@ def _texts(value: Any, column: str) -> Any:
     return value
 
 
-def _first(value: Any) -> str:
+def _first(value: object) -> str:
     return str(value[0] if isinstance(value, list) else value)
 
 

@@ -59,7 +59,7 @@ class ImageClassification(Kind):
     def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_CLS"
 
-    def model_options(self, context: Context) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, object]:
         # A model with a head for other labels gets a fresh one.
         return {**label_options(context.labels), "ignore_mismatched_sizes": True}
 

@@ -47,7 +47,7 @@ class MarkedModel(nn.Module):
             self.classifier.bias.zero_()
 
     @property
-    def base_model(self) -> Any:
+    def base_model(self) -> object:
         return self.encoder
 
     @property

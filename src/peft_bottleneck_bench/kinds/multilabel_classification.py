@@ -53,7 +53,7 @@ class MultilabelClassification(SequenceKind):
     def references(self, examples: Sequence[Example]) -> Answers:
         return [example["labels"] for example in examples]
 
-    def model_options(self, context: Context) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, object]:
         return {**label_options(context.labels), "problem_type": "multi_label_classification"}
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:

@@ -114,7 +114,7 @@ def _greatest(values: Sequence[float]) -> int:
     return max(range(len(values)), key=lambda number: values[number])
 
 
-def _number(answer: Any, choices: Sequence[str], names: Sequence[Any] | None) -> int:
+def _number(answer: object, choices: Sequence[str], names: Sequence[object] | None) -> int:
     if names is not None and str(answer) in map(str, names):
         return [str(name) for name in names].index(str(answer))
     if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):

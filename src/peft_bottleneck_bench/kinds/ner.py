@@ -66,7 +66,7 @@ class Ner(Kind):
     def task_type(self, config: PretrainedConfig) -> str:
         return "TOKEN_CLS"
 
-    def model_options(self, context: Context) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, object]:
         return label_options(tags_of(context.labels))
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:

@@ -76,7 +76,7 @@ def never_empty(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]
     return [next(token for token in known if token is not None)]
 
 
-def checked_messages(value: Any, column: str) -> list[Message]:
+def checked_messages(value: object, column: str) -> list[Message]:
     """The turns of a conversation as `role` and `content`; ShareGPT's `from` and `value` are read too.
 
     Raises:

@@ -33,7 +33,7 @@ class Regression(SequenceKind):
     def references(self, examples: Sequence[Example]) -> Answers:
         return [example["score"] for example in examples]
 
-    def model_options(self, context: Context) -> dict[str, Any]:
+    def model_options(self, context: Context) -> dict[str, object]:
         return {"num_labels": 1, "problem_type": "regression"}
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:

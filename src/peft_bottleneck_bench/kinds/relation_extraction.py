@@ -152,7 +152,7 @@ def _plain(text: str, markers: Sequence[str]) -> str:
     return text
 
 
-def _entity(name: str, entity: Any, text: str) -> Example:
+def _entity(name: str, entity: object, text: str) -> Example:
     if not isinstance(entity, dict) or not all(isinstance(entity.get(key), int) for key in ("start", "end")):
         raise ValueError(f"'{name}' must hold the offsets 'start' and 'end', found {entity!r}")
     start, end = entity["start"], entity["end"]

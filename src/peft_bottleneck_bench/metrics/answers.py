@@ -27,10 +27,10 @@ class MeanMetric(TextMetric):
         """The score called `score` of one prediction against one reference."""
         raise NotImplementedError
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
         return {score.name: float(self._values(score.name, references, predictions).mean()) for score in self.scores}
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         """The example's value, and 1."""
         self.check(references, predictions)
         values = self._values(self.main, references, predictions)

@@ -17,7 +17,7 @@ from ..errors import UserError, suggest
 
 FloatArray = npt.NDArray[np.float64]
 ReportRow = dict[str, Any]
-MetricTypes = tuple[tuple[Any, Any], ...]
+MetricTypes = tuple[tuple[object, object], ...]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
         """How the scores are computed, down to the scorer's version: stated with any score."""
 
     @abstractmethod
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         """What each example contributes to the main score: [examples, k]. Sums over examples are all it depends on.
 
         Raises:
@@ -119,7 +119,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
         scores = evaluate.Metric.compute(self, references=list(references), predictions=list(predictions))
         return {name: float(score) for name, score in scores.items()}
 
-    def check(self, references: Sequence[Any], predictions: Sequence[Any]) -> None:
+    def check(self, references: Sequence[object], predictions: Sequence[object]) -> None:
         """Raises ValueError, naming what and where, unless the metric takes the input."""
         if len(references) != len(predictions):
             raise ValueError(f"{self.name}: {len(references)} references but {len(predictions)} predictions")
@@ -146,10 +146,10 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
         )
 
     @abstractmethod
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]: ...
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]: ...
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """Whether `value` is a finite number."""
     return isinstance(value, (int, float, np.number)) and not isinstance(value, bool) and math.isfinite(value)
 

@@ -63,7 +63,7 @@ class Classification(Metric):
     def problem(self, value: Any, *, reference: bool = False) -> str | None:
         return label_problem(value)
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
         scores = {
             "accuracy": accuracy_score(references, predictions),
             "macro_f1": f1_score(references, predictions, average="macro", zero_division=0),
@@ -85,7 +85,7 @@ class Classification(Metric):
     def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
         return label_report(references, predictions)
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         self.check(references, predictions)
         labels = [self.positive] if self.main in RATIOS else distinct(references, predictions)
         return label_counts(references, predictions, labels)
@@ -103,12 +103,12 @@ class Classification(Metric):
         return safe_divide(covariance, np.sqrt(spread))
 
 
-def label_problem(value: Any) -> str | None:
+def label_problem(value: object) -> str | None:
     """What is wrong with `value` as a label; None if nothing."""
     return None if isinstance(value, (str, int, np.integer)) else "expected a label's name or number"
 
 
-def label_report(references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+def label_report(references: Sequence[object], predictions: Sequence[object]) -> list[ReportRow]:
     """Precision, recall, F1 and support of each label."""
     labels = distinct(references, predictions)
     columns = precision_recall_fscore_support(references, predictions, labels=labels, zero_division=0)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from .base import FloatArray, safe_divide
 
+Label = TypeVar("Label")
+
 RATIOS = ("precision", "recall", "f1")
 
 
-def label_counts(references: Sequence[Any], predictions: Sequence[Any], labels: Sequence[Any]) -> FloatArray:
+def label_counts(references: Sequence[object], predictions: Sequence[object], labels: Sequence[object]) -> FloatArray:
     """Per example and label 1 or 0 for each of correct, predicted, gold: [examples, 3·labels]."""
     column = {label: index for index, label in enumerate(labels)}
     counts = np.zeros((len(references), 3, len(labels)))
@@ -54,12 +56,12 @@ def averaged(name: str, correct: FloatArray, predicted: FloatArray, gold: FloatA
     return mean_over(values, predicted + gold > 0)
 
 
-def mean_over(values: FloatArray, present: Any) -> FloatArray:
+def mean_over(values: FloatArray, present: object) -> FloatArray:
     """The mean of `values` over those of the last axis that are `present`; 0 where none is."""
     present = np.asarray(present, dtype=np.float64)
     return safe_divide((values * present).sum(-1), present.sum(-1))
 
 
-def distinct(*sequences: Sequence[Any]) -> list[Any]:
+def distinct(*sequences: Iterable[Label]) -> list[Label]:
     """All labels in the sequences, sorted, names and numbers apart."""
     return sorted({label for sequence in sequences for label in sequence}, key=lambda label: (str(type(label)), label))

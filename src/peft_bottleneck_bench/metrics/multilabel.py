@@ -38,7 +38,7 @@ class Multilabel(Metric):
         sound = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
         return None if sound else "expected a list of labels"
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
         labels = _labels(references, predictions)
         gold, said = _multi_hot(references, labels), _multi_hot(predictions, labels)
         scores = dict.fromkeys(_NAMES, 0.0)

@@ -32,11 +32,11 @@ class MultipleChoice(Metric):
         sound = isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(n, int) for n in value)
         return None if sound else "expected two numbers of choices"
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
         right = np.asarray(predictions) == np.asarray(references)[:, None]
         return dict(zip(("accuracy", "accuracy_norm"), right.mean(0).tolist(), strict=True))
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         """Whether the example is right, and 1."""
         self.check(references, predictions)
         column = 0 if self.main == "accuracy" else 1

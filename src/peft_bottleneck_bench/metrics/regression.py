@@ -42,7 +42,7 @@ class Regression(Metric):
             "mse": mean_squared_error(references, predictions),
         }
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         """The moments 1, x, y, x², y², xy of each example.
 
         For Spearman, x and y are ranks among all examples. A resample's own ranks would differ slightly from these;

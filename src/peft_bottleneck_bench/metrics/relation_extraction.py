@@ -45,7 +45,7 @@ class RelationExtraction(Metric):
     def problem(self, value: Any, *, reference: bool = False) -> str | None:
         return label_problem(value)
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
         relations = self._relations(references, predictions)
 
         def averaged(average: str) -> float:
@@ -62,7 +62,7 @@ class RelationExtraction(Metric):
     def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
         return label_report(references, predictions)
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         self.check(references, predictions)
         labels = distinct(references, predictions)
         if self.main != "accuracy":
@@ -77,5 +77,5 @@ class RelationExtraction(Metric):
             return f1(correct.sum(-1), predicted.sum(-1), gold.sum(-1))
         return mean_over(f1(correct, predicted, gold), predicted + gold > 0)
 
-    def _relations(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[Any]:
+    def _relations(self, references: Sequence[object], predictions: Sequence[object]) -> list[object]:
         return [label for label in distinct(references, predictions) if label != self.negative_label]

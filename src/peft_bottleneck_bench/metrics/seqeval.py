@@ -49,7 +49,7 @@ class Seqeval(Metric):
                     f"{self.name}: example {index} has {len(reference)} reference tags but {len(prediction)} predicted"
                 )
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
         average = _report(references, predictions)["micro avg"]
         return {"f1": average["f1-score"], "precision": average["precision"], "recall": average["recall"]}
 
@@ -66,7 +66,7 @@ class Seqeval(Metric):
             if not label.endswith(" avg")
         ]
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         """Correct, predicted and gold entities of each example."""
         self.check(references, predictions)
         gold, predicted = _spans(references), _spans(predictions)
@@ -81,7 +81,7 @@ class Seqeval(Metric):
         return f1(correct, predicted, gold)
 
 
-def _report(references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, dict[str, float]]:
+def _report(references: Sequence[object], predictions: Sequence[object]) -> dict[str, dict[str, float]]:
     report: dict[str, dict[str, float]] = classification_report(
         references, predictions, mode="strict", scheme=IOB2, output_dict=True, zero_division=0
     )

@@ -49,12 +49,12 @@ class Summarization(TextMetric):
         stemmer = "none" if self.tokenizer == "whitespace" else "porter"
         return f"rouge-score:{version('rouge-score')}|tokenizer:{self.tokenizer}|stemmer:{stemmer}|mean of F-measures"
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
         names = [score.name for score in self.scores]
         values = self._f_measures(names, references, predictions).mean(0)
         return dict(zip(names, values.tolist(), strict=True))
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
         """The example's F-measure, and 1."""
         self.check(references, predictions)
         values = self._f_measures([self.main], references, predictions)

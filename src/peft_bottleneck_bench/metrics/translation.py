@@ -92,7 +92,7 @@ class Translation(TextMetric):
     def score(self, sums: FloatArray) -> FloatArray:
         return {"bleu": _bleu, "chrf": _chrf, "ter": _ter}[self.main](sums)
 
-    def _bleu(self) -> Any:
+    def _bleu(self) -> object:
         return BLEU(tokenize=self.tokenize)
 
 

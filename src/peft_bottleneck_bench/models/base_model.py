@@ -186,7 +186,7 @@ class BaseModel:
         mend_quantised_layers(model)  # evaluations come before and between the epochs
         return self._with_padding(model)
 
-    def quantised_loading(self, auto_class: str) -> Any:
+    def quantised_loading(self, auto_class: str) -> object:
         """How `load` has the weights quantised.
 
         Raises:

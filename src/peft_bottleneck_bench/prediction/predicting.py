@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
 from ..saved.initial import check_weights
@@ -18,7 +17,7 @@ from .rows import Placed, Row, examples, from_file
 
 def predict(
     folder: Path | str,
-    inputs: Iterable[str | Mapping[str, Any]] | Path,
+    inputs: Iterable[str | Mapping[str, object]] | Path,
     *,
     batch_size: int = 32,
     model: str | None = None,
@@ -59,7 +58,7 @@ def predict(
         note(f"{predictor.cut} examples are longer than {predictor.context.max_length} tokens and were cut")
 
 
-def _placed(inputs: Iterable[str | Mapping[str, Any]]) -> Iterator[Placed]:
+def _placed(inputs: Iterable[str | Mapping[str, object]]) -> Iterator[Placed]:
     for number, content in enumerate(inputs, start=1):
         yield f"text {number}", content if isinstance(content, str) else dict(content)
 

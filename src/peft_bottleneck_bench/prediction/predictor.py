@@ -108,7 +108,7 @@ def _fill(parameters: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Te
             parameters[name].copy_(tensor)
 
 
-def _precision(training: Mapping[str, Any]) -> dict[str, Any]:
+def _precision(training: Mapping[str, object]) -> dict[str, Any]:
     """The arguments of `torch.autocast` that evaluations ran under."""
     for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
         if training.get(name):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 KEY = "init_adapter"
 
 
-def read_initial(entry: Any) -> tuple[Any, Saved | None]:
+def read_initial(entry: object) -> tuple[object, Saved | None]:
     """An entry of `methods`, its `init_adapter` replaced by the method and the options that were saved there.
 
     Raises:
@@ -58,7 +58,7 @@ def keeps_head(saved: Saved, kind: Kind, context: Context) -> bool:
     )
 
 
-def check_initial(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, context: Context) -> None:
+def check_initial(saved: Saved, method: str, options: Mapping[str, object], kind: Kind, context: Context) -> None:
     """Refuses saved weights that training cannot start from.
 
     Raises:
@@ -72,7 +72,7 @@ def check_initial(saved: Saved, method: str, options: Mapping[str, Any], kind: K
     check_weights(saved, method, options, kind, context)
 
 
-def check_weights(saved: Saved, method: str, options: Mapping[str, Any], kind: Kind, context: Context) -> None:
+def check_weights(saved: Saved, method: str, options: Mapping[str, object], kind: Kind, context: Context) -> None:
     """Tries the saved weights on the model's architecture, by names and shapes, without reading either.
 
     Raises:

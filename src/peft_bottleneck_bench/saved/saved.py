@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel as Model
 from pydantic import ConfigDict, NonNegativeInt, ValidationError, model_validator
@@ -27,7 +26,7 @@ class Description(Model):
     kind: str
     task: str
     method: str
-    options: dict[str, Any]
+    options: dict[str, object]
     seed: int
     labels: tuple[str, ...]
     columns: dict[str, str]
@@ -36,8 +35,8 @@ class Description(Model):
     prompt: str
     markers: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
-    generation: dict[str, Any]
-    training: dict[str, Any]
+    generation: dict[str, object]
+    training: dict[str, object]
     model: dict[str, str | None]
     model_name: str
     sha256: dict[str, str] = {}  # of the other files, by name; earlier versions saved none

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 
@@ -20,7 +20,7 @@ PARAMETERS_FILE = "trained_parameters.safetensors"
 NOT_HASHED = ("README.md", RUN_FILE)
 
 
-def save_adapter(model: PreTrainedModel, description: Mapping[str, Any], folder: Path) -> None:
+def save_adapter(model: PreTrainedModel, description: Mapping[str, object], folder: Path) -> None:
     """Writes the trained weights: as PEFT does where PEFT made them, else as one file of the trained parameters.
 
     Args:

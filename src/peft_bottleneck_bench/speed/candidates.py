@@ -119,7 +119,7 @@ class Peft:
     def forget(self, model: PreTrainedModel) -> None:
         model.delete_adapter("loaded")
 
-    def _at_our_sites(self, name: str, model: PreTrainedModel) -> Any:
+    def _at_our_sites(self, name: str, model: PreTrainedModel) -> object:
         """PEFT's method on the modules that a Houlsby adapter wraps, its rank the size of the bottlenecks."""
         import peft
 
@@ -177,7 +177,7 @@ def _with_bottleneck(
     return adapted
 
 
-def _floor(model: PreTrainedModel, config: Any) -> Any:
+def _floor(model: PreTrainedModel, config: object) -> object:
     """The frozen base whose gradient flows back as far as a method needs it: to the first of its sites."""
     import peft
 

@@ -13,7 +13,6 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import module_from_spec
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 
 class RegisteringFinder(MetaPathFinder):
@@ -42,7 +41,7 @@ class _RegisteringLoader(Loader):
         self.loader.exec_module(module)
         import peft_bottleneck  # noqa: F401
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self.loader, name)
 
 

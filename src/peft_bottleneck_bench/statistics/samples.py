@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,10 +14,14 @@ FloatArray = npt.NDArray[np.float64]
 RESAMPLES = 1000
 
 
-class Resampled(Protocol):
+Reference = TypeVar("Reference", contravariant=True)
+Answer = TypeVar("Answer", contravariant=True)
+
+
+class Resampled(Protocol[Reference, Answer]):
     """What resampling needs of a metric; see `metrics.Metric`."""
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray: ...
+    def statistics(self, references: Sequence[Reference], predictions: Sequence[Answer], /) -> FloatArray: ...
     def score(self, sums: FloatArray) -> FloatArray: ...
 
 
@@ -48,7 +52,11 @@ def mean_and_std(scores: Sequence[float]) -> tuple[float, float | None]:
 
 
 def resampled_scores(
-    metric: Resampled, references: Sequence[Any], runs: Sequence[Sequence[Any]], *, seed: int = 0
+    metric: Resampled[Reference, Answer],
+    references: Sequence[Reference],
+    runs: Sequence[Sequence[Answer]],
+    *,
+    seed: int = 0,
 ) -> FloatArray:
     """The main score of every run's predictions on `RESAMPLES` draws of the examples with replacement.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from datasets import Dataset
 
@@ -24,9 +23,9 @@ class Split:
     lengths: Sequence[int]
     order: Sequence[int]
 
-    def restore(self, values: Sequence[Any]) -> list[Any]:
+    def restore(self, values: Sequence[object]) -> list[object]:
         """`values`, one per row, in the order of `encoded`."""
-        restored: list[Any] = [None] * len(self.order)
+        restored: list[object] = [None] * len(self.order)
         for place, value in zip(self.order, values, strict=True):
             restored[place] = value
         return restored

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from datasets import Dataset
@@ -37,8 +36,8 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self,
         *,
         lengths: Sequence[int],
-        generation: Mapping[str, Any],
-        collators: Mapping[str, Callable[..., Mapping[str, Any]]],
+        generation: Mapping[str, object],
+        collators: Mapping[str, Callable[..., Mapping[str, object]]],
         keep_best: KeepBest,
         callbacks: Sequence[TrainerCallback],
         **arguments: object,
@@ -121,9 +120,9 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     def _get_eval_sampler(self, eval_dataset: Dataset) -> Sampler[int]:
         return SequentialSampler(eval_dataset)
 
-    def _get_dataloader(self, *arguments: object, is_training: bool = False, **options: object) -> DataLoader[Any]:
+    def _get_dataloader(self, *arguments: object, is_training: bool = False, **options: object) -> DataLoader[object]:
         self.data_collator = self.collators["training" if is_training else "evaluation"]
-        loader: DataLoader[Any] = super()._get_dataloader(*arguments, is_training=is_training, **options)
+        loader: DataLoader[object] = super()._get_dataloader(*arguments, is_training=is_training, **options)
         return loader
 
 

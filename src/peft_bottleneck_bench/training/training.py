@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import Seq2SeqTrainingArguments
@@ -31,7 +30,7 @@ class Trained:
 
 
 def training_arguments(
-    training: Mapping[str, Any], *, seed: int, folder: Path, name: str = ""
+    training: Mapping[str, object], *, seed: int, folder: Path, name: str = ""
 ) -> Seq2SeqTrainingArguments:
     """`training` as transformers takes it, with what the harness sets itself; checkpoints go below `folder`.
 

@@ -92,7 +92,7 @@ class Session:
         torch.set_num_threads(setting.threads)
         self.library = library
         self.setting = setting
-        self.models: dict[str, Any] = {}
+        self.models: dict[str, PreTrainedModel] = {}
         self.optimizers: dict[str, torch.optim.Optimizer | None] = {}
         self.timed: dict[str, Callable[[str], float]] = {
             "train": self._train,
@@ -141,7 +141,7 @@ class Session:
         inputs = self.setting.inputs(model, self.setting.batch, self.setting.length)
         return _clock(lambda: self._step(candidate, model, inputs))
 
-    def _in_mode(self, candidate: str, *, training: bool) -> Any:
+    def _in_mode(self, candidate: str, *, training: bool) -> PreTrainedModel:
         """A candidate in training or in eval mode.
 
         Going through all modules of a model with many adapters before every turn would leave the processor's caches
@@ -193,7 +193,7 @@ class Session:
         self.library.forget(model)
         return seconds
 
-    def _with_second(self, candidate: str) -> Any:
+    def _with_second(self, candidate: str) -> PreTrainedModel:
         """A copy of the candidate with two adapters, for what disturbs a model."""
         key = f"{candidate} and another"
         if key not in self.models:
@@ -203,7 +203,7 @@ class Session:
         return self.models[key]
 
 
-def _clock(call: Callable[[], Any]) -> float:
+def _clock(call: Callable[[], object]) -> float:
     _synchronize()
     start = time.perf_counter()
     call()
