@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from . import speed
-from .commands import board, check, compare, convert, exec, listing, predict, publish, run
+from .commands import board, check, compare, convert, costs, exec, listing, predict, publish, run
 from .errors import UserError
 from .files import StorageError
 from .interruption import interruptible
@@ -103,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"peft-bottleneck {version('peft-bottleneck')}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for command in (run, listing, board, check, compare, publish, predict, convert, exec, speed):
+    for command in (run, listing, board, costs, check, compare, publish, predict, convert, exec, speed):
         command.add_to(commands)
     return parser
 

@@ -15,6 +15,8 @@ from pydantic import JsonValue
 from ..configuration.training_options import score_relevant
 from ..metrics import METRICS, Score
 from ..records import Record
+from ..records.costs import Cost, Costs
+from ..records.schema import SHARED
 from ..statistics import Ranking, Sample, Standing, mean_and_std, rank
 from .collapses import Trivial, collapses, trivial
 from .samples import NotComparable, Tests, read_tests, samples
@@ -31,6 +33,7 @@ class Row:
         problem: why it is incomplete, and therefore not ranked; None if it is not.
         standing: mean and spread of the finished runs; None if there is none.
         collapses: what shows that a run learnt nothing.
+        cost: its times on a quiet machine, if they were measured.
     """
 
     method: str
@@ -38,6 +41,7 @@ class Row:
     problem: str | None = None
     standing: Standing | None = None
     collapses: list[str] = field(default_factory=list)
+    cost: Cost | None = None
 
     @property
     def finished(self) -> dict[Path, Record]:
@@ -100,8 +104,12 @@ class Board:
         return sorted({record.seed for row in self.rows for record in row.runs.values()})
 
 
-def boards(runs: Runs) -> list[Board]:
-    """All boards of `runs`, by task and model. Runs on other data or by another metric have a board of their own."""
+def boards(runs: Runs, costs: Costs | None = None) -> list[Board]:
+    """All boards of `runs`, by task and model. Runs on other data or by another metric have a board of their own.
+
+    Args:
+        costs: the times of methods, measured apart from the runs.
+    """
     groups = _grouped(runs, _board_key)
     titles = Counter(_title(next(iter(group.values()))) for group in groups.values())
     found = []
@@ -110,8 +118,26 @@ def boards(runs: Runs) -> list[Board]:
         if titles[board.title] > 1:
             counts = " / ".join(str(count) for _, count in board.record.data.counts)
             board.title += f" · {counts} examples, {board.main_metric}"
+        if costs is not None:
+            _add_costs(board, costs)
         found.append(board)
     return found
+
+
+def _add_costs(board: Board, costs: Costs) -> None:
+    if costs.others_cpu_share > SHARED:
+        board.notes.append("The measured costs are not shown: other processes used the machine meanwhile.")
+        return
+    for row in board.rows:
+        record = next(iter(row.runs.values()))
+        row.cost = costs.of(record.task, record.model, record.method)
+    if any(row.cost for row in board.rows):
+        hardware = costs.hardware
+        board.notes.append(
+            f"Training step (batch of {costs.train_batch_size}), one input and batch of {costs.batch_size}: medians "
+            f"of {costs.turns} turns, measured apart from the runs ({hardware.device}, {hardware.processor}, "
+            f"{costs.threads} threads)."
+        )
 
 
 def _board_key(record: Record) -> str:

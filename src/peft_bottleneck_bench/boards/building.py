@@ -7,6 +7,7 @@ from pathlib import Path
 from .. import records
 from ..file_names import slug
 from ..files import replacing, writing
+from ..records import costs
 from .boards import Board, boards
 from .markdown import markdown
 from .overview import overviews
@@ -27,7 +28,7 @@ def build(results: Path) -> list[Path]:
     Raises:
         StorageError: the folder cannot be written; names it and the cause.
     """
-    found = boards(records.read_all(results)[0])
+    found = _boards(results)
     with writing(results):
         drawn = _pictures(found, results)
         relative = [[path.relative_to(results).as_posix() for path in one if path.suffix == ".png"] for one in drawn]
@@ -42,10 +43,18 @@ def write_page(results: Path) -> Path:
     Raises:
         StorageError: the folder cannot be written; names it and the cause.
     """
-    found = boards(records.read_all(results)[0])
+    found = _boards(results)
     with writing(results):
         _write(results / PAGE, page(found, overviews(found), results))
     return results / PAGE
+
+
+def _boards(results: Path) -> list[Board]:
+    try:
+        measured = costs.read(results)
+    except ValueError:
+        measured = None  # `records.read_all` warns of it
+    return boards(records.read_all(results)[0], measured)
 
 
 def _pictures(found: list[Board], results: Path) -> list[list[Path]]:

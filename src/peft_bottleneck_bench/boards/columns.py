@@ -30,6 +30,11 @@ class Column:
 
 def columns(board: Board) -> list[Column]:
     """The columns of `board`."""
+    measured = [
+        Column("training step", _step_time, step_seconds),
+        Column("one input", _one_input_time, one_input_seconds),
+        Column("batch of 32", _batch_time, batch_seconds),
+    ]
     return [
         Column("tier", _tier, lambda row: row.standing.tier if row.standing else None, _tier),
         Column("ranks", _ranks, _best_rank, _ranks),
@@ -42,6 +47,7 @@ def columns(board: Board) -> list[Column]:
         Column("train time", _train_time, train_seconds, _train_time),
         Column("peak memory", _peak_memory, peak_memory, _peak_memory),
         Column("adapter file", _adapter_file, adapter_bytes, _adapter_file),
+        *(measured if any(row.cost for row in board.rows) else ()),
     ]
 
 
@@ -68,6 +74,21 @@ def peak_memory(row: Row) -> int | None:
 def adapter_bytes(row: Row) -> int | None:
     """The largest file of trained weights."""
     return row.largest(lambda record: record.adapter_bytes)
+
+
+def step_seconds(row: Row) -> float | None:
+    """Of one training step on a quiet machine."""
+    return row.cost.train_step.median if row.cost and row.cost.train_step else None
+
+
+def one_input_seconds(row: Row) -> float | None:
+    """Of inference on one input on a quiet machine."""
+    return row.cost.one_input.median if row.cost else None
+
+
+def batch_seconds(row: Row) -> float | None:
+    """Of inference on a batch on a quiet machine."""
+    return row.cost.batch.median if row.cost else None
 
 
 def share(row: Row) -> str:
@@ -106,6 +127,18 @@ def _seeds(row: Row) -> str:
 
 def _train_time(row: Row) -> str:
     return show.train_time(row.train_seconds, row.shared_machine)
+
+
+def _step_time(row: Row) -> str:
+    return show.milliseconds(step_seconds(row))
+
+
+def _one_input_time(row: Row) -> str:
+    return show.milliseconds(one_input_seconds(row)) + (" folded" if row.cost and row.cost.folded else "")
+
+
+def _batch_time(row: Row) -> str:
+    return show.milliseconds(batch_seconds(row)) + (" folded" if row.cost and row.cost.folded else "")
 
 
 def _short_trainable(row: Row) -> str:

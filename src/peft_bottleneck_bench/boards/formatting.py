@@ -54,6 +54,14 @@ def seconds(value: float | None) -> str:
     return NONE if value is None else duration(value)
 
 
+def milliseconds(value: float | None) -> str:
+    """`4.21 ms`, with three figures."""
+    if value is None:
+        return NONE
+    milli = 1000 * value
+    return f"{milli:.{0 if milli >= 100 else 1 if milli >= 10 else 2}f} ms"
+
+
 def train_time(value: float | None, shared_machine: bool) -> str:
     """The time, or that it says nothing since other processes used the machine."""
     return "shared machine" if shared_machine else seconds(value)

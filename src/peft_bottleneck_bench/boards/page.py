@@ -15,7 +15,17 @@ from ..records import Prediction, Record
 from ..statistics import Standing
 from . import formatting
 from .boards import Board, Row
-from .columns import adapter_bytes, columns, peak_memory, share, train_seconds, trainable
+from .columns import (
+    adapter_bytes,
+    batch_seconds,
+    columns,
+    one_input_seconds,
+    peak_memory,
+    share,
+    step_seconds,
+    train_seconds,
+    trainable,
+)
 from .details import Details, details, thinned
 from .examples import disagreements
 from .overview import Overview
@@ -27,6 +37,9 @@ _SCRIPTS = ("script.js", "pictures.js", "run.js")
 _COSTS = {
     "trainable parameters": trainable,
     "train time (s)": train_seconds,
+    "training step (s)": step_seconds,
+    "one input (s)": one_input_seconds,
+    "batch of 32 (s)": batch_seconds,
     "peak memory (B)": peak_memory,
     "adapter file (B)": adapter_bytes,
 }

@@ -8,8 +8,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ..files import replacing
+from .costs import read as read_costs
 from .problems import in_one_line
-from .schema import Record
+from .schema import COSTS_FILE, Record
 
 #: Bytes. A record of a million logged losses is smaller.
 LARGEST_FILE = 2**26
@@ -57,6 +58,9 @@ def read_all(folder: Path) -> tuple[dict[Path, Record], list[str]]:
     records, warnings = {}, []
     for path in sorted(folder.rglob("*.json")):
         try:
+            if path.name == COSTS_FILE:
+                read_costs(path.parent)
+                continue
             records[path] = read(path)
         except ValueError as error:
             warnings.append(str(error))

@@ -19,6 +19,7 @@ SCHEMA_VERSION: Final = 1
 LARGEST = 1e15
 #: Of the processors' time: what other processes may use before a training time is left out of tables.
 SHARED: Final = 0.1
+COSTS_FILE: Final = "costs.json"  # beside records, and none of them
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -55,11 +56,11 @@ FreeForm = Annotated[
 Moment = Annotated[datetime, BeforeValidator(_to_time), PlainSerializer(_from_time, str, when_used="json")]
 
 
-class _Part(BaseModel, frozen=True, strict=True, extra="forbid", allow_inf_nan=False):
+class Part(BaseModel, frozen=True, strict=True, extra="forbid", allow_inf_nan=False):
     """Every field has the right type, is finite, and is known."""
 
 
-class MetricUsed(_Part, frozen=True):
+class MetricUsed(Part, frozen=True):
     """The metric, and how it computes its scores."""
 
     name: Name
@@ -68,14 +69,14 @@ class MetricUsed(_Part, frozen=True):
     greater_is_better: bool
 
 
-class Scores(_Part, frozen=True):
+class Scores(Part, frozen=True):
     """The scores of each split by name."""
 
     validation: Mapping[str, Number] = {}
     test: Mapping[str, Number] = {}
 
 
-class ReportRow(_Part, frozen=True):
+class ReportRow(Part, frozen=True):
     """One class or entity type on the test split."""
 
     label: str
@@ -85,7 +86,7 @@ class ReportRow(_Part, frozen=True):
     support: Count
 
 
-class Counts(_Part, frozen=True):
+class Counts(Part, frozen=True):
     """Examples per split."""
 
     train: Count
@@ -93,7 +94,7 @@ class Counts(_Part, frozen=True):
     test: Count
 
 
-class DataUsed(_Part, frozen=True):
+class DataUsed(Part, frozen=True):
     """The data set, and what identifies its content."""
 
     source: str
@@ -109,7 +110,7 @@ class DataUsed(_Part, frozen=True):
         return self.source, self.revision, self.sha256, self.counts
 
 
-class Hardware(_Part, frozen=True):
+class Hardware(Part, frozen=True):
     """The machine, as far as it bears on time and memory."""
 
     device: str
@@ -119,7 +120,7 @@ class Hardware(_Part, frozen=True):
     platform: str
 
 
-class Record(_Part, frozen=True):
+class Record(Part, frozen=True):
     """One run. A field that may be None is None where the value is not known; a finished run knows its costs."""
 
     schema_version: Literal[1]
