@@ -1,4 +1,4 @@
-.PHONY: demo test test-slow test-gpu test-conformance quality style clean
+.PHONY: demo docs test test-slow test-gpu test-conformance quality style clean
 
 PYTHON ?= python3
 # The torch that the tests run on; any other that satisfies pyproject.toml: make test TORCH=torch==2.8.0
@@ -18,6 +18,13 @@ $(VENV)/dev: $(VENV)/bench
 
 demo: $(VENV)/bench  ## train and rank five methods on the embedded task and model
 	$(BIN)/peft-bottleneck run configs/quickstart.yaml
+
+$(VENV)/docs: $(VENV)/bench
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable ".[bench,docs]"
+	touch $@
+
+docs: $(VENV)/docs  ## the site, into site/: warnings are errors
+	$(BIN)/python -m mkdocs build --strict --quiet
 
 test: $(VENV)/dev  ## everything that runs in minutes
 	$(BIN)/python -m pytest -m "not slow and not conformance" --numprocesses auto --dist loadfile
@@ -41,4 +48,4 @@ style: $(VENV)/dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache

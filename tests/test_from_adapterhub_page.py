@@ -18,7 +18,7 @@ from peft_bottleneck.adapterhub.head_layouts import AUTO_CLASSES
 from peft_bottleneck.adapterhub.names import Names
 from peft_bottleneck_bench.cli import main
 
-PAGE = Path(__file__).parents[1] / "docs" / "from-adapterhub.md"
+PAGE = Path(__file__).parents[1] / "docs" / "guides" / "from-adapterhub.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```([^\n]*)\n(.*?)```", TEXT, re.DOTALL)
 

@@ -1,4 +1,4 @@
-"""The README says what is: its table comes from the rows, its tree names files that exist."""
+"""The README and the pages say what is: tables come from the rows, the tree names files that exist."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FAMILIES = (ROOT / "docs" / "families.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def families() -> Any:
@@ -22,12 +24,12 @@ def families() -> Any:
 
 def test_the_table_of_families_comes_from_the_rows() -> None:
     module = families()
-    written = README.split(module.BEGIN)[1].split(module.END)[0]
+    written = FAMILIES.split(module.BEGIN)[1].split(module.END)[0]
     assert written == module.table(), "run `python tools/families.py`"
 
 
 def test_the_tree_names_what_there_is() -> None:
-    tree = README.split("## The tree")[1].split("```")[1]
+    tree = GUIDE.split("## The tree")[1].split("```")[1]
     folders, named = [ROOT], set()
     for line in tree.strip().splitlines():
         depth = (len(line) - len(line.lstrip())) // 2
@@ -46,8 +48,10 @@ def test_the_tree_names_what_there_is() -> None:
 
 def test_files_that_the_documents_name_are_there() -> None:
     named = set()
-    for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
-        for path in re.findall(r"\b(?:benchmarks|configs|docs|tests|tools)/[\w./-]*\w", document.read_text("utf-8")):
+    for document in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
+        for path in re.findall(
+            r"\b(?:benchmarks|configs|docs|examples|tests|tools)/[\w./-]*\w", document.read_text("utf-8")
+        ):
             if path != "configs/mine.yaml":  # the reader's own
                 named.add((document.name, path))
                 assert (ROOT / path).exists(), f"{document.name}: {path}"

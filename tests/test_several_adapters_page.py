@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-PAGE = Path(__file__).parents[1] / "docs" / "several-adapters.md"
+PAGE = Path(__file__).parents[1] / "docs" / "guides" / "several-adapters.md"
 
 
 def test_its_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

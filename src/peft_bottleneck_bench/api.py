@@ -104,7 +104,7 @@ def read_records(folder: Path | str) -> tuple[dict[Path, Record], list[str]]:
 
 
 def leaderboard(records: Mapping[Path, Record]) -> list[Board]:
-    """One board per task and model, best method first, with the statistics of `docs/leaderboard.md`.
+    """One board per task and model, best method first, with the statistics of `docs/leaderboard/reading.md`.
 
     Args:
         records: by their files, beside which their predictions are.

@@ -59,7 +59,8 @@ def check_launch() -> None:
         if os.environ.get(f"ACCELERATE_USE_{name}", "false").lower() == "true":
             raise UserError(
                 f"the launcher asks for {name}: the benchmark trains with a whole model in each process; "
-                "launch it with distributed_type MULTI_GPU, or train with a loop of your own: docs/many-devices.md"
+                "launch it with distributed_type MULTI_GPU, or train with a loop of your own: "
+                "docs/guides/many-devices.md"
             )
     os.environ.pop("ACCELERATE_MIXED_PRECISION", None)  # transformers would follow it, unseen by the record
 

@@ -28,7 +28,7 @@ from peft_bottleneck_bench import (
     run_grid,
 )
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "python.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "python.md"
 
 
 def test_exported_names() -> None:

@@ -18,7 +18,7 @@ from peft_bottleneck_bench.kinds import KINDS
 from peft_bottleneck_bench.tasks import KINDS as KIND_NAMES
 from peft_bottleneck_bench.tasks import Files, Task
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "guides"
 BLOCK = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FILE = re.compile(r"((?:[^\n]+\n)+)\n```(?:csv|tsv|conll|jsonl|text)\n(.*?)```", re.DOTALL)  # after its paragraph
 

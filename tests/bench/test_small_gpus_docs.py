@@ -1,4 +1,4 @@
-"""What `docs/small-gpus.md` shows, on a CPU and a tiny model."""
+"""What `docs/guides/small-gpus.md` shows, on a CPU and a tiny model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
 
-TEXT = (Path(__file__).parents[2] / "docs" / "small-gpus.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[2] / "docs" / "guides" / "small-gpus.md").read_text(encoding="utf-8")
 NAME = "google-bert/bert-base-uncased"
 
 pytestmark = pytest.mark.filterwarnings("ignore:.gradient_checkpointing.* is deprecated:FutureWarning")

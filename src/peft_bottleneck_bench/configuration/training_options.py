@@ -112,10 +112,10 @@ TAKEN = {
     "eval_do_concat_batches": "every evaluation scores a whole split",
     "include_for_metrics": "the kind chooses what its metric sees",
     "local_rank": "the launcher knows",
-    "fsdp": "each process trains a whole model: docs/many-devices.md",
-    "fsdp_config": "each process trains a whole model: docs/many-devices.md",
-    "deepspeed": "each process trains a whole model: docs/many-devices.md",
-    "parallelism_config": "each process trains a whole model: docs/many-devices.md",
+    "fsdp": "each process trains a whole model: docs/guides/many-devices.md",
+    "fsdp_config": "each process trains a whole model: docs/guides/many-devices.md",
+    "deepspeed": "each process trains a whole model: docs/guides/many-devices.md",
+    "parallelism_config": "each process trains a whole model: docs/guides/many-devices.md",
 }
 
 # Fields that change how fast a run is or what it prints, not its score.

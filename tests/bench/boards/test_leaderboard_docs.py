@@ -1,4 +1,4 @@
-"""What `docs/leaderboard.md` shows is run as it stands there."""
+"""What `docs/leaderboard/reading.md` shows is run as it stands there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from peft_bottleneck_bench.boards.boards import boards
 from peft_bottleneck_bench.boards.markdown import markdown
 from peft_bottleneck_bench.cli import main
 
-TEXT = (Path(__file__).parents[3] / "docs" / "leaderboard.md").read_text(encoding="utf-8")
+TEXT = (Path(__file__).parents[3] / "docs" / "leaderboard" / "reading.md").read_text(encoding="utf-8")
 
 
 def block(form: str) -> str:

@@ -1,0 +1,115 @@
+"""Every script of examples/ runs, on a few rows and steps; what it saves and what it says is so."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+ELSEWHERE = {"serve_adapters"}  # tests/test_serve_adapters.py
+
+# What the libraries of an example say of each other.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs an example with `--tiny` in an empty folder, and gives what its `main` returns."""
+
+    def start(name: str, *options: str) -> Any:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [name, "--tiny", *options])
+        spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module.main()
+
+    return start
+
+
+def test_every_example_is_run_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    assert not [name for name in SCRIPTS if f'run("{name}"' not in text and name not in ELSEWHERE]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_an_example_says_what_it_shows_and_how_to_start_it(name: str) -> None:
+    first, *_, _ = (ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8"))) or "").splitlines()
+    assert first.endswith(".")
+    assert f"python examples/{name}.py" in (EXAMPLES / f"{name}.py").read_text("utf-8")
+
+
+def saved(folder: str) -> set[str]:
+    """The parts of the names of what an adapter's file holds."""
+    from safetensors import safe_open
+
+    with safe_open(f"{folder}/adapter_model.safetensors", framework="pt") as file:
+        return {part for key in file.keys() for part in key.split(".")}  # noqa: SIM118  it is no mapping
+
+
+@pytest.mark.parametrize("method", ["houlsby", "pfeiffer", "parallel"])
+def test_text_classification(run: Run, method: str) -> None:
+    assert 0 <= run("text_classification", "--method", method) <= 1
+    prefix = "parallel_adapter" if method == "parallel" else method
+    assert {f"{prefix}_up", "classifier"} <= saved("text-classification/adapter")
+
+
+def test_named_entities(run: Run) -> None:
+    assert 0 <= run("named_entities") <= 1
+    assert {"pfeiffer_up", "classifier"} <= saved("named-entities/adapter")
+
+
+def test_relation_extraction(run: Run) -> None:
+    assert 0 <= run("relation_extraction") <= 1
+    parts = saved("relation-extraction/adapter")
+    assert {"houlsby_up", "classifier", "token_adapter"} <= parts  # the embeddings of the four markers
+    assert Path("relation-extraction/adapter/adapter_model.safetensors").stat().st_size < 2e6
+
+
+def test_translation_by_a_decoder(run: Run) -> None:
+    from transformers import AutoModelForCausalLM
+
+    assert 0 <= run("translation_trl") <= 100
+    plain = AutoModelForCausalLM.from_pretrained("translation/plain")
+    assert plain.config.intermediate_size == 64 + 32 // 8
+
+
+@pytest.mark.parametrize("bits", ["4bit", "8bit"])
+def test_a_quantised_base(run: Run, bits: str) -> None:
+    pytest.importorskip("bitsandbytes")
+    assert 0 <= run("four_bit", "--bits", bits) <= 1
+    assert {"houlsby_up", "classifier"} <= saved("four-bit/adapter")
+
+
+def test_language_and_task_adapters(run: Run) -> None:
+    answers = run("language_adapters")
+    assert len(answers) == 2
+    for name in ("english", "german"):
+        assert any("invertible" in part or "coupling" in part for part in saved(f"language-adapters/{name}"))
+    assert "classifier" in saved("language-adapters/task")
+
+
+def test_a_fusion(run: Run) -> None:
+    assert 0 <= run("fusion") <= 1
+    assert "pfeiffer_up" in saved("fusion/similarity")
+    assert "pfeiffer_up" not in saved("fusion/sentiment")
+
+
+def test_a_grid(run: Run) -> None:
+    assert set(run("grid")) == {"pfeiffer", "head_only"}
+    assert len(list(Path("grid-results").rglob("*.json"))) == 2

@@ -1,0 +1,76 @@
+"""The pages of the site that are made of other files; mkdocs.yml names this file under `hooks`.
+
+- contributing.md, security.md and changelog.md are CONTRIBUTING.md, SECURITY.md and CHANGELOG.md.
+- examples.md lists the files of examples/ with the first lines of their docstrings.
+- leaderboard/index.md has results/LEADERBOARD.md where that exists; the page with all details and the pictures lie
+  beside it.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).parents[1]
+WHOLE = {"contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md", "changelog.md": "CHANGELOG.md"}
+RESULTS = ROOT / "results"
+BOARD_MARK = "<!-- leaderboard -->"
+EXAMPLES_MARK = "<!-- examples -->"
+WITHOUT = "The project has no committed scores yet: `results/` appears here as soon as its records are committed."
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Adds the pages that other files are, and the leaderboard's own page and pictures."""
+    for page, source in WHOLE.items():
+        files.append(File.generated(config, page, content=_within_the_site((ROOT / source).read_text("utf-8"))))
+    if (RESULTS / "index.html").exists():
+        files.append(File.generated(config, "leaderboard/boards.html", abs_src_path=str(RESULTS / "index.html")))
+    for picture in sorted((RESULTS / "pictures").glob("*.*")):
+        name = f"leaderboard/pictures/{picture.name}"
+        files.append(File.generated(config, name, abs_src_path=str(picture)))
+    return files
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+    """Fills the marks of a page."""
+    if BOARD_MARK in markdown:
+        markdown = markdown.replace(BOARD_MARK, leaderboard(RESULTS))
+    if EXAMPLES_MARK in markdown:
+        markdown = markdown.replace(EXAMPLES_MARK, examples(ROOT / "examples"))
+    return markdown
+
+
+def leaderboard(results: Path) -> str:
+    """The committed leaderboard below `results` as a part of a page, or a sentence where there is none."""
+    file = results / "LEADERBOARD.md"
+    if not file.exists():
+        return WITHOUT
+    text = file.read_text(encoding="utf-8").partition("\n")[2].strip()  # the page has a title
+    if (results / "index.html").exists():
+        text = f"[The page with every run, curve and example](boards.html) is made of the same records.\n\n{text}"
+    return text
+
+
+def examples(folder: Path) -> str:
+    """One row for each script and notebook: its file and the first sentence about it."""
+    rows = [f"| `examples/{file.name}` | {_first_line(file)} |" for file in sorted(folder.glob("*.*"))]
+    return "\n".join(["| file | what it shows |", "| --- | --- |", *rows])
+
+
+def _first_line(file: Path) -> str:
+    if file.suffix == ".ipynb":
+        cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
+        return "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
+    return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").splitlines()[0]
+
+
+def _within_the_site(text: str) -> str:
+    """The links of a file at the root of the repository, for a page of the site."""
+    for page, source in WHOLE.items():
+        text = text.replace(f"]({source})", f"]({page})")
+    return re.sub(r"\]\(docs/", "](", text)
