@@ -49,9 +49,8 @@ def test_the_tree_names_what_there_is() -> None:
 def test_files_that_the_documents_name_are_there() -> None:
     named = set()
     for document in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))):
-        for path in re.findall(
-            r"\b(?:benchmarks|configs|docs|examples|tests|tools)/[\w./-]*\w", document.read_text("utf-8")
-        ):
+        text = document.read_text(encoding="utf-8")
+        for path in re.findall(r"\b(?:benchmarks|configs|docs|examples|tests|tools)/[\w./-]*\w", text):
             if path != "configs/mine.yaml":  # the reader's own
                 named.add((document.name, path))
                 assert (ROOT / path).exists(), f"{document.name}: {path}"

@@ -1,4 +1,4 @@
-"""Writes the figures of docs/performance.md and docs/guides/small-gpus.md, and the README's six, from benchmarks/speed.
+"""Writes the figures of docs/performance.md, of docs/guides/small-gpus.md and of the README, from benchmarks/speed.
 
 python tools/performance.py
 """
