@@ -65,6 +65,8 @@ def _relations(document: Mapping[str, object]) -> Iterator[Row]:
 def _first_mention(entity: Any, key: str) -> list[int]:
     """`[start, end]` of the first mention in `[name, id, [[indices], …]]`."""
     match entity:
-        case [_, _, [[int(), *_] as indices, *_]]:
-            return [min(indices), max(indices) + 1]
+        case [_, _, [[_, *_] as found, *_]]:
+            indices = [index for index in found if isinstance(index, int)]
+            if len(indices) == len(found):
+                return [min(indices), max(indices) + 1]
     raise ValueError(f"'{key}' must hold [name, id, [[tokens], …]], found {entity!r}")

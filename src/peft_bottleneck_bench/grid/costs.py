@@ -17,6 +17,7 @@ from pathlib import Path
 from statistics import quantiles
 
 import torch
+from peft import PeftModel
 from torch import nn
 
 from ..hardware import hardware
@@ -142,7 +143,7 @@ def _read(trainer: RunTrainer, model: nn.Module, inputs: dict[str, torch.Tensor]
 
 def _merged(model: nn.Module) -> nn.Module | None:
     """A copy with the adapter merged into the base; None for a method that cannot merge, or has no adapter."""
-    if not hasattr(model, "merge_and_unload"):
+    if not isinstance(model, PeftModel):
         return None
     with suppress(NotImplementedError, ValueError, AttributeError):
         merged: nn.Module = copy.deepcopy(model).merge_and_unload()
