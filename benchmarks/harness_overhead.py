@@ -12,13 +12,17 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from sharing import the_run, write
-from transformers import TrainerCallback
+from torch import nn
+from transformers import TrainerCallback, TrainerState
 
 from peft_bottleneck_bench.training.execute import make_trainer
 from peft_bottleneck_bench.training.training import train
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
 
 class Ledger(TrainerCallback):  # type: ignore[misc]
@@ -30,10 +34,10 @@ class Ledger(TrainerCallback):  # type: ignore[misc]
         self.started = 0.0
         self.opened = 0.0
 
-    def timed(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+    def timed(self, name: str, call: Callable[Given, Result]) -> Callable[Given, Result]:
         """`call`, its time booked under `name`."""
 
-        def booked(*args: object, **kwargs: object) -> Any:
+        def booked(*args: Given.args, **kwargs: Given.kwargs) -> Result:
             start = time.perf_counter()
             result = call(*args, **kwargs)
             self.book(name, time.perf_counter() - start)
@@ -45,14 +49,14 @@ class Ledger(TrainerCallback):  # type: ignore[misc]
         if self.counting:
             self.spent[name] += seconds
 
-    def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: object) -> None:
+    def on_epoch_begin(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         if state.epoch >= 1 and not self.counting:
             self.counting, self.started = True, time.perf_counter()
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: object) -> None:
+    def on_pre_optimizer_step(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         self.opened = time.perf_counter()
 
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, **_: object) -> None:
+    def on_optimizer_step(self, args: object, state: TrainerState, control: object, **_: object) -> None:
         self.book("optimizer", time.perf_counter() - self.opened)
 
 
@@ -65,10 +69,10 @@ def main(overrides: list[str]) -> None:
         forward_started: list[float] = []
         model = trainer.model
 
-        def opened(module: Any, args: Any) -> None:
+        def opened(module: nn.Module, args: object) -> None:
             forward_started.append(time.perf_counter())
 
-        def closed(module: Any, args: Any, output: Any) -> None:
+        def closed(module: nn.Module, args: object, output: object) -> None:
             if module.training:
                 ledger.book("forward", time.perf_counter() - forward_started[-1])
 

@@ -16,16 +16,17 @@ import argparse
 import copy
 import json
 import weakref
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from peft import get_peft_model
 from small_gpus import METHODS, SHAPE
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from peft_bottleneck.head_loss import ChunkedLoss
 
@@ -53,7 +54,9 @@ def main() -> None:
                 print(f"| {method} | {words} | {loss} | {peak / MIB:,.0f} |", flush=True)
 
 
-def peak_bytes(shape: Any, method: str, batch: tuple[int, int], checkpointing: bool, chunked: bool) -> int:
+def peak_bytes(
+    shape: PretrainedConfig, method: str, batch: tuple[int, int], checkpointing: bool, chunked: bool
+) -> int:
     """What lives at most in the second of two steps, weights and all."""
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(shape, dtype=torch.bfloat16)
@@ -93,9 +96,15 @@ class LiveMemory(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
         self.live = self.peak = 0
-        self.known: dict[int, weakref.finalize[Any, Any]] = {}
+        self.known: dict[int, weakref.finalize[[int, int], UntypedStorage]] = {}
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(
+        self,
+        function: OpOverload,
+        types: Sequence[type],
+        args: tuple[object, ...] = (),
+        kwargs: dict[str, object] | None = None,
+    ) -> object:
         result = function(*args, **(kwargs or {}))
         for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):

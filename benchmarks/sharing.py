@@ -6,21 +6,20 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.hardware import hardware
 from peft_bottleneck_bench.quiet import quiet_bars
 from peft_bottleneck_bench.run import Run
-from peft_bottleneck_bench.training.features import make_features
+from peft_bottleneck_bench.training.features import Split, make_features
 from peft_bottleneck_bench.workbench.worker import versions
 
 HERE = Path(__file__).parent
 RECORD = "--record"
 
 
-def the_run(overrides: Sequence[str]) -> tuple[Run, Any]:
+def the_run(overrides: Sequence[str]) -> tuple[Run, dict[str, Split]]:
     """The only run of `sst2_files.yaml`, and its features."""
     quiet_bars()
     (run,) = plan(load_configuration(HERE / "sst2_files.yaml", [word for word in overrides if word != RECORD]))

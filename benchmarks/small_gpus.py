@@ -16,10 +16,10 @@ import gc
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from sharing import write
 from transformers import AutoModelForCausalLM, LlamaConfig
 
@@ -45,7 +45,7 @@ SHAPE = LlamaConfig(
 )
 REDUCTION = 16
 BASES = (None, "8bit", "4bit")
-METHODS: dict[str, Any] = {
+METHODS: dict[str, PeftConfig] = {
     "houlsby": HoulsbyConfig(reduction_factor=REDUCTION),
     "pfeiffer": PfeifferConfig(reduction_factor=REDUCTION),
     "parallel_adapter": ParallelAdapterConfig(reduction_factor=REDUCTION),
@@ -74,7 +74,9 @@ def main() -> None:
     write("small_gpus", batch=[given.rows, given.tokens], repeats=given.steps, entries=entries)
 
 
-def _entries(folder: str, base: str | None, checkpointing: bool, batch: tuple[int, int], steps: int) -> Any:
+def _entries(
+    folder: str, base: str | None, checkpointing: bool, batch: tuple[int, int], steps: int
+) -> list[dict[str, object]]:
     """One entry per method, `full` fine-tuning among them where the base can be trained."""
     turns, memory = {}, {}
     for method in (*METHODS, *([] if base else ["full"])):
@@ -104,7 +106,7 @@ def _entries(folder: str, base: str | None, checkpointing: bool, batch: tuple[in
     ]
 
 
-def _model(folder: str, base: str | None, checkpointing: bool, method: str) -> Any:
+def _model(folder: str, base: str | None, checkpointing: bool, method: str) -> PreTrainedModel | PeftModel:
     quantization = quantization_config(base, folder, AutoModelForCausalLM) if base else None
     model = AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.bfloat16, quantization_config=quantization, device_map={"": 0}
@@ -121,7 +123,7 @@ def _model(folder: str, base: str | None, checkpointing: bool, method: str) -> A
 class _Step:
     """A training step of a model; calling it gives its seconds."""
 
-    def __init__(self, model: PreTrainedModel, batch: tuple[int, int]) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel, batch: tuple[int, int]) -> None:
         self.model = model
         self.tokens = torch.randint(0, SHAPE.vocab_size, batch, device="cuda")
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]

@@ -16,15 +16,25 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from sharing import the_run, write
 from torch.utils.data import DataLoader
-from transformers import AutoModelForSequenceClassification, TrainerCallback, get_scheduler
+from transformers import (
+    AutoModelForSequenceClassification,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    get_scheduler,
+)
 
+from peft_bottleneck_bench.run import Run
 from peft_bottleneck_bench.training.callbacks import PREFIX
 from peft_bottleneck_bench.training.execute import make_trainer
+from peft_bottleneck_bench.training.features import Split
+from peft_bottleneck_bench.training.trainer import RunTrainer
 from peft_bottleneck_bench.training.training import train
 
 if TYPE_CHECKING:
@@ -34,6 +44,7 @@ HARNESS_BATCH = 32
 LENGTH, BATCH, EPOCHS, RATE = 128, 16, 3, 5e-5  # of the tutorial
 EVERY = 160  # training examples between two evaluations
 SEEDS = (0, 1, 2)
+Features = dict[str, Split]
 Curve = list[tuple[int, float, float]]  # examples seen, seconds of training, accuracy on validation
 
 
@@ -45,15 +56,23 @@ class StopAtTarget(TrainerCallback):  # type: ignore[misc]
         self.metric = metric
         self.batch = batch
         self.curve: Curve = []
-        self.trainer: Any = None
+        self.trainer: RunTrainer | None = None
 
-    def on_evaluate(self, args: Any, state: Any, control: Any, **event: object) -> None:
-        score = event["metrics"][PREFIX + self.metric]
+    def on_evaluate(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        *,
+        metrics: dict[str, float],
+        **_: object,
+    ) -> None:
+        score = metrics[PREFIX + self.metric]
         self.curve.append((state.global_step * self.batch, self.trainer.clock.seconds, score))
         control.should_training_stop = score >= self.target
 
 
-def prepared(seed: int, overrides: list[str]) -> tuple[Any, Any]:
+def prepared(seed: int, overrides: list[str]) -> tuple[Run, Features]:
     """The run of this seed, with the evaluations that are compared, and its features."""
     steps = EVERY // HARNESS_BATCH
     evaluations = ["training.eval_strategy=steps", f"training.eval_steps={steps}", "training.save_strategy=no"]
@@ -62,7 +81,7 @@ def prepared(seed: int, overrides: list[str]) -> tuple[Any, Any]:
     return run, features
 
 
-def harness(target: float, run: Any, features: Any) -> Curve:
+def harness(target: float, run: Run, features: Features) -> Curve:
     """Trains as `peft-bottleneck run` does."""
     stop = StopAtTarget(target, run.metric.main, HARNESS_BATCH)
     with tempfile.TemporaryDirectory() as folder:
@@ -74,7 +93,7 @@ def harness(target: float, run: Any, features: Any) -> Curve:
     return stop.curve
 
 
-def tutorial(target: float, run: Any, features: Any) -> Curve:
+def tutorial(target: float, run: Run, features: Features) -> Curve:
     """Trains as the course does; makes features of its own."""
     torch.manual_seed(run.seed)
     tokenizer = run.model.tokenizer

@@ -4,15 +4,14 @@ The source has numbers for tags and no names; `TAGS` has them in the order of th
 """
 
 from collections.abc import Iterable
-from typing import Any
 
-from peft_bottleneck_bench.converters import iob2
+from peft_bottleneck_bench.converters import Example, iob2
 from peft_bottleneck_bench.tasks import Hub, Task
 
 TAGS = ("O", "B-Chemical", "B-Disease", "I-Disease", "I-Chemical")
 
 
-def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def convert(row: Example) -> Iterable[Example]:
     yield {"tokens": row["tokens"], "tags": iob2([TAGS[number] for number in row["tags"]])}
 
 

@@ -4,13 +4,12 @@ The revision is the branch that the hub keeps in Parquet, because the repository
 """
 
 from collections.abc import Iterable
-from typing import Any
 
-from peft_bottleneck_bench.converters import marked_entities
+from peft_bottleneck_bench.converters import Example, marked_entities
 from peft_bottleneck_bench.tasks import Hub, Task
 
 
-def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def convert(row: Example) -> Iterable[Example]:
     example = marked_entities(row["text"], head=("[[ ", " ]]"), tail=("<< ", " >>"))
     yield {**example, "relation": row["label"]}
 

@@ -4,12 +4,12 @@ The repository itself is a script, so the revision is the branch that the hub ma
 """
 
 from collections.abc import Iterable
-from typing import Any
 
+from peft_bottleneck_bench.converters import Example
 from peft_bottleneck_bench.tasks import Hub, Task
 
 
-def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def convert(row: Example) -> Iterable[Example]:
     yield {"document": " ".join(row["source"]), "summary": row["target"][0]}
 
 

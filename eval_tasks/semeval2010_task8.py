@@ -4,14 +4,13 @@ The revision is the branch that the hub keeps in Parquet, because the repository
 """
 
 from collections.abc import Iterable
-from typing import Any
 
-from peft_bottleneck_bench.converters import marked_entities
+from peft_bottleneck_bench.converters import Example, marked_entities
 from peft_bottleneck_bench.semeval import LABELS, MARKERS
 from peft_bottleneck_bench.tasks import Hub, Task
 
 
-def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def convert(row: Example) -> Iterable[Example]:
     """The head is e1 and the tail e2, whatever the direction of the relation."""
     example = marked_entities(row["sentence"], **MARKERS)
     yield {**example, "relation": row["relation"]}

@@ -5,13 +5,12 @@ They are looked for below the working directory; a configuration says where else
 """
 
 from collections.abc import Iterable
-from typing import Any
 
-from peft_bottleneck_bench.converters import token_entities
+from peft_bottleneck_bench.converters import Example, token_entities
 from peft_bottleneck_bench.tasks import Files, Task
 
 
-def convert(row: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def convert(row: Example) -> Iterable[Example]:
     """The head is the subject and the tail the object, with their types."""
     spans = {"head": (row["subj_start"], row["subj_end"]), "tail": (row["obj_start"], row["obj_end"])}
     example = token_entities(row["token"], **spans)

@@ -17,12 +17,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import FrameType
+from typing import TYPE_CHECKING
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftConfig, get_peft_model
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 from transformers import (
@@ -47,12 +48,13 @@ from peft_bottleneck.sites.structure import find_family
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-METHODS: dict[str, Callable[[], Any]] = {
+METHODS: dict[str, Callable[[], PeftConfig]] = {
     "houlsby": lambda: HoulsbyConfig(bottleneck_size=4),
     "pfeiffer": lambda: PfeifferConfig(bottleneck_size=4),
     "parallel": lambda: ParallelAdapterConfig(bottleneck_size=4),
     "foldable": lambda: ParallelAdapterConfig(foldable=True, bottleneck_size=4),
 }
+Built = tuple[PretrainedConfig, nn.Module, dict[str, object] | None]  # with inputs that the model takes
 SECONDS, LARGEST = 90, 40_000_000
 # What the name of a number ends with, and how small it becomes.
 SMALL = {
@@ -74,7 +76,7 @@ CLASSES = (
 DEPTHS = ("layers", "n_layer", "depth")
 
 
-def configurations(config_class: Any) -> Iterator[Any]:
+def configurations(config_class: type[PretrainedConfig]) -> Iterator[PretrainedConfig]:
     """The configuration with small numbers, with few layers, and as it is: the first that can be built serves."""
     for keep in (lambda name: True, lambda name: name.endswith(DEPTHS), lambda name: False):
         try:
@@ -83,8 +85,8 @@ def configurations(config_class: Any) -> Iterator[Any]:
             continue
 
 
-def _small(config: PretrainedConfig, keep: Callable[[str], bool]) -> dict[str, Any]:
-    changed: dict[str, Any] = {}
+def _small(config: PretrainedConfig, keep: Callable[[str], bool]) -> dict[str, object]:
+    changed: dict[str, object] = {}
     for name, value in vars(config).items():
         if isinstance(value, PretrainedConfig):
             changed[name] = {"model_type": value.model_type, **_small(value, keep)}
@@ -97,7 +99,7 @@ def _small(config: PretrainedConfig, keep: Callable[[str], bool]) -> dict[str, A
     return changed
 
 
-def build(config: PretrainedConfig) -> Any:
+def build(config: PretrainedConfig) -> PreTrainedModel:
     torch.manual_seed(0)
     auto_class = next((auto for auto in CLASSES if type(config) in auto._model_mapping), AutoModel)
     with torch.device("meta"):
@@ -108,13 +110,13 @@ def build(config: PretrainedConfig) -> Any:
     return auto_class.from_config(config).eval()
 
 
-def tensors(result: Any) -> list[Tensor]:
+def tensors(result: object) -> list[Tensor]:
     return [
         leaf for leaf in tree_leaves(dict(result) if isinstance(result, dict) else result) if isinstance(leaf, Tensor)
     ]
 
 
-def call(model: PreTrainedModel, inputs: dict[str, Any]) -> list[Tensor]:
+def call(model: PreTrainedModel, inputs: dict[str, object]) -> list[Tensor]:
     torch.manual_seed(1)
     with torch.no_grad():
         return tensors(model(**inputs))
@@ -125,7 +127,7 @@ def difference(one: list[Tensor], other: list[Tensor]) -> float:
     return max((float((a - b).abs().nan_to_num(0).max()) for a, b in pairs if a.numel()), default=0.0)
 
 
-def try_method(method: str, config: PretrainedConfig, inputs: dict[str, Any] | None) -> str:
+def try_method(method: str, config: PretrainedConfig, inputs: dict[str, object] | None) -> str:
     model = build(config)
     # Frozen, as adapters leave it: torch multiplies strided inputs in another order where a weight is trained.
     expected = None if inputs is None else call(model.requires_grad_(False), inputs)
@@ -163,10 +165,10 @@ def try_method(method: str, config: PretrainedConfig, inputs: dict[str, Any] | N
     return f"works: {len(reached)} of {len(layers)} layers called"
 
 
-def built(model_type: str) -> tuple[Any, Any, dict[str, Any] | None]:
+def built(model_type: str) -> Built:
     """The first configuration whose model can be called with guessed inputs, else the first that can be built."""
-    first: tuple[Any, Any, None] | None = None
-    confirmed: tuple[Any, Any, None] | None = None
+    first: Built | None = None
+    confirmed: Built | None = None
     why = "no configuration"
     for config in configurations(CONFIG_MAPPING[model_type]):
         try:
@@ -265,7 +267,7 @@ def main() -> None:
     return None
 
 
-def _too_long(number: int, frame: Any) -> None:
+def _too_long(number: int, frame: FrameType | None) -> None:
     raise TimeoutError(f"more than {SECONDS} s")
 
 
