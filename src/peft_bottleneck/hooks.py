@@ -1,8 +1,8 @@
 """Where a bottleneck reaches beyond the module that it wraps: hooks on other modules of the same block.
 
-`InputTap` brings the input of one module to a later one: an FFN may have no module of its own. `BlockOutput` adapts
-what a block returns inside the block's own call, so that what transformers records as hidden states includes the
-adapter.
+`InputTap` brings the input of one module to a later one: an FFN may have no module of its own. `Summands` brings the
+two parts of a sum to where only their sum arrives. `BlockOutput` adapts what a block returns inside the block's own
+call, so that what transformers records as hidden states includes the adapter.
 """
 
 from __future__ import annotations
@@ -65,6 +65,55 @@ class InputTap:
 
     def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "held": {}}
+
+
+class Summands:
+    """Hands on the two parts of a sum that a block makes: what one module returns, and what another one reads.
+
+    Floating-point sums depend on their order. Who has the parts can add a bottleneck's output to the first of them
+    before the second, `(y + B) + r`, as AdapterHub's library does, in place of `(y + r) + B`. In training both parts
+    may pass a dropout on their way, so nothing is held then. Tensors are held by device, as in `InputTap`.
+
+    Args:
+        added: the module that returns `y`.
+        kept: the module that reads `r`.
+    """
+
+    def __init__(self, added: nn.Module, kept: nn.Module) -> None:
+        self.added = added
+        self.kept = kept
+        self.held: dict[tuple[str, torch.device], Tensor] = {}
+        added.register_forward_hook(self.hold_added)
+        kept.register_forward_pre_hook(self.hold_kept)
+
+    def hold_added(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """Holds what a module returns, a tensor or a tuple that begins with it."""
+        if not module.training:
+            tensor: Tensor = output[0] if isinstance(output, tuple) else output
+            self.held["added", tensor.device] = tensor
+
+    def hold_kept(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+        """Holds what a module reads."""
+        if not module.training and args:
+            self.held["kept", args[0].device] = args[0]
+
+    def take(self, total: Tensor) -> tuple[Tensor, Tensor] | None:
+        """`(y, r)`; None where they are not held, or not of the shape and type of their sum."""
+        parts = [self.held.pop((name, total.device), None) for name in ("added", "kept")]
+        y, r = (part if part is not None and _alike(part, total) else None for part in parts)
+        return None if y is None or r is None else (y, r)
+
+    def remove(self) -> None:
+        """Takes the hooks away again."""
+        remove_hooks(self.added._forward_hooks, self)
+        remove_hooks(self.kept._forward_pre_hooks, self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "held": {}}
+
+
+def _alike(part: Tensor, total: Tensor) -> bool:
+    return part.shape == total.shape and part.dtype == total.dtype
 
 
 class BlockOutput:

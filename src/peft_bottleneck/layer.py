@@ -12,7 +12,7 @@ from .bottleneck import FORMS, Bottleneck, Map, activation, build_maps, reset_pa
 from .composition import FUSION_PARTS, Composition
 from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
-from .hooks import BlockOutput, InputTap
+from .hooks import BlockOutput, InputTap, Summands
 from .rows import Rows
 from .stacks import Member, Stacks, copy_slices
 from .tuner_layer import TunerLayer, device_and_dtype
@@ -42,6 +42,7 @@ class BottleneckLayer(TunerLayer):
         self.bottlenecks: dict[str, Bottleneck] = {}
         self.compositions: dict[str, Composition] = {}
         self.taps: dict[str, InputTap] = {}
+        self.summands: Summands | None = None
         self.stacks = Stacks()
         self.register_state_dict_post_hook(copy_slices)  # type: ignore[no-untyped-call]
         for name in (*PARTS, *FUSION_PARTS):
@@ -110,6 +111,11 @@ class BottleneckLayer(TunerLayer):
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
+    def split(self, added: nn.Module, kept: nn.Module) -> None:
+        """In evaluation, adds to what `added` returns before what `kept` reads is added (`Summands`)."""
+        if self.summands is None:
+            self.summands = Summands(added, kept)
+
     def compose(self, adapter_name: str, composition: Composition, *, inference_mode: bool) -> None:
         """Adds an adapter made of others, where at least one of them is."""
         if not self.bottlenecks.keys() & set(composition.adapters):
@@ -142,6 +148,8 @@ class BottleneckLayer(TunerLayer):
                 bottleneck.context.remove()
         if self.block_output is not None:
             self.block_output.remove()
+        if self.summands is not None:
+            self.summands.remove()
 
     def holds(self, adapter: str) -> bool:
         return adapter in self.bottlenecks
@@ -163,8 +171,17 @@ class BottleneckLayer(TunerLayer):
             return [self.adapt(output[0], read), *output[1:]]
         y: Tensor = output
         inputs: dict[str | None, Tensor] = {name: tap.take(y.device) for name, tap in self.taps.items()}
+        summands = None if self.summands is None else self.summands.take(y)
         if self.disable_adapters or self.merged:
             return y
+        active = [*self.bottlenecks, *self.compositions] if self.rows is not None else self.active_adapters
+        if summands is None or not any(name in self.bottlenecks or name in self.compositions for name in active):
+            return self._adapt(y, inputs, read)
+        first, rest = summands
+        return self._adapt(first, inputs, lambda y: y + rest if read is None else read(y + rest)) + rest
+
+    def _adapt(self, y: Tensor, inputs: dict[str | None, Tensor], read: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """`y + B(x)` for every active adapter; `inputs` is what was tapped."""
         if self.rows is not None:
             inputs[None] = y if read is None else read(y)
             return self._adapt_rows(y, inputs, self.rows)

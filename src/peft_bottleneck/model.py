@@ -165,6 +165,9 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         context = context_of(self.model, current_key) if config.bottleneck == "conv" else None
         first = next((other.maps(adapter_name) for other in self._layers() if other.holds(adapter_name)), None)
         layer.update_layer(adapter_name, config.size_for(current_key, layer.in_features), config, tap, context, first)
+        summands = self._related(config, "summand_modules", current_key)
+        if summands is not None:
+            layer.split(*summands[1])
         return layer
 
     def _compose(
@@ -198,7 +201,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         add_weighted_sum(self, adapters, weights, adapter_name)
 
     def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, list[nn.Module]] | None:
-        """The modules that `input_modules` or `output_modules` means for this target, and their names."""
+        """The modules that `input_modules`, say, means for this target, and their names."""
         value = getattr(config, template, None)
         if value is None:
             return None

@@ -43,10 +43,16 @@ DESELECTED: tuple[Group, ...] = (
         """
         test_decoder_models::test_merge_layers* *[[]parallel-ffn-*
         test_decoder_models::test_merge_layers* *[[]parallel-residual-*
+        test_decoder_models::test_merge_layers* *[[]parallel-phm-*
+        test_decoder_models::test_merge_layers* *[[]parallel-gating-*
         test_encoder_decoder_models::test_merge_layers* *[[]parallel-ffn-*
         test_encoder_decoder_models::test_merge_layers* *[[]parallel-residual-*
+        test_encoder_decoder_models::test_merge_layers* *[[]parallel-phm-*
+        test_encoder_decoder_models::test_merge_layers* *[[]parallel-gating-*
         test_feature_extraction_models::test_merge_layers* *[[]parallel-ffn-*
         test_feature_extraction_models::test_merge_layers* *[[]parallel-residual-*
+        test_feature_extraction_models::test_merge_layers* *[[]parallel-phm-*
+        test_feature_extraction_models::test_merge_layers* *[[]parallel-gating-*
         """,
         PARALLEL,
     ),
@@ -79,6 +85,22 @@ DESELECTED: tuple[Group, ...] = (
         "that maps the token embeddings is trained",
         """
         test_decoder_models::test_prepare_for_training_parametrized *pfeiffer-invertible-*
+        test_decoder_models::test_prepare_for_training_parametrized *houlsby-glow-*
+        """,
+    ),
+    Group(
+        "averages a gate over the tokens of an example; OPT's FFN reads those of all examples in a row: refused",
+        """
+        test_decoder_models::test_* *[[-]parallel-gating-*OPTForCausalLM*
+        """,
+        PARALLEL,
+    ),
+    Group(
+        "compares the gradients of two calls without dropout; stochastic depth draws anew in each",
+        """
+        test_decoder_models::test_training_decoders_gradient_checkpointing *pfeiffer-depth-*
+        test_encoder_decoder_models::test_training_encoder_decoders_gradient_checkpointing *pfeiffer-depth-*
+        test_feature_extraction_models::test_training_gradient_checkpointing *pfeiffer-depth-*
         """,
     ),
     Group(

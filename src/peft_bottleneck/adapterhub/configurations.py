@@ -31,6 +31,7 @@ from ..methods import (
     PfeifferModel,
 )
 from ..methods.parallel import PARALLEL_INPUTS
+from ..sites.family import in_block
 from .fields import (
     DEFAULTS,
     DETAILS,
@@ -124,6 +125,11 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
         settings |= {"target_modules": family.path(family.ffn_output), "output_modules": r"\g<block>"}
     elif names.layout.pfeiffer == "ffn":
         settings["target_modules"] = family.path(family.ffn_output)
+    elif names.layout.plain_sum:
+        added = family.ffn or family.ffn_output
+        kept = family.residual[0] if family.ffn_norm is None else family.ffn or family.ffn_input[0]
+        assert added is not None
+        settings["summand_modules"] = f"{in_block(added)}+{in_block(kept)}"
     config = method(**settings)
     if config.target_modules is None:
         for name, value in vars(METHODS[method].site(family, config)).items():

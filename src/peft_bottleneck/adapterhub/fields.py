@@ -94,6 +94,7 @@ TOLD_OTHERWISE = frozenset(field.name for field in fields(PeftConfig)) | {
     "layers_to_transform",
     "layers_pattern",
     "parallel_input",
+    "summand_modules",
     "foldable",
     "non_linearity",
     "init_weights",

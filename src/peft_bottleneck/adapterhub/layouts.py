@@ -66,6 +66,7 @@ class Layout:
         no_invertible: why an invertible adapter of the library is not expressed there; None: it is.
         embeddings: the module whose output an invertible adapter maps, where it is not our row's.
         holds_invertible: the library's module that holds them.
+        plain_sum: whether a block's output, or what enters its last norm, is the FFN's output plus what is tapped.
         refused: methods whose place here our equations do not express, each with the reason.
     """
 
@@ -81,6 +82,7 @@ class Layout:
     no_invertible: str | None = None
     embeddings: str | None = None
     holds_invertible: str = ""
+    plain_sum: bool = True
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -111,6 +113,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         ),
         "bart": _BART,
         "beit": Layout(
+            plain_sum=False,
             renamed=("layers.", "encoder.layer."),
             no_invertible=_NONE,
             refused={"HOULSBY": _SCALED, "PARALLEL_ADAPTER": _SCALED},
@@ -128,7 +131,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "gemma3_text": _GEMMA,
         "gpt2": _PLAIN,
         # There a parallel adapter reads the residual stream plus the attention's output.
-        "gptj": Layout(parallel=r"\g<block>.ln_1+\g<block>.attn"),
+        "gptj": Layout(plain_sum=False, parallel=r"\g<block>.ln_1+\g<block>.attn"),
         "llama": _PLAIN,
         "mbart": _BART,
         "mistral": _PLAIN,

@@ -6,12 +6,13 @@ block's output: `h + B(h)`. `SeqBnConfig` of AdapterHub's library.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 from torch import nn
 
-from ..config import BottleneckConfig
+from ..config import BottleneckConfig, wrong
 from ..layer import Placement
 from ..merging import MergeableLayer
 from ..model import BottleneckModel
@@ -31,6 +32,9 @@ class PfeifferConfig(BottleneckConfig):
     Args:
         output_modules: the modules whose output is adapted in place of the targets', as a template that is expanded on
             the match of `target_modules` (`\\g<block>`); None takes the family's row, or the targets themselves.
+        summand_modules: where the block adds up what module `a` returns and what module `b` reads, the template `a+b`:
+            in evaluation `B(x)` is then added to the first before the second, which changes the rounding alone. It is
+            AdapterHub's order, and `load_adapterhub` sets it; None adds `B(x)` to the sum.
 
     Defaults: `reduction_factor=16`, `non_linearity="relu"`.
     """
@@ -39,7 +43,16 @@ class PfeifferConfig(BottleneckConfig):
         default=None, metadata={"help": "template of the modules whose output is adapted, in place of the targets'"}
     )
 
+    summand_modules: str | None = field(
+        default=None, metadata={"help": "template of the two modules whose output and input the block adds up"}
+    )
+
     peft_type_name: ClassVar[str] = "PFEIFFER"
+
+    def _problems(self) -> Iterator[str]:
+        yield from super()._problems()
+        if self.summand_modules is not None and str(self.summand_modules).count("+") != 1:
+            yield wrong("summand_modules", self.summand_modules, "a template of two modules, a+b")
 
 
 class PfeifferLayer(MergeableLayer):
