@@ -21,6 +21,7 @@ from .convolution import TokenContext
 from .phm import Phm, PhmLinear, build_phm_maps
 
 Activation = Callable[[Tensor], Tensor]
+Parts = Mapping[str, Any]  # maps, norms and parameters of one adapter in one layer by name
 
 # Names that AdapterHub's library has and transformers has not, or has under another name; and the defaults of our
 # methods as plain functions, since a module's call costs as much as computing it for one token.
@@ -136,9 +137,7 @@ class Bottleneck:
     def __post_init__(self) -> None:
         self.part_names = (*FORMS[self.form], *self.extra)
 
-    def add_to(
-        self, y: Tensor, x: Tensor, parts: Mapping[str, Any], scale: Tensor | float, *, training: bool
-    ) -> Tensor:
+    def add_to(self, y: Tensor, x: Tensor, parts: Parts, scale: Tensor | float, *, training: bool) -> Tensor:
         """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`.
 
         `parts` are the modules of `part_names`, `scale` is `s`, trained or not.

@@ -21,6 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .bottleneck import Parts
+
 FUSION_PARTS = ("query", "key", "value", "temperature")
 _HOTTEST, _COOLING = 50.0, 0.05  # T at the start, and what it loses in each training step down to 1
 _NEARLY_ZERO = 1e-6  # what V has beside its diagonal of ones
@@ -119,9 +121,7 @@ class Fusion:
             parts["temperature"] = Temperature()
         return parts
 
-    def add_to(
-        self, y: Tensor, x: Tensor, outputs: Mapping[str, Tensor], parts: Mapping[str, Any], *, training: bool
-    ) -> Tensor:
+    def add_to(self, y: Tensor, x: Tensor, outputs: Mapping[str, Tensor], parts: Parts, *, training: bool) -> Tensor:
         """`y` and the fused `outputs`, `Bᵢ(x)` by the adapter's name."""
         values = torch.stack(tuple(outputs.values()), dim=-2)
         weight = next((part.weight for name, part in parts.items() if name != "temperature"), values)
@@ -137,7 +137,7 @@ class Fusion:
         fused = (probabilities.unsqueeze(-2).to(values.dtype) @ values).squeeze(-2)
         return y + fused.to(y.dtype)
 
-    def loss(self, parts: Mapping[str, Any]) -> Tensor | None:
+    def loss(self, parts: Parts) -> Tensor | None:
         """`λ·‖V − I‖²` at one place; None where it is not asked for."""
         if not (self.value and self.regularization):
             return None

@@ -16,14 +16,12 @@ input and the output embeddings share their weights, so what is done after the o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .bottleneck import Activation
+from .bottleneck import Activation, Parts
 
 COUPLINGS = ("nice", "glow")
 PARTS = ("f_down", "f_up", "g_down", "g_up")
@@ -42,26 +40,26 @@ class Coupling:
     kind: str
     phi: Activation
 
-    def forward(self, x: Tensor, parts: Mapping[str, Any]) -> Tensor:
+    def forward(self, x: Tensor, parts: Parts) -> Tensor:
         """`C(x)`, `[…, d]` to `[…, d]`, in the type of `x`."""
         first, second = self._halves(x, parts)
         first = self._shift(first, self._net("f", second, parts))
         second = self._shift(second, self._net("g", first, parts))
         return torch.cat((first, second), dim=-1).to(x.dtype)
 
-    def inverse(self, y: Tensor, parts: Mapping[str, Any]) -> Tensor:
+    def inverse(self, y: Tensor, parts: Parts) -> Tensor:
         """`C⁻¹(y)`, likewise."""
         first, second = self._halves(y, parts)
         second = self._shift(second, self._net("g", first, parts), back=True)
         first = self._shift(first, self._net("f", second, parts), back=True)
         return torch.cat((first, second), dim=-1).to(y.dtype)
 
-    def _halves(self, x: Tensor, parts: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+    def _halves(self, x: Tensor, parts: Parts) -> tuple[Tensor, Tensor]:
         first = x.shape[-1] // 2
         x = x.to(parts["f_down"].weight.dtype)
         return x[..., :first].contiguous(), x[..., first:].contiguous()
 
-    def _net(self, name: str, x: Tensor, parts: Mapping[str, Any]) -> Tensor:
+    def _net(self, name: str, x: Tensor, parts: Parts) -> Tensor:
         result: Tensor = parts[f"{name}_up"](self.phi(parts[f"{name}_down"](x)))
         return result
 

@@ -11,7 +11,6 @@ Any other activation, and any other place than a linear map's output, leaves not
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +61,7 @@ class MergeableLayer(BottleneckLayer):
             problem = self.merge_problem(name)
             if problem is not None:
                 raise NotImplementedError(f"{type(self).__name__}: adapter {name!r} cannot be merged: {problem}.")
-        base: Any = self.base_layer
+        base: nn.Linear | Conv1D = self.base_layer
         for name in names:
             scale = self.scale(name)
             weight, bias = _merged(base, self.maps(name), torch.as_tensor(scale, device=base.weight.device))
@@ -78,7 +77,7 @@ class MergeableLayer(BottleneckLayer):
 
     def unmerge(self) -> None:
         """Gives the base layer its weights from before the merge, bit for bit."""
-        base: Any = self.base_layer
+        base: nn.Linear | Conv1D = self.base_layer
         if self.original is not None:
             weight, bias = self.original
             base.weight.data = weight
@@ -94,7 +93,7 @@ class MergeableLayer(BottleneckLayer):
         super().enable_adapters(enabled)
 
 
-def _merged(base: Any, maps: Mapping[str, Map], scale: Tensor) -> tuple[Tensor, Tensor | None]:
+def _merged(base: nn.Linear | Conv1D, maps: Mapping[str, Map], scale: Tensor) -> tuple[Tensor, Tensor | None]:
     """`W'` and `b'` in the layout and type of the base layer; computed in float32 at least."""
     transposed = isinstance(base, Conv1D)  # its weight is `[in, out]`
     dtype = torch.promote_types(base.weight.dtype, torch.float32)

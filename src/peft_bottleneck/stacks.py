@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .bottleneck import Bottleneck
+from .bottleneck import Bottleneck, Parts
 from .rows import Share
 
 _PARTS = frozenset({"down", "gate", "up"})
@@ -34,7 +34,7 @@ class Member:
     """One adapter's bottleneck at one place, with its modules, and its trained scale if it has one."""
 
     bottleneck: Bottleneck
-    parts: Mapping[str, Any]
+    parts: Parts
     scale: nn.Parameter | None
 
     def parameters(self) -> dict[str, Any]:

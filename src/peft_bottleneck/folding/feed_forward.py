@@ -150,12 +150,12 @@ class FeedForward:
         self.original = {}
 
 
-def _sizes(linear: Any) -> tuple[int, int]:
+def _sizes(linear: nn.Linear | Conv1D) -> tuple[int, int]:
     """What a linear map reads and writes; the weight of a 4-bit one has another shape."""
     return tuple(linear.weight.shape) if isinstance(linear, Conv1D) else (linear.in_features, linear.out_features)
 
 
-def _weight(linear: Any) -> Tensor:
+def _weight(linear: nn.Linear | Conv1D) -> Tensor:
     """`[out, in]`, as `nn.Linear` has it; transformers' `Conv1D` has it transposed."""
     weight: Tensor = linear.weight.detach()
     return weight.T if isinstance(linear, Conv1D) else weight
@@ -175,7 +175,7 @@ def _neurons(linear: Map | None, like: Any, neurons: int) -> tuple[Tensor, Tenso
     return linear.weight.detach(), linear.weight.new_zeros(neurons) if bias is None else bias.detach()
 
 
-def _assign(linear: Any, weight: Tensor, bias: Tensor) -> None:
+def _assign(linear: nn.Linear | Conv1D, weight: Tensor, bias: Tensor) -> None:
     stored = weight.T.contiguous() if isinstance(linear, Conv1D) else weight
     linear.weight = nn.Parameter(stored, requires_grad=False)
     if getattr(linear, "bias", None) is not None:
@@ -183,7 +183,7 @@ def _assign(linear: Any, weight: Tensor, bias: Tensor) -> None:
     _tell_sizes(linear)
 
 
-def _tell_sizes(linear: Any) -> None:
+def _tell_sizes(linear: nn.Linear | Conv1D) -> None:
     rows, columns = linear.weight.shape
     if isinstance(linear, Conv1D):
         linear.nx, linear.nf = rows, columns

@@ -131,7 +131,7 @@ class _Recorder(ShapesOnly):
     def _sources(self, tensor: Tensor) -> _Nodes:
         return self.sources.get(storage_of(tensor), frozenset())
 
-    def _entering(self, block: str) -> Any:
+    def _entering(self, block: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: object, kwargs: object) -> None:
             hidden = first_tensor((args, kwargs))
             if hidden is not None:
@@ -141,7 +141,7 @@ class _Recorder(ShapesOnly):
 
         return hook
 
-    def _leaving(self, block: str) -> Any:
+    def _leaving(self, block: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: object, output: object) -> None:
             result = first_tensor(output)
             if result is not None and block in self._open:
@@ -153,11 +153,11 @@ class _Recorder(ShapesOnly):
     def _follow(self, module: nn.Module, nodes: list[_Node]) -> None:
         entered: list[tuple[Tensor, _Nodes] | None] = []
 
-        def before(module: nn.Module, args: Any, kwargs: Any) -> None:
+        def before(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
             reads = first_tensor((args, kwargs))
             entered.append(None if reads is None else (reads, self._sources(reads)))
 
-        def after(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        def after(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object], output: object) -> None:
             given, writes = entered.pop() if entered else None, first_tensor(output)
             if given is None or writes is None:
                 return

@@ -49,7 +49,7 @@ class Converted:
         return "\n".join((sentence, *(f"  {note}" for note in self.notes)))
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command to those of a parser."""
     parser = commands.add_parser(
         "convert",

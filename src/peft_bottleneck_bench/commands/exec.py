@@ -12,14 +12,13 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
 
 STARTUP = Path(__file__).parents[1] / "startup"
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command to those of a parser."""
     parser = commands.add_parser(
         "exec",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds both commands to those of a parser."""
     words = "list the registered tasks"
     tasks = commands.add_parser("tasks", help=words, description=f"{words.capitalize()}.")

@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
+
 from ..errors import UserError
+from ..statistics.samples import FloatArray
 from ..tasks import Task
 from .prompts import never_empty
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
     from ..models.base_model import BaseModel  # it imports torch
 
@@ -144,7 +147,7 @@ class Kind(ABC):
         """
 
     @abstractmethod
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         """A value for the last column of a row that has none, so that it can be encoded as any other."""
 
     def labels_of(self, example: Example) -> Sequence[str]:
@@ -168,7 +171,7 @@ class Kind(ABC):
         """`context`, with what the outputs for the validation examples decide about later predictions."""
         return context
 
-    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
         """The probability of each label by name; empty for kinds that give none."""
         return {}
 
@@ -207,11 +210,11 @@ class Kind(ABC):
                 f"transformers has no {auto_class.__name__} for its architecture '{model.config.model_type}'"
             )
 
-    def load(self, context: Context) -> Any:
+    def load(self, context: Context) -> PreTrainedModel:
         """The model, with its weights, and with a fresh head where the kind needs one."""
         return context.model.load(self.auto_class(context.model.config), **self.model_options(context))
 
-    def skeleton(self, context: Context) -> Any:
+    def skeleton(self, context: Context) -> PreTrainedModel:
         """The same model on the current device, with no weights read."""
         return context.model.skeleton(self.auto_class(context.model.config), **self.model_options(context))
 
@@ -223,7 +226,7 @@ class Kind(ABC):
     def collator(self, context: Context, *, training: bool) -> Collator:
         """Pads a list of rows to the longest among them."""
 
-    def outputs(self, logits: Any, labels: Any) -> Any:
+    def outputs(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The part of the model's output that predictions are made from; encoder–decoders return more."""
         return logits[0] if isinstance(logits, tuple) else logits
 

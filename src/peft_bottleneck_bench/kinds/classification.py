@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..statistics.samples import FloatArray
 from .base import Answers, Collator, Context, Encoded, Example, Kind, Loss, Outputs, encode_texts, texts_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
+    from transformers.utils import ModelOutput
 
 
 class SequenceKind(Kind):
@@ -45,7 +47,7 @@ class Classification(SequenceKind):
         texts_of(row)
         return {**row, "label": label_name(row, "label")}
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return context.labels[0]
 
     def references(self, examples: Sequence[Example]) -> Answers:
@@ -63,7 +65,7 @@ class Classification(SequenceKind):
     def loss(self, context: Context) -> Loss | None:
         return weighted_loss(context.class_weights) if context.class_weights else None
 
-    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
         return softmax(output, context.labels)
 
     def predictions(
@@ -87,7 +89,9 @@ def label_name(row: Example, column: str) -> str:
 def weighted_loss(weights: Sequence[float]) -> Loss:
     """`1/n Σ w_y CE(logits, y)` over the `n` examples of a batch, or of all that accumulate to one step."""
 
-    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    def loss(
+        outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
         of_label = torch.tensor(weights, device=outputs.logits.device)
         total = torch.nn.functional.cross_entropy(outputs.logits.float(), labels, weight=of_label, reduction="sum")
         return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)

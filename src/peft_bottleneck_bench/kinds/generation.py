@@ -83,7 +83,7 @@ class Generation(Kind):
                 raise ValueError(f"'{column}' must be text, found {value!r}")
         return example
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return "?"
 
     def references(self, examples: Sequence[Example]) -> Answers:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..statistics.samples import FloatArray
 from .base import Answers, Collator, Columns, Context, Encoded, Example, Kind, Loss, Outputs
 from .classification import label_name, label_options, softmax, weighted_loss
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 class ImageClassification(Kind):
@@ -42,7 +43,7 @@ class ImageClassification(Kind):
             raise ValueError(f"'image': {image}: no such file")
         return {"image": image, "label": label_name(row, "label")}
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return context.labels[0]
 
     def references(self, examples: Sequence[Example]) -> Answers:
@@ -63,7 +64,7 @@ class ImageClassification(Kind):
         # A model with a head for other labels gets a fresh one.
         return {**label_options(context.labels), "ignore_mismatched_sizes": True}
 
-    def skeleton(self, context: Context) -> Any:
+    def skeleton(self, context: Context) -> PreTrainedModel:
         return context.model.skeleton(self.auto_class(context.model.config), **label_options(context.labels))
 
     def loss(self, context: Context) -> Loss | None:
@@ -89,7 +90,7 @@ class ImageClassification(Kind):
     ) -> Answers:
         return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
 
-    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
         return softmax(output, context.labels)
 
 

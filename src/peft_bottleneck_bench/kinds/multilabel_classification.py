@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from ..statistics.samples import FloatArray
 from .base import Answers, Context, Encoded, Example, Loss, Outputs, encode_texts, texts_of
 from .classification import SequenceKind, label_options
+
+if TYPE_CHECKING:
+    from transformers.utils import ModelOutput
 
 THRESHOLD = 0.5  # of a label that the validation split lacks
 
@@ -44,7 +48,7 @@ class MultilabelClassification(SequenceKind):
             raise ValueError(f"'labels' must be a list of names, found {row['labels']!r}")
         return {**row, "labels": sorted(set(names))}
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return []
 
     def labels_of(self, example: Example) -> Sequence[str]:
@@ -69,7 +73,9 @@ class MultilabelClassification(SequenceKind):
         if not context.class_weights:
             return None
 
-        def weighted(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        def weighted(
+            outputs: ModelOutput, labels: torch.Tensor, num_items_in_batch: torch.Tensor | int | None = None
+        ) -> torch.Tensor:
             weights = torch.tensor(context.class_weights, device=outputs.logits.device)
             total = binary_cross_entropy_with_logits(
                 outputs.logits.float(), labels.float(), pos_weight=weights, reduction="sum"
@@ -95,7 +101,7 @@ class MultilabelClassification(SequenceKind):
         chosen = _sigmoid(np.asarray(outputs)) >= thresholds
         return [[name for name, given in zip(context.labels, row, strict=True) if given] for row in chosen]
 
-    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
         return dict(zip(context.labels, _sigmoid(np.asarray(output)).tolist(), strict=True))
 
 

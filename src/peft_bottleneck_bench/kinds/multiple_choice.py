@@ -56,7 +56,7 @@ class MultipleChoice(Generation):
             raise ValueError(f"'names' must have one for each of the {len(choices)} choices, found {names!r}")
         return {**row, "choices": list(choices), "answer": _number(row["answer"], choices, names)}
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return 0
 
     def references(self, examples: Sequence[Example]) -> Answers:
@@ -91,7 +91,7 @@ class MultipleChoice(Generation):
     def collator(self, context: Context, *, training: bool) -> Collator:
         return padding(context.model.tokenizer.pad_token_id, left=False)
 
-    def outputs(self, logits: Any, labels: Any) -> Any:
+    def outputs(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The log-likelihood of the labels of each row, [batch]."""
         logits = super().outputs(logits, labels)
         likely = torch.log_softmax(logits.float(), dim=-1)

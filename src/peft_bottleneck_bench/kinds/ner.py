@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Ner(Kind):
                 )
         return {"tokens": list(tokens), "tags": list(tags)}
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return ["O"] * (len(row["tokens"]) if isinstance(row["tokens"], list) else 0)
 
     def labels_of(self, example: Example) -> Sequence[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from .base import Answers, Context, Encoded, Example, Outputs, encode_texts, texts_of
 from .classification import SequenceKind
@@ -27,7 +26,7 @@ class Regression(SequenceKind):
             raise ValueError(f"'score' must be a number, found {row['score']!r}")
         return {**row, "score": score}
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return 0.0
 
     def references(self, examples: Sequence[Example]) -> Answers:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import UserError
+from ..statistics.samples import FloatArray
 from .base import Answers, Collator, Context, Encoded, Example, Kind, Loss, Outputs
 from .classification import label_name, label_options, softmax, weighted_loss
 from .marked_model import MarkedModel
@@ -45,7 +46,7 @@ class RelationExtraction(Kind):
             )
         return {"text": text, **entities, "relation": label_name(row, "relation")}
 
-    def stand_in(self, row: Example, context: Context) -> Any:
+    def stand_in(self, row: Example, context: Context) -> object:
         return context.labels[0]
 
     def input_text(self, example: Example) -> str:
@@ -68,10 +69,10 @@ class RelationExtraction(Kind):
                 "reads no text alone"
             )
 
-    def load(self, context: Context) -> Any:
+    def load(self, context: Context) -> PreTrainedModel:
         return self._marked(context.model.load("AutoModel"), context)
 
-    def skeleton(self, context: Context) -> Any:
+    def skeleton(self, context: Context) -> PreTrainedModel:
         return self._marked(context.model.skeleton("AutoModel"), context)
 
     def _marked(self, base: PreTrainedModel, context: Context) -> MarkedModel:
@@ -111,7 +112,7 @@ class RelationExtraction(Kind):
     def loss(self, context: Context) -> Loss | None:
         return weighted_loss(context.class_weights) if context.class_weights else None
 
-    def probabilities(self, output: Any, context: Context) -> dict[str, float]:
+    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
         return softmax(output, context.labels)
 
     def parts(self, example: Example) -> dict[str, bool]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
-from .base import FloatArray, Score, safe_divide
+from .base import Answers, FloatArray, Score, safe_divide
 from .texts import TextMetric, all_of
 from .words import with_spaces
 
@@ -39,7 +39,7 @@ class MeanMetric(TextMetric):
     def score(self, sums: FloatArray) -> FloatArray:
         return safe_divide(sums[..., 0], sums[..., 1])
 
-    def _values(self, score: str, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def _values(self, score: str, references: Answers, predictions: Answers) -> FloatArray:
         return np.array(
             [
                 max(self.value(score, text, prediction) for text in all_of(reference))
@@ -118,7 +118,7 @@ class Choice(MeanMetric):
             raise UserError(f"metric '{self.name}': pattern {pattern!r}: {error}") from error
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         return {**super().options, "pattern": self.pattern.pattern}
 
     @property

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 import datasets
 import evaluate
 import numpy as np
-import numpy.typing as npt
 
 from ..errors import UserError, suggest
+from ..statistics.samples import FloatArray as FloatArray
 
-FloatArray = npt.NDArray[np.float64]
+Answers = Sequence[Any]  # one entry per example, of the metric's types
 ReportRow = dict[str, Any]
 MetricTypes = tuple[tuple[object, object], ...]
 
@@ -79,12 +79,12 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
         return self.main_score.greater_is_better
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """What `load` needs beside the name to make this metric again."""
         return {"main": self.main}
 
     @classmethod
-    def defaults(cls, references: Sequence[Any]) -> dict[str, Any]:
+    def defaults(cls, references: Answers) -> dict[str, Any]:
         """The options that `references` call for where a task names none."""
         return {}
 
@@ -105,11 +105,11 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
     def score(self, sums: FloatArray) -> FloatArray:
         """The main score of every (weighted) sum of `statistics` over examples: [..., k] to [...]."""
 
-    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+    def report(self, references: Answers, predictions: Answers) -> list[ReportRow]:
         """Rows of `label`, `precision`, `recall`, `f1`, `support` per class; none where there are no classes."""
         return []
 
-    def compute(self, *, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def compute(self, *, references: Answers, predictions: Answers) -> dict[str, float]:
         """All scores by name.
 
         Raises:
@@ -131,7 +131,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
                     raise ValueError(f"{self.name}: {side} {index} is {value!r}: {problem}")
 
     @abstractmethod
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         """What is wrong with one prediction, or with one `reference`; None if nothing."""
 
     def _info(self) -> evaluate.MetricInfo:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import datasets
 import numpy as np
@@ -11,7 +10,7 @@ import sklearn
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef, precision_recall_fscore_support
 
 from ..errors import UserError
-from .base import FloatArray, Metric, ReportRow, Score, safe_divide
+from .base import Answers, FloatArray, Metric, ReportRow, Score, safe_divide
 from .counts import RATIOS, averaged, distinct, label_counts, split_counts
 
 AVERAGES = ("micro", "macro", "weighted")
@@ -53,14 +52,14 @@ class Classification(Metric):
             )
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         return super().options if self.positive is None else {**super().options, "positive": self.positive}
 
     @property
     def signature(self) -> str:
         return f"scikit-learn:{sklearn.__version__}" + ("" if self.positive is None else f"|positive:{self.positive}")
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         return label_problem(value)
 
     def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
@@ -82,7 +81,7 @@ class Classification(Metric):
             scores[name] = column[RATIOS.index(ratio)]
         return scores
 
-    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+    def report(self, references: Answers, predictions: Answers) -> list[ReportRow]:
         return label_report(references, predictions)
 
     def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:

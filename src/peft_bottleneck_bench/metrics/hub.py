@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import evaluate
 
 from ..errors import UserError, suggest
+from .base import Answers
 
 
 class HubMetric:
@@ -35,14 +35,14 @@ class HubMetric:
         self.name, self.main, self.greater_is_better, self.revision = name, main, greater_is_better, revision
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         return {"main": self.main, "greater_is_better": self.greater_is_better, "revision": self.revision}
 
     @property
     def signature(self) -> str:
         return f"{self.name}|revision:{self.revision or 'newest'}|evaluate:{evaluate.__version__}"
 
-    def compute(self, *, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def compute(self, *, references: Answers, predictions: Answers) -> dict[str, float]:
         """All scores by name.
 
         Raises:
@@ -54,6 +54,6 @@ class HubMetric:
             raise UserError(f"metric '{self.name}' gave no score '{self.main}': {suggest(self.main, scores)}")
         return scores
 
-    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[dict[str, Any]]:
+    def report(self, references: Answers, predictions: Answers) -> list[dict[str, Any]]:
         """No rows: the Hub's metrics have no common report."""
         return []

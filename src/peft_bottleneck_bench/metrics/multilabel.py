@@ -10,7 +10,7 @@ import numpy as np
 import sklearn
 from sklearn.metrics import precision_recall_fscore_support
 
-from .base import FloatArray, Metric, ReportRow, Score, safe_divide
+from .base import Answers, FloatArray, Metric, ReportRow, Score, safe_divide
 from .counts import RATIOS, averaged, split_counts
 
 _AVERAGES = ("micro", "macro", "weighted")
@@ -34,7 +34,7 @@ class Multilabel(Metric):
     def signature(self) -> str:
         return f"scikit-learn:{sklearn.__version__}"
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         sound = isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
         return None if sound else "expected a list of labels"
 
@@ -51,7 +51,7 @@ class Multilabel(Metric):
             "subset_accuracy": float(_same(references, predictions).mean()),
         }
 
-    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+    def report(self, references: Answers, predictions: Answers) -> list[ReportRow]:
         labels = _labels(references, predictions)
         if not labels:
             return []
@@ -63,7 +63,7 @@ class Multilabel(Metric):
             for label, p, r, f, n in zip(labels, *columns, strict=True)
         ]
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Answers, predictions: Answers) -> FloatArray:
         """Correct, predicted and gold of each label; or the example's value, and 1."""
         self.check(references, predictions)
         if self.main in ("sample_f1", "subset_accuracy"):
@@ -80,20 +80,20 @@ class Multilabel(Metric):
         return averaged(self.main, *split_counts(sums))
 
 
-def _labels(*sides: Sequence[Any]) -> list[str]:
+def _labels(*sides: Answers) -> list[str]:
     return sorted({name for side in sides for names in side for name in names})
 
 
-def _multi_hot(side: Sequence[Any], labels: Sequence[str]) -> Any:
+def _multi_hot(side: Answers, labels: Sequence[str]) -> Any:
     return np.array([[name in names for name in labels] for names in side], dtype=np.int64).reshape(len(side), -1)
 
 
-def _sample_f1(references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+def _sample_f1(references: Answers, predictions: Answers) -> FloatArray:
     pairs = [(set(gold), set(said)) for gold, said in zip(references, predictions, strict=True)]
     values = [2 * len(gold & said) / (len(gold) + len(said)) if gold or said else 1.0 for gold, said in pairs]
     return np.array(values, dtype=np.float64)
 
 
-def _same(references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+def _same(references: Answers, predictions: Answers) -> FloatArray:
     pairs = zip(references, predictions, strict=True)
     return np.array([set(gold) == set(said) for gold, said in pairs], dtype=np.float64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import datasets
 import numpy as np
@@ -26,7 +25,7 @@ class MultipleChoice(Metric):
     def signature(self) -> str:
         return "log-likelihood|norm:characters"
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         if reference:
             return None if isinstance(value, int) else "expected the number of a choice"
         sound = isinstance(value, (list, tuple)) and len(value) == 2 and all(isinstance(n, int) for n in value)

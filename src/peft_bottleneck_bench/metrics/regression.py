@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import datasets
 import numpy as np
@@ -12,7 +11,7 @@ import scipy
 from scipy.stats import pearsonr, rankdata, spearmanr
 from sklearn.metrics import mean_squared_error
 
-from .base import FloatArray, Metric, Score, is_number, safe_divide
+from .base import Answers, FloatArray, Metric, Score, is_number, safe_divide
 
 
 class Regression(Metric):
@@ -31,10 +30,10 @@ class Regression(Metric):
     def signature(self) -> str:
         return f"scipy:{scipy.__version__}"
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         return None if is_number(value) else "expected a finite number"
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Answers, predictions: Answers) -> dict[str, float]:
         constant = np.ptp(references) == 0 or np.ptp(predictions) == 0
         return {
             "pearson": 0.0 if constant else pearsonr(references, predictions).statistic,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import datasets
 import sklearn
 from sklearn.metrics import accuracy_score, f1_score
 
-from .base import FloatArray, Metric, ReportRow, Score, safe_divide
+from .base import Answers, FloatArray, Metric, ReportRow, Score, safe_divide
 from .classification import label_problem, label_report
 from .counts import distinct, f1, label_counts, mean_over, split_counts
 
@@ -35,14 +34,14 @@ class RelationExtraction(Metric):
         self.negative_label = negative_label
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         return {**super().options, "negative_label": self.negative_label}
 
     @property
     def signature(self) -> str:
         return f"scikit-learn:{sklearn.__version__}|negative_label:{self.negative_label}"
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         return label_problem(value)
 
     def _compute(self, references: Sequence[object], predictions: Sequence[object]) -> dict[str, float]:
@@ -59,7 +58,7 @@ class RelationExtraction(Metric):
             "accuracy": accuracy_score(references, predictions),
         }
 
-    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+    def report(self, references: Answers, predictions: Answers) -> list[ReportRow]:
         return label_report(references, predictions)
 
     def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import datasets
 import numpy as np
 
 from ..semeval import LABELS, OTHER, RELATIONS
-from .base import FloatArray, Metric, ReportRow, Score, safe_divide
+from .base import Answers, FloatArray, Metric, ReportRow, Score, safe_divide
 from .classification import label_report
 from .counts import f1, mean_over, split_counts
 
@@ -34,17 +33,17 @@ class Semeval2010Task8(Metric):
     def signature(self) -> str:
         return "semeval2010_task8_scorer:1.2|(9+1)-way|directed"
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         return None if value in LABELS else f"unknown relation: choose from {', '.join(LABELS)}"
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Answers, predictions: Answers) -> dict[str, float]:
         sums = self._counts(references, predictions).sum(0)
         return {"macro_f1": float(_macro_f1(sums)), "accuracy": float(_accuracy(sums))}
 
-    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+    def report(self, references: Answers, predictions: Answers) -> list[ReportRow]:
         return label_report(references, predictions)
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Answers, predictions: Answers) -> FloatArray:
         self.check(references, predictions)
         return self._counts(references, predictions)
 

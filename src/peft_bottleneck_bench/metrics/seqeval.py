@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
 
 import datasets
 import numpy as np
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2, Entities
 
-from .base import FloatArray, Metric, ReportRow, Score, safe_divide
+from .base import Answers, FloatArray, Metric, ReportRow, Score, safe_divide
 from .counts import f1
 
 _TAG = re.compile(r"O|[BI]-.+")
@@ -33,7 +32,7 @@ class Seqeval(Metric):
     def signature(self) -> str:
         return f"seqeval:{version('seqeval')}|mode:strict|scheme:IOB2"
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         if isinstance(value, str) or not isinstance(value, Sequence):
             return "expected a list of tags"
         for position, tag in enumerate(value):
@@ -41,7 +40,7 @@ class Seqeval(Metric):
                 return f"unknown tag {tag!r} at position {position}: choose from O, B-TYPE, I-TYPE"
         return None
 
-    def check(self, references: Sequence[Any], predictions: Sequence[Any]) -> None:
+    def check(self, references: Answers, predictions: Answers) -> None:
         super().check(references, predictions)
         for index, (reference, prediction) in enumerate(zip(references, predictions, strict=True)):
             if len(reference) != len(prediction):
@@ -53,7 +52,7 @@ class Seqeval(Metric):
         average = _report(references, predictions)["micro avg"]
         return {"f1": average["f1-score"], "precision": average["precision"], "recall": average["recall"]}
 
-    def report(self, references: Sequence[Any], predictions: Sequence[Any]) -> list[ReportRow]:
+    def report(self, references: Answers, predictions: Answers) -> list[ReportRow]:
         return [
             {
                 "label": label,
@@ -88,7 +87,7 @@ def _report(references: Sequence[object], predictions: Sequence[object]) -> dict
     return report
 
 
-def _spans(sequences: Sequence[Any]) -> list[set[tuple[str, int, int]]]:
+def _spans(sequences: Answers) -> list[set[tuple[str, int, int]]]:
     """Type, start and end of every entity of every sequence."""
     entities = Entities([list(tags) for tags in sequences], scheme=IOB2).entities
     return [{(entity.tag, entity.start, entity.end) for entity in sequence} for sequence in entities]

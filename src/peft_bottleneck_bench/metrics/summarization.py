@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 from nltk.stem.porter import PorterStemmer
@@ -12,7 +11,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from rouge_score.tokenizers import DefaultTokenizer
 
 from ..errors import UserError, suggest
-from .base import FloatArray, Score, safe_divide
+from .base import Answers, FloatArray, Score, safe_divide
 from .texts import TextMetric, all_of
 from .words import words_of
 
@@ -41,7 +40,7 @@ class Summarization(TextMetric):
         self.tokenizer = tokenizer
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         return {**super().options, "tokenizer": self.tokenizer}
 
     @property
@@ -63,7 +62,7 @@ class Summarization(TextMetric):
     def score(self, sums: FloatArray) -> FloatArray:
         return safe_divide(sums[..., 0], sums[..., 1])
 
-    def _f_measures(self, names: Sequence[str], references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def _f_measures(self, names: Sequence[str], references: Answers, predictions: Answers) -> FloatArray:
         """[examples, names]."""
         scorer = RougeScorer(list(names), tokenizer=_Tokenizer(TOKENIZERS[self.tokenizer]))
         rows = []

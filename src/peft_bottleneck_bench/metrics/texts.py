@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import datasets
 
-from .base import Metric, MetricTypes
+from .base import Answers, Metric, MetricTypes
 
 
 class TextMetric(Metric):
@@ -18,7 +18,7 @@ class TextMetric(Metric):
         (datasets.List(datasets.Value("string")), datasets.Value("string")),
     )
 
-    def compute(self, *, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def compute(self, *, references: Answers, predictions: Answers) -> dict[str, float]:
         """All scores by name.
 
         Raises:
@@ -29,7 +29,7 @@ class TextMetric(Metric):
             references = [all_of(reference) for reference in references]
         return super().compute(references=references, predictions=predictions)
 
-    def problem(self, value: Any, *, reference: bool = False) -> str | None:
+    def problem(self, value: object, *, reference: bool = False) -> str | None:
         if isinstance(value, str):
             return None
         if not reference:

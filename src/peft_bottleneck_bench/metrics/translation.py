@@ -10,7 +10,7 @@ import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from ..errors import UserError, suggest
-from .base import FloatArray, Score, safe_divide
+from .base import Answers, FloatArray, Score, safe_divide
 from .texts import TextMetric, all_of, streams
 from .words import script_of, with_spaces
 
@@ -57,12 +57,12 @@ class Translation(TextMetric):
             ) from error
 
     @classmethod
-    def defaults(cls, references: Sequence[Any]) -> dict[str, Any]:
+    def defaults(cls, references: Answers) -> dict[str, Any]:
         tokenize = _OF_SCRIPT.get(script_of([text for reference in references for text in all_of(reference)]))
         return {"tokenize": tokenize} if tokenize else {}
 
     @property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         return {**super().options, "tokenize": self.tokenize}
 
     @property
@@ -73,13 +73,13 @@ class Translation(TextMetric):
             scorer.corpus_score(["one"], [["one"]])
         return ", ".join(f"{name}|{scorer.get_signature()}" for name, scorer in scorers.items())
 
-    def _compute(self, references: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
+    def _compute(self, references: Answers, predictions: Answers) -> dict[str, float]:
         scorers = {"bleu": self._bleu(), "chrf": CHRF(), "ter": TER()}
         return {
             name: scorer.corpus_score(*_texts(name, references, predictions)).score for name, scorer in scorers.items()
         }
 
-    def statistics(self, references: Sequence[Any], predictions: Sequence[Any]) -> FloatArray:
+    def statistics(self, references: Answers, predictions: Answers) -> FloatArray:
         """sacreBLEU's own counts: lengths and n-gram matches of BLEU, triples per order of chrF, or edits and
         reference length of TER.
         """
@@ -96,7 +96,7 @@ class Translation(TextMetric):
         return BLEU(tokenize=self.tokenize)
 
 
-def _texts(score: str, references: Sequence[Any], predictions: Sequence[str]) -> tuple[Any, Any]:
+def _texts(score: str, references: Answers, predictions: Sequence[str]) -> tuple[Any, Any]:
     """Predictions and streams of references; for TER with spaces around what counts as a word."""
     columns = streams(references)
     if score != "ter":

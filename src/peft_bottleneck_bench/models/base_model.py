@@ -18,7 +18,7 @@ from peft_bottleneck.quantization import mend_quantised_layers, quantization_con
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
@@ -77,14 +77,14 @@ class BaseModel:
         return Path(self.path).is_dir()
 
     @cached_property
-    def config(self) -> Any:
+    def config(self) -> PretrainedConfig:
         from transformers import AutoConfig
 
         with self._one_line_errors("configuration"):
             return AutoConfig.from_pretrained(self.path, revision=self.revision)
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> PreTrainedTokenizerBase:
         from transformers import AutoTokenizer
 
         with self._one_line_errors("tokenizer"):
@@ -101,7 +101,7 @@ class BaseModel:
         return hasattr(self.config.get_text_config(), "vocab_size")
 
     @cached_property
-    def processor(self) -> Any:
+    def processor(self) -> ProcessorMixin:
         """The image processor of a model that reads images."""
         from transformers import AutoImageProcessor
 
@@ -159,7 +159,7 @@ class BaseModel:
         decoder = config in MODEL_FOR_CAUSAL_LM_MAPPING and config not in MODEL_FOR_MASKED_LM_MAPPING
         return decoder and not self.config.is_encoder_decoder
 
-    def tokenizer_with(self, words: tuple[str, ...]) -> Any:
+    def tokenizer_with(self, words: tuple[str, ...]) -> PreTrainedTokenizerBase:
         """A tokenizer that knows some words more; their numbers follow those of the model's own vocabulary."""
         if words not in self._extended:
             from transformers import AddedToken
@@ -170,10 +170,10 @@ class BaseModel:
         return self._extended[words]
 
     @cached_property
-    def _extended(self) -> dict[tuple[str, ...], Any]:
+    def _extended(self) -> dict[tuple[str, ...], PreTrainedTokenizerBase]:
         return {}
 
-    def load(self, auto_class: str, **options: object) -> Any:
+    def load(self, auto_class: str, **options: object) -> PreTrainedModel:
         """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration."""
         import transformers
 
@@ -200,7 +200,7 @@ class BaseModel:
         except (ImportError, RuntimeError, ValueError) as error:
             raise UserError(f"model '{self.name}': {error}") from error
 
-    def skeleton(self, auto_class: str, **options: object) -> Any:
+    def skeleton(self, auto_class: str, **options: object) -> PreTrainedModel:
         """The same model made on the current device, with no weights read."""
         import transformers
 
@@ -209,7 +209,7 @@ class BaseModel:
             setattr(config, name, value)
         return self._with_padding(getattr(transformers, auto_class).from_config(config))
 
-    def _with_padding(self, model: PreTrainedModel) -> Any:
+    def _with_padding(self, model: PreTrainedModel) -> PreTrainedModel:
         configs = (model.config, getattr(model, "generation_config", None)) if self.reads_text else ()
         for config in configs:
             if config is not None and config.pad_token_id is None:

@@ -16,6 +16,7 @@ from .methods import method_named
 from .options import config_class, method_options, one_line
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel
 
 # The first PEFT for the transformers that renamed the cache, by what that one asks for.
@@ -45,7 +46,9 @@ def head_modules(model: PreTrainedModel) -> list[str]:
     return heads
 
 
-def make_trainable(model: PreTrainedModel, name: str, options: Mapping[str, Any], task_type: str) -> Any:
+def make_trainable(
+    model: PreTrainedModel, name: str, options: Mapping[str, Any], task_type: str
+) -> PreTrainedModel | PeftModel:
     """The model with exactly the parameters of method `name`, and the task head, open to training.
 
     Raises:

@@ -83,7 +83,7 @@ class Predictor:
         return outputs
 
 
-def _with_weights(model: PreTrainedModel, saved: Saved) -> Any:
+def _with_weights(model: PreTrainedModel, saved: Saved) -> PreTrainedModel:
     """The model with what was trained, as PEFT or as plain parameters."""
     if not saved.by_peft:
         _fill(dict(model.named_parameters()), load_file(saved.weights), saved)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 if TYPE_CHECKING:
+    from peft import PeftConfig
     from transformers import PreTrainedModel
 
 REDUCTION = 16
@@ -78,7 +79,7 @@ class Peft:
     def __init__(self) -> None:
         self.sites: str | None = None
 
-    def build(self, candidate: str, model: PreTrainedModel) -> Any:
+    def build(self, candidate: str, model: PreTrainedModel) -> PreTrainedModel:
         import peft
 
         if candidate == "base":
@@ -143,7 +144,7 @@ def _size(model: PreTrainedModel) -> int:
     return max(1, int(model.config.hidden_size) // REDUCTION)
 
 
-def _config(method: str, **options: object) -> Any:
+def _config(method: str, **options: object) -> PeftConfig:
     import peft_bottleneck as ours
 
     classes: dict[str, Any] = {
@@ -154,7 +155,7 @@ def _config(method: str, **options: object) -> Any:
     return classes[method](reduction_factor=REDUCTION, **options)
 
 
-def _bare(model: PreTrainedModel, sites: str) -> Any:
+def _bare(model: PreTrainedModel, sites: str) -> PreTrainedModel:
     """Houlsby adapters in four calls of torch at each place and nothing around them: no library can take less."""
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
@@ -196,9 +197,9 @@ def _floor(model: PreTrainedModel, config: object) -> object:
     return model
 
 
-def _open_input(module: Any, args: Any) -> None:
+def _open_input(module: nn.Module, args: tuple[Tensor, ...]) -> None:
     args[0].requires_grad_()
 
 
-def _open_output(module: Any, args: Any, output: Any) -> None:
+def _open_output(module: nn.Module, args: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
     (output[0] if isinstance(output, tuple) else output).requires_grad_()

