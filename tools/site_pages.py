@@ -2,6 +2,7 @@
 
 - contributing.md, security.md and changelog.md are CONTRIBUTING.md, SECURITY.md and CHANGELOG.md.
 - examples.md lists the files of examples/ with the first lines of their docstrings.
+- A drawing (`![…](images/….svg)`, alone in its paragraph) becomes a part of the page, so that it has the page's colours.
 - leaderboard/index.md has results/LEADERBOARD.md where that exists; the page with all details and the pictures lie
   beside it.
 """
@@ -21,6 +22,7 @@ WHOLE = {"contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md", "ch
 RESULTS = ROOT / "results"
 BOARD_MARK = "<!-- leaderboard -->"
 EXAMPLES_MARK = "<!-- examples -->"
+DRAWING = re.compile(r"^!\[([^\]]*)\]\((?:\.\./)*(images/\w+\.svg)\)$", re.MULTILINE)
 WITHOUT = "The project has no committed scores yet: `results/` appears here as soon as its records are committed."
 
 
@@ -42,7 +44,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         markdown = markdown.replace(BOARD_MARK, leaderboard(RESULTS))
     if EXAMPLES_MARK in markdown:
         markdown = markdown.replace(EXAMPLES_MARK, examples(ROOT / "examples"))
-    return markdown
+    return DRAWING.sub(_drawing, markdown)
 
 
 def leaderboard(results: Path) -> str:
@@ -67,6 +69,13 @@ def _first_line(file: Path) -> str:
         cells = json.loads(file.read_text(encoding="utf-8"))["cells"]
         return "".join(cells[0]["source"]).splitlines()[0].lstrip("# ")
     return (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").splitlines()[0]
+
+
+def _drawing(found: re.Match[str]) -> str:
+    """The drawing itself in place of a link to it, without the colours that it has alone."""
+    svg = (ROOT / "docs" / found[2]).read_text(encoding="utf-8")
+    svg = re.sub(r"\n *<style>.*?</style>", "", svg, flags=re.DOTALL)
+    return f'<figure class="drawing" markdown="0">{svg.strip()}</figure>'
 
 
 def _within_the_site(text: str) -> str:
