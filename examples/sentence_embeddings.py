@@ -2,7 +2,7 @@
 
     python examples/sentence_embeddings.py [--model MODEL] [--rounds N] [--tiny]
 
-Needs sentence-transformers.
+Needs sentence-transformers 6 or newer; version 5 calls `model[0].model` `model[0].auto_model`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main() -> dict[str, list[float]]:
     options = parser.parse_args()
 
     base, model = SentenceTransformer(options.model), SentenceTransformer(options.model)
-    model[0].auto_model = get_peft_model(model[0].auto_model, HoulsbyConfig(task_type="FEATURE_EXTRACTION"))
+    model[0].model = get_peft_model(model[0].model, HoulsbyConfig(task_type="FEATURE_EXTRACTION"))
     rows = load_dataset("json", data_files=shipped("tiny_similarity").train, split="train")
     rows = rows.map(lambda row: {"label": row["score"] / 5}, remove_columns="score")  # a cosine, from 0 to 1
     trainer = SentenceTransformerTrainer(
@@ -51,9 +51,9 @@ def main() -> dict[str, list[float]]:
     )
     trainer.train()
 
-    model[0].auto_model.save_pretrained(f"{options.out}/adapter")  # the adapter alone
+    model[0].model.save_pretrained(f"{options.out}/adapter")  # the adapter alone
     again = SentenceTransformer(options.model)
-    again[0].auto_model = PeftModel.from_pretrained(again[0].auto_model, f"{options.out}/adapter")
+    again[0].model = PeftModel.from_pretrained(again[0].model, f"{options.out}/adapter")
     text = ["The library opens at nine tomorrow."]
     np.testing.assert_allclose(again.encode(text), model.encode(text), atol=1e-5)
 

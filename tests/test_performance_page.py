@@ -27,6 +27,9 @@ def test_the_figures_come_from_the_records() -> None:
     for document, expected in pages:
         found = document.read_text(encoding="utf-8").split(module.BEGIN)[1].split(module.END)[0]
         assert found == expected, "run `python tools/performance.py`"
+    begin, end = module.SERVING_MARKS
+    found = module.SERVING.read_text(encoding="utf-8").split(begin)[1].split(end)[0]
+    assert found == module.serving(), "run `python tools/performance.py`"
 
 
 def test_the_readme_has_six_rows_and_no_target() -> None:
@@ -58,3 +61,19 @@ def test_a_benchmark_leaves_committed_records_alone_unless_asked(
     monkeypatch.setattr("sys.argv", ["benchmark.py", "--record"])
     sharing.write("one", seconds=1.5)
     assert json.loads((tmp_path / "speed" / "one.json").read_text())["seconds"] == 1.5
+
+
+def test_the_table_of_serving_comes_from_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = performance()
+    monkeypatch.setattr(module, "RECORDS", tmp_path)
+    assert "--record" in module.serving()
+    ratio = {"median": 1.25, "low": 1.2, "high": 1.3}
+    entries = [
+        {"example": "onnx_runtime", "candidate": "base", "seconds": 0.004, "ratio": ratio},
+        {"example": "onnx_runtime", "candidate": "unfolded", "seconds": 0.005, "ratio": ratio},
+    ]
+    record = {"hardware": {"device": "a CPU"}, "rounds": 7, "entries": entries}
+    (tmp_path / "serving.json").write_text(json.dumps(record), encoding="utf-8")
+    lines = module.serving().splitlines()
+    assert lines[2] == "| `onnx_runtime.py` | base | 4 ms |  |"
+    assert lines[3] == "| `onnx_runtime.py` | unfolded | 5 ms | 1.25 × (1.20 to 1.30) |"

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/choose-a-method.md and the README's scores, from committed records and the methods' defaults.
+"""Writes the tables of docs/choose-a-method.md and the README's scores, from committed records and from defaults.
 
 python tools/choices.py
 """

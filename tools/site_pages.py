@@ -2,7 +2,7 @@
 
 - contributing.md, security.md and changelog.md are CONTRIBUTING.md, SECURITY.md and CHANGELOG.md.
 - examples.md lists the files of examples/ with the first lines of their docstrings.
-- A drawing (`![…](images/….svg)`, alone in its paragraph) becomes a part of the page, so that it has the page's colours.
+- A drawing (`![…](images/….svg)`, alone in its paragraph) becomes a part of the page, and so has the page's colours.
 - leaderboard/index.md has results/LEADERBOARD.md where that exists; the page with all details and the pictures lie
   beside it.
 """
