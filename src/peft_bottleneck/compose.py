@@ -23,8 +23,10 @@ _ALONE = ("train_layernorm", "invertible", "composition")
 def fuse(model: PeftModel, adapters: Sequence[str], name: str, **options: Any) -> None:
     """Adds a fusion of several adapters to a model as an adapter of its own, and activates it for training.
 
-    `composition` has the equation. The others are frozen and saved apart: who loads the fusion loads them before.
-    A task head of the fusion starts from the base model's.
+    `y + Σ pᵢ V Bᵢ(x)` with `p = softmax(q·kᵢ / T)`, `q = W_q x`, `kᵢ = W_k Bᵢ(x)` (Pfeiffer et al. 2021,
+    https://arxiv.org/abs/2005.00247); `x`, `y` and `Bᵢ(x)` have the shape `(…, d)`, the maps are `d × d`. The other
+    adapters are frozen and saved apart: load them before the fusion. A task head of the fusion starts from the base
+    model's.
 
     Args:
         model: a model with the adapters, all of one method.
@@ -44,7 +46,8 @@ def fuse(model: PeftModel, adapters: Sequence[str], name: str, **options: Any) -
 def average(model: PeftModel, adapters: Sequence[str], name: str, weights: Sequence[float] | None = None) -> None:
     """Adds the average of the outputs of several adapters to a model as an adapter of its own, and activates it.
 
-    It has no weights of its own but its task heads (`modules_to_save`), the averages of those of the others.
+    `y + Σ wᵢ Bᵢ(x)`. It has no weights of its own but its task heads (`modules_to_save`), the averages of those of the
+    others.
     `add_weighted_adapter`, in contrast, averages all parameters.
 
     Args:
@@ -70,6 +73,13 @@ def in_parallel(batch: Mapping[str, object], adapters: Sequence[str]) -> dict[st
     """The batch once for each adapter, one after the other, with `adapter_names` to call a model with.
 
     `model(**in_parallel(batch, adapters)).logits.chunk(len(adapters))` are the answers of each.
+
+    Args:
+        batch: inputs of the model; every tensor has the shape `(batch, …)`.
+        adapters: names of adapters of the model.
+
+    Returns:
+        The batch with tensors of the shape `(len(adapters)·batch, …)`, and `adapter_names`, one for each row.
     """
     tensors = {name: value for name, value in batch.items() if isinstance(value, Tensor)}
     rows = len(next(iter(tensors.values())))

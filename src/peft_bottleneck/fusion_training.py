@@ -42,9 +42,10 @@ class FusionTraining:
 
 
 def fusion_loss(model: nn.Module) -> Tensor:
-    """`λ·Σ‖V − I‖²` of the active fusions of a model, over all places; 0 where there are none.
+    """`λ·Σ‖V − I‖²` of the active fusions of a model, over all places, as a scalar; 0 where there are none.
 
-    A training step of a model that computes a loss has it already. Who computes the loss from the logits adds it.
+    The `loss` that a model returns in training includes it. Add it where you compute the loss from the logits
+    (Pfeiffer et al. 2021, https://arxiv.org/abs/2005.00247).
     """
     terms = [term for fusion, parts in _active(model) if (term := fusion.loss(parts)) is not None]
     return torch.stack([term.to(terms[0].device) for term in terms]).sum() if terms else torch.zeros(())

@@ -38,6 +38,10 @@ _EQUATION = (
 def rescale_adapter_scale(model: nn.Module, multiplier: float) -> Iterator[None]:
     """While the context lasts, every bottleneck of the model is `multiplier·B(x)`; such contexts multiply.
 
+    Args:
+        model: a model with bottlenecks.
+        multiplier: any number; 0 leaves the base model.
+
     Raises:
         TypeError: `multiplier` is not a number.
         ValueError: the model has no bottleneck adapters.

@@ -99,7 +99,12 @@ def run_grid(plan: Plan, *, engine: Engine | None = None) -> Outcome:
 
 
 def read_records(folder: Path | str) -> tuple[dict[Path, Record], list[str]]:
-    """All records below `folder` by their files, and why a file was left out."""
+    """All records below `folder`.
+
+    Returns:
+        The records by their files, and one sentence for each file that is left out. A folder that does not exist has
+        none.
+    """
     return records.read_all(Path(folder))
 
 

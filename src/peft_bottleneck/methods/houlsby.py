@@ -20,10 +20,10 @@ from ..sites.family import Family, Site
 
 @dataclass
 class HoulsbyConfig(BottleneckConfig):
-    """Two bottlenecks per block, `y + B(y)` on the outputs of attention and FFN.
+    """Two bottlenecks per block, `y + B(y)` on the outputs `y` of attention and FFN, both of the shape `(…, d)`.
 
-    Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP" (https://arxiv.org/abs/1902.00751).
-    The other fields are `BottleneckConfig`'s.
+    They come before dropout, residual sum and norm. Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for
+    NLP" (https://arxiv.org/abs/1902.00751). The other fields are `BottleneckConfig`'s.
 
     Args:
         input_modules: modules whose input is read in place of the targets' output, as a template that is expanded on
@@ -32,6 +32,9 @@ class HoulsbyConfig(BottleneckConfig):
             Houlsby et al. do.
 
     Defaults: `reduction_factor=16`, `non_linearity="swish"`.
+
+    Raises:
+        ValueError: a value that is not among the choices, or two that exclude each other; the message names both.
     """
 
     non_linearity: str = field(default="swish", metadata={"help": "the activation function φ"})
@@ -53,7 +56,14 @@ class HoulsbyLayer(MergeableLayer):
 
 
 class HoulsbyModel(BottleneckModel):
-    """A base model with Houlsby adapters (https://arxiv.org/abs/1902.00751)."""
+    """A base model with Houlsby adapters: `y + B(y)` on the outputs of attention and FFN.
+
+    `get_peft_model` makes it. Its inputs and outputs are the base model's. Houlsby et al. 2019
+    (https://arxiv.org/abs/1902.00751).
+
+    Raises:
+        ValueError: no module of the model is a target, or a target's channels are not known.
+    """
 
     prefix = HoulsbyLayer.prefix
     bottleneck_layer_cls = HoulsbyLayer

@@ -24,10 +24,10 @@ PARALLEL_INPUTS = ("ffn", "residual")
 
 @dataclass
 class ParallelAdapterConfig(BottleneckConfig):
-    """One bottleneck per block, beside the FFN; the other fields are `BottleneckConfig`'s.
+    """One bottleneck per block, `f(x) + B(x)` beside the FFN `f`; `x` and `f(x)` have the shape `(…, d)`.
 
-    He et al. 2022, "Towards a Unified View of Parameter-Efficient Transfer Learning"
-    (https://arxiv.org/abs/2110.04366).
+    The other fields are `BottleneckConfig`'s. He et al. 2022, "Towards a Unified View of Parameter-Efficient Transfer
+    Learning" (https://arxiv.org/abs/2110.04366).
 
     Args:
         parallel_input: what `B` reads where a family's row is taken: `"ffn"`, the FFN's input, or `"residual"`, the
@@ -39,6 +39,9 @@ class ParallelAdapterConfig(BottleneckConfig):
             the input of `a` plus the output of `b`, which runs in between.
 
     Defaults: `reduction_factor=2`, `non_linearity="relu"`, `scaling=4.0`.
+
+    Raises:
+        ValueError: a value that is not among the choices, or two that exclude each other; the message names both.
     """
 
     scaling: float | str = field(default=4.0, metadata={"help": "s: a number, 'learned' or 'channel'"})
@@ -66,7 +69,15 @@ class ParallelAdapterLayer(FoldableLayer):
 
 
 class ParallelAdapterModel(FoldableModel):
-    """A base model with parallel adapters; `merge_and_unload()` folds them into a plain, wider base model."""
+    """A base model with parallel adapters, `f(x) + B(x)`; `merge_and_unload()` folds them into a plain, wider model.
+
+    `get_peft_model` makes it. Its inputs and outputs are the base model's. He et al. 2022
+    (https://arxiv.org/abs/2110.04366).
+
+    Raises:
+        ValueError: no module of the model is a target, or a target's channels are not known; when folding, what
+            cannot be folded, with the setting that would allow it.
+    """
 
     prefix = ParallelAdapterLayer.prefix
     bottleneck_layer_cls = ParallelAdapterLayer

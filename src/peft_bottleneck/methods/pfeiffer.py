@@ -27,7 +27,8 @@ class PfeifferConfig(BottleneckConfig):
     """One bottleneck per block, around its last norm or on its output; the other fields are `BottleneckConfig`'s.
 
     Pfeiffer et al. 2021, "AdapterFusion: Non-Destructive Task Composition for Transfer Learning"
-    (https://arxiv.org/abs/2005.00247). A target that is a normalisation gets `LN(u + B(LN(u)))`, any other `y + B(y)`.
+    (https://arxiv.org/abs/2005.00247). A target that is a normalisation gets `LN(u + B(LN(u)))`, where `u` is its
+    input; any other gets `y + B(y)`, where `y` is its output. `u` and `y` have the shape `(…, d)`.
 
     Args:
         output_modules: the modules whose output is adapted in place of the targets', as a template that is expanded on
@@ -37,6 +38,9 @@ class PfeifferConfig(BottleneckConfig):
             AdapterHub's order, and `load_adapterhub` sets it; None adds `B(x)` to the sum.
 
     Defaults: `reduction_factor=16`, `non_linearity="relu"`.
+
+    Raises:
+        ValueError: a value that is not among the choices, or two that exclude each other; the message names both.
     """
 
     output_modules: str | None = field(
@@ -60,7 +64,14 @@ class PfeifferLayer(MergeableLayer):
 
 
 class PfeifferModel(BottleneckModel):
-    """A base model with Pfeiffer adapters (https://arxiv.org/abs/2005.00247)."""
+    """A base model with Pfeiffer adapters: `LN(u + B(LN(u)))` in post-LN blocks, `h + B(h)` in pre-LN blocks.
+
+    `get_peft_model` makes it. Its inputs and outputs are the base model's. Pfeiffer et al. 2021
+    (https://arxiv.org/abs/2005.00247).
+
+    Raises:
+        ValueError: no module of the model is a target, or a target's channels are not known.
+    """
 
     prefix = PfeifferLayer.prefix
     bottleneck_layer_cls = PfeifferLayer

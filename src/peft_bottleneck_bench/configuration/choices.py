@@ -76,7 +76,24 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Configuration:
-    """A grid of runs: tasks × methods × models × seeds."""
+    """A grid of runs: tasks × methods × models × seeds. `load_configuration` makes it.
+
+    Args:
+        models: base models, with their names on the boards.
+        tasks: what is trained on.
+        methods: with their options and with fields of training of their own.
+        seeds: one run for each.
+        limits: the largest number of examples of a split, by its name.
+        max_length: tokens of an example; None: what the model and the kind of task give.
+        quantization: of the base, `8bit` or `4bit`; None: none.
+        training: fields of transformers' `TrainingArguments`.
+        search: the trials of each method; None: no search.
+        budget: trained parameters of each method; None: what its options give.
+        results: the folder of the records.
+        adapters: the folder of the trained adapters.
+        precision: `fp32`, `bf16` or `fp16`.
+        resources: what a run takes of a cluster's node.
+    """
 
     models: tuple[ModelChoice, ...]
     tasks: tuple[Task, ...]
