@@ -113,3 +113,38 @@ def test_a_fusion(run: Run) -> None:
 def test_a_grid(run: Run) -> None:
     assert set(run("grid")) == {"pfeiffer", "head_only"}
     assert len(list(Path("grid-results").rglob("*.json"))) == 2
+
+
+def test_onnx_runtime(run: Run) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    seconds = run("onnx_runtime")  # which compares the logits
+    assert {name: len(found) for name, found in seconds.items()} == {"base": 5, "folded": 5, "unfolded": 5}
+    assert Path("onnx/folded.onnx").exists()
+
+
+def test_a_server_without_adapter_code(run: Run) -> None:
+    seconds = run("plain_server")  # which compares the logits
+    assert {name: len(found) for name, found in seconds.items()} == {"base": 5, "folded": 5}
+
+
+def test_sentence_embeddings(run: Run) -> None:
+    pytest.importorskip("sentence_transformers")
+    seconds = run("sentence_embeddings")
+    assert {name: len(found) for name, found in seconds.items()} == {"base": 5, "houlsby": 5}
+    assert "houlsby_up" in saved("sentence-embeddings/adapter")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("*.ipynb")))
+def test_notebooks(name: str, tmp_path: Path) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    book = nbformat.read(EXAMPLES / name, as_version=4)
+    assert not [cell for cell in book.cells if cell.cell_type == "code" and (cell.outputs or cell.execution_count)]
+    for cell in book.cells:
+        cell.source = cell.source.replace("TINY = False", "TINY = True")
+        cell.source = cell.source.replace("../benchmarks", str(EXAMPLES.parent / "benchmarks"))
+    nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    printed = "".join(output.get("text", "") for cell in book.cells for output in cell.get("outputs", ()))
+    expected = {"first_adapter.ipynb": "accuracy on test:", "read_a_leaderboard.ipynb": "may each be best"}
+    assert expected[name] in printed
