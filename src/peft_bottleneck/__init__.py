@@ -16,12 +16,14 @@ from .methods import (
     PfeifferModel,
 )
 from .mixed_model import install as _install
+from .prefix import FrozenPrefix, reuse_prefix
 from .swapping import hotswap_adapter, rescale_adapter_scale
 
 _install(HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig)
 
 __all__ = [
     "BottleneckConfig",
+    "FrozenPrefix",
     "HoulsbyConfig",
     "HoulsbyModel",
     "ParallelAdapterConfig",
@@ -35,6 +37,7 @@ __all__ = [
     "in_parallel",
     "load_adapterhub",
     "rescale_adapter_scale",
+    "reuse_prefix",
     "save_adapterhub",
 ]
 __version__ = "0.1.0.dev0"

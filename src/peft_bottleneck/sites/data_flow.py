@@ -205,18 +205,18 @@ def call_blocks(
     for name, module in modules.items():
         if missing(name) and hasattr(module, "main_input_name"):
             for inputs in inputs_of_model(module):
-                _try(mode, module, inputs)
+                call_quietly(mode, module, inputs)
     for name in missing():
         width = _width(blocks[name])
         for inputs in inputs_of_block(blocks[name], width, _configuration(name, modules)) if width else ():
-            reason = _try(mode, blocks[name], inputs)
+            reason = call_quietly(mode, blocks[name], inputs)
             if not reason:
                 break
             reasons.setdefault(name, reason)
     return reasons
 
 
-def _try(mode: ShapesOnly, module: nn.Module, inputs: dict[str, object]) -> str:
+def call_quietly(mode: ShapesOnly, module: nn.Module, inputs: dict[str, object]) -> str:
     """Calls a module; gives the reason if that fails, which guessed inputs may. What was reached is recorded."""
     inputs = {name: _on_meta(value) for name, value in inputs.items()}
     try:

@@ -1,0 +1,344 @@
+"""Calls that begin above the frozen blocks of a model: their output comes from a store.
+
+The model's own `forward` runs as it is: embeddings, masks, rotary angles. Only the frozen blocks are replaced, for the
+length of a call, by the hidden states that the last of them gave for these inputs before.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .fingerprint import Precision, check_whole, describe, fingerprint, frozen_tensors, state_of
+from .models import base_of, find_prefix
+from .probe import check_equal, outputs_of
+from .rows import Inputs, read_inputs
+from .stack import frozen_blocks, has_rows_of_their_own
+from .store import Store
+from .switches import evaluating, replaced_forwards, without_cache
+
+DEFAULT_LIMIT = 10 * 2**30
+
+
+def reuse_prefix(
+    model: nn.Module,
+    store: str | Path,
+    *,
+    limit: int = DEFAULT_LIMIT,
+    dtype: torch.dtype | None = None,
+) -> FrozenPrefix:
+    """Computes the frozen blocks of a model once for each example, and reads their output from disk afterwards.
+
+        h_k(x) = block_k(… block_1(embeddings(x)))      is computed once and stored,
+        y(x)   = head(block_n(… block_{k+1}(h_k(x))))   is computed in every step,
+
+    where block `k + 1` is the lowest one with a trainable parameter or an active adapter. A training step, an
+    evaluation or a prediction then takes the time of the upper blocks. With a trained head alone, all blocks are
+    prefix.
+
+        with reuse_prefix(model, "prefix"):
+            trainer.train()
+
+    This suits any model of transformers with one list of blocks, and the encoder of an encoder-decoder: with adapters
+    in its upper blocks (`layers_to_transform`), ours or others of PEFT, or with a trained head. Examples are known by
+    a hash of their inputs without padding on the right: the order of the data and the batches do not matter. A store
+    is for one state of the frozen weights; another state, another lowest block, autocast or version of the packages
+    has another one in the same folder. It outlives the process, and the next run with the same frozen blocks (another
+    seed, a prediction) reads it.
+
+    What differs from a training without reuse: **dropout is off in the frozen blocks and in the embeddings**, and so
+    is NEFTune's noise. In evaluation outputs are equal; bit for bit where the batch that stored a row had the same
+    shape, else up to the rounding of products of other shapes. Hidden states of padding are not stored: at positions
+    that the attention mask hides, outputs differ.
+
+    Calls that need more than hidden states run as without reuse: those of `generate`, those with a cache or
+    `use_cache=True`, `output_hidden_states` or `output_attentions`, and those with `adapter_names` where a frozen
+    block holds adapters. A call with reuse returns no cache.
+
+    Args:
+        model: the model; what wraps it (PEFT, DistributedDataParallel) may have been applied before or afterwards.
+        store: a folder, which is made.
+        limit: bytes of the folder. Rows beyond it are not stored, which is said once, and computed every time.
+        dtype: of the stored numbers, for example `torch.float16`; None: as they are computed.
+
+    Returns:
+        a context manager; `close()` ends it as well. Its `blocks` says how many blocks are reused, its text what it
+        did.
+
+    Raises:
+        ValueError: nothing is frozen below what is trained, or the model's blocks cannot be left out of a call, as
+            they run several times (ALBERT), say. The first call raises it for a model whose outputs are not equal
+            with and without reuse.
+        OSError: the folder cannot be made.
+    """
+    return FrozenPrefix(model, Path(store), limit=limit, dtype=dtype)
+
+
+@dataclass
+class _Plan:
+    """One state of the model: how many blocks are frozen, and where their outputs are."""
+
+    blocks: int
+    tensors: Mapping[str, Tensor]
+    precision: Precision
+    store: Store | None = None
+    computed: torch.dtype | None = None
+    checked: bool = False
+    checked_padding: bool = False
+
+
+class FrozenPrefix:
+    """What `reuse_prefix` returns.
+
+    Attributes:
+        blocks: how many blocks are reused, by the model's present state.
+        rows_read, rows_computed: rows of all calls so far by where the frozen blocks' output came from.
+        plain_calls: calls that ran as without reuse.
+    """
+
+    def __init__(self, model: nn.Module, store: Path, *, limit: int, dtype: torch.dtype | None) -> None:
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise ValueError(f"limit must be a number of bytes above 0, got {limit!r}")
+        if dtype not in (None, torch.float32, torch.float16, torch.bfloat16):
+            raise ValueError(f"dtype must be float32, float16, bfloat16 or None, got {dtype!r}")
+        base = base_of(model)
+        self.stack, self.blocks = find_prefix(model)
+        self.folder, self.limit, self.dtype = store, limit, dtype
+        store.mkdir(parents=True, exist_ok=True)
+        self.owner: Any = base.get_submodule(self.stack.owner)
+        self._signature = inspect.signature(self.owner.forward)
+        self.rows_read = self.rows_computed = self.plain_calls = 0
+        self._stores: dict[str, Store] = {}
+        self._plans: dict[object, _Plan] = {}
+        self._plainly = False  # while a call or `generate` runs as without reuse
+        self._closed = False
+        self._replaced: list[tuple[Any, str, _Replaced]] = []
+        self._replace(self.owner, "forward", self._forward)
+        if hasattr(base, "generate"):
+            self._replace(base, "generate", self._generate)
+
+    def __enter__(self) -> FrozenPrefix:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __str__(self) -> str:
+        stored = f"{sum(map(len, self._stores.values())):,} rows stored ({self.size / 2**20:,.1f} MiB)"
+        return (
+            f"{self.blocks} blocks reused: {self.rows_read:,} rows read, {self.rows_computed:,} computed, {stored}, "
+            f"{self.plain_calls:,} calls without reuse"
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of the stores that this model has used."""
+        return sum(store.size for store in self._stores.values())
+
+    def close(self) -> None:
+        """Lets calls run as before. The stored rows stay for the next time."""
+        self._closed = True
+        for module, name, replaced in self._replaced:
+            if vars(module).get(name) is replaced:  # else a wrapper holds it, and it lets everything through
+                replaced.restore(module, name)
+        for store in self._stores.values():
+            store.close()
+
+    def _replace(self, module: Any, name: str, by: Callable[..., Any]) -> None:
+        replaced = _Replaced(by, getattr(module, name), vars(module).get(name))
+        vars(module)[name] = replaced
+        self._replaced.append((module, name, replaced))
+
+    def _generate(self, generate: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        before, self._plainly = self._plainly, True
+        try:
+            return generate(*args, **kwargs)
+        finally:
+            self._plainly = before
+
+    def _forward(self, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._closed or self._plainly:
+            return forward(*args, **kwargs)
+        inputs = read_inputs(self._signature, self.owner.main_input_name, args, kwargs)
+        plan = None if inputs is None or self._asks_for_more() else self._plan_now(inputs)
+        if inputs is None or plan is None:
+            self.plain_calls += 1
+            return forward(*args, **kwargs)
+        with without_cache(self.owner.config):
+            if not plan.checked or (inputs.is_padded and not plan.checked_padding):
+                self._check(plan, forward, inputs)
+            hidden = self._hidden(plan, forward, inputs)
+            with self._given(plan, hidden):
+                return forward(*args, **kwargs)
+
+    def _asks_for_more(self) -> bool:
+        """Whether the configuration asks for what all blocks give."""
+        config = self.owner.config
+        asked = [getattr(config, key) for key in vars(config) if key.startswith("output_")]
+        return True in asked or bool(getattr(config, "output_attentions", False))
+
+    def _plan_now(self, inputs: Inputs) -> _Plan | None:
+        """The plan for the model as it is now; None where no block is frozen, or rows have adapters of their own."""
+        blocks, _ = frozen_blocks(self.owner, self.stack)
+        tensors = dict(frozen_tensors(self.owner, self.stack, blocks))
+        device = next(iter(tensors.values())).device
+        given = inputs.device
+        if device.type == given.type == "cuda" and device != given:
+            raise RuntimeError(
+                f"A call on {given} reached the model on {device}: nn.DataParallel cannot reuse a prefix. Launch one "
+                "process per GPU."
+            )
+        precision = Precision.now(given)
+        state = (blocks, precision, state_of(tensors))
+        if state not in self._plans:
+            check_whole(self.owner, tensors)
+            self._plans[state] = _Plan(blocks, tensors, precision)
+        self.blocks = blocks
+        frozen = self._blocks()[:blocks]
+        if not blocks or any(has_rows_of_their_own(module) for block in frozen for module in block.modules()):
+            return None
+        return self._plans[state]
+
+    def _blocks(self) -> list[nn.Module]:
+        return list(self.owner.get_submodule(self.stack.blocks).children())
+
+    def _check(self, plan: _Plan, forward: Callable[..., Any], inputs: Inputs) -> None:
+        """Compares one batch with and without reuse, in evaluation mode.
+
+        Raises:
+            ValueError: they differ.
+        """
+        every = range(inputs.size)
+        hidden = self._compute(plan, forward, inputs, every)
+        kept = hidden if inputs.real(hidden.shape) is None else hidden.clone()
+        real = inputs.real(hidden.shape)
+        if real is not None:
+            kept[~real.to(kept.device)] = 0
+        with torch.no_grad(), evaluating(self.owner):
+            expected = outputs_of(forward(**inputs.values))
+            with self._given(plan, kept):
+                found = outputs_of(forward(**inputs.values))
+        check_equal(type(self.owner).__name__, plan.blocks, expected, found, inputs)
+        self._open(plan, hidden.dtype)
+        plan.checked, plan.checked_padding = True, plan.checked_padding or inputs.is_padded
+
+    def _hidden(self, plan: _Plan, forward: Callable[..., Any], inputs: Inputs) -> Tensor:
+        """The output of the frozen blocks `[batch, tokens, d]`, zero at padding."""
+        store, keys = plan.store, inputs.keys()
+        assert store is not None  # opened after the check
+        lengths = [store.tokens(key) for key in keys]
+        missing = [row for row, length in enumerate(lengths) if length is None]
+        computed: list[Tensor] = []
+        tokens = max((length for length in lengths if length is not None), default=0)
+        if missing:
+            states = self._compute(plan, forward, inputs, missing)
+            tokens = states.shape[1]
+            masked = inputs.real((inputs.size, tokens)) is not None
+            ends = [inputs.lengths[row] if masked and inputs.lengths else tokens for row in missing]
+            computed = [states[place, :end].to(store.dtype) for place, end in enumerate(ends)]
+            store.write([(keys[row], value) for row, value in zip(missing, computed, strict=True)])
+        elif inputs.lengths == lengths:
+            tokens = inputs.width
+        hidden = torch.zeros(inputs.size, tokens, self.stack.width, dtype=store.dtype)
+        for row, length in enumerate(lengths):
+            if length is not None:
+                store.read(keys[row], hidden[row, :length])
+        result = hidden.to(inputs.device, plan.computed)
+        for row, value in zip(missing, computed, strict=True):
+            result[row, : len(value)] = value
+        self.rows_read += inputs.size - len(missing)
+        self.rows_computed += len(missing)
+        return result
+
+    def _open(self, plan: _Plan, computed: torch.dtype) -> None:
+        """Opens the store of a plan whose frozen blocks compute numbers of this type."""
+        if plan.store is None:
+            dtype = self.dtype or computed
+            description = describe(self.owner, self.stack, plan.blocks, plan.precision, dtype)
+            name = fingerprint(description, plan.tensors)
+            if name not in self._stores:
+                self._stores[name] = Store(
+                    self.folder, name, description, width=self.stack.width, dtype=dtype, limit=self.limit
+                )
+            plan.store, plan.computed = self._stores[name], computed
+
+    def _compute(self, plan: _Plan, forward: Callable[..., Any], inputs: Inputs, rows: Sequence[int]) -> Tensor:
+        """The output of the frozen blocks for some of the rows, without dropout."""
+        last = self._blocks()[plan.blocks - 1]
+        own = last.forward
+
+        def reach(*args: Any, **kwargs: Any) -> Any:
+            output = own(*args, **kwargs)
+            raise _Reached(output[0] if isinstance(output, (tuple, list)) else output)
+
+        with torch.no_grad(), evaluating(self.owner), replaced_forwards({last: reach}):
+            try:
+                forward(**inputs.of(rows))
+            except _Reached as reached:
+                return reached.hidden
+        raise ValueError(f"{type(self.owner).__name__} has not called the blocks of {self.stack.blocks}.")
+
+    @contextmanager
+    def _given(self, plan: _Plan, hidden: Tensor) -> Iterator[None]:
+        """While it is on, each frozen block returns `hidden`."""
+        frozen = self._blocks()[: plan.blocks]
+        first, compute = frozen[0], frozen[0].forward
+        further: tuple[Any, ...] | None = None
+
+        def begin(*args: Any, **kwargs: Any) -> Any:
+            nonlocal further
+            with torch.no_grad(), evaluating(first):
+                further = tuple(compute(*args, **kwargs)[1:])
+            return given(*args, **kwargs)
+
+        def given(*args: Any, **kwargs: Any) -> Any:
+            incoming = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
+            if torch.is_grad_enabled() and incoming is not None and incoming.requires_grad:
+                hidden.requires_grad_()  # asked of the embeddings, by reentrant checkpointing
+            return self.stack.output(hidden, further)
+
+        training = [block.training for block in frozen]
+        for block in frozen:
+            block.training = False  # so that gradient checkpointing leaves them alone
+        try:
+            by = dict.fromkeys(frozen, given) | ({first: begin} if self.stack.hands_on else {})
+            with replaced_forwards(by):
+                yield
+        finally:
+            for block, was in zip(frozen, training, strict=True):
+                block.training = was
+
+
+class _Reached(Exception):
+    """The frozen blocks have computed their output; what comes behind them is not needed."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+
+class _Replaced:
+    """A method of one module that another function stands in for; its signature is the method's."""
+
+    def __init__(self, by: Callable[..., Any], method: Callable[..., Any], own: Any) -> None:
+        functools.update_wrapper(self, method, updated=())
+        self.by = by
+        self.method = method
+        self.own = own  # what was in the module's own attributes before
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.by(self.method, args, kwargs)
+
+    def restore(self, module: nn.Module, name: str) -> None:
+        if self.own is None:
+            del vars(module)[name]
+        else:
+            vars(module)[name] = self.own

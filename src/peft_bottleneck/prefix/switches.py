@@ -1,0 +1,51 @@
+"""States of a model for the length of a block of code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import nn
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in evaluation mode; afterwards each module in the mode that it was in."""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@contextmanager
+def replaced_forwards(by: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+    """Other functions in the place of some modules' `forward`, hooks left as they are."""
+    before = {module: vars(module).get("forward") for module in by}
+    for module, function in by.items():
+        vars(module)["forward"] = function
+    try:
+        yield
+    finally:
+        for module, forward in before.items():
+            if forward is None:
+                del vars(module)["forward"]
+            else:
+                vars(module)["forward"] = forward
+
+
+@contextmanager
+def without_cache(config: Any) -> Iterator[None]:
+    """A configuration that asks for no cache of keys and values: the frozen blocks would not be in it."""
+    uses_cache = getattr(config, "use_cache", None)
+    if uses_cache:
+        config.use_cache = False
+    try:
+        yield
+    finally:
+        if uses_cache:
+            config.use_cache = uses_cache
