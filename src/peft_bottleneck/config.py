@@ -249,7 +249,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
 
 
 def as_list(value: Any) -> list[Any]:
-    """A value that may stand alone or in a list, as a list."""
+    """A list of the value, or the value itself if it is a list."""
     return list(value) if isinstance(value, (list, tuple, set)) else [value]
 
 

@@ -294,7 +294,7 @@ def _couples(config: BottleneckConfig, key: str) -> bool:
 
 
 def _block_index(config: BottleneckConfig, key: str) -> int | None:
-    """The number of the block that a module lies in: the first in its name, or the one after `layers_pattern`."""
+    """The number of the block that holds a module: the first in its name, or the one after `layers_pattern`."""
     for pattern in as_list(config.layers_pattern) if config.layers_pattern else [r"[^.]+"]:
         match = re.match(rf"(?:.*?\.)?(?:{pattern})\.(\d+)(?:\.|$)", key)
         if match:

@@ -42,7 +42,7 @@ def quantization_config(quantization: str, model: PreTrainedModel, auto_class: A
         auto_class: the class to load the model with: `AutoModelForCausalLM`, `BertForTokenClassification`, …
 
     Raises:
-        ValueError: another `quantization`, or a model whose blocks cannot be told.
+        ValueError: another `quantization`, or a model whose blocks are not found.
         ImportError: bitsandbytes is not installed.
         RuntimeError: bitsandbytes does not work on this machine.
     """

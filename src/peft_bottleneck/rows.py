@@ -54,7 +54,7 @@ class Rows:
         if len(tensor) % len(self.names):
             raise ValueError(
                 f"adapter_names has {len(self.names)} names, and a module of the model computes {len(tensor)} rows: "
-                "which row has which adapter cannot be told there."
+                "which row belongs to which adapter is unknown there."
             )
         return tensor.reshape(len(self.names), -1, tensor.shape[-1])
 

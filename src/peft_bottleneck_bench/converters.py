@@ -29,7 +29,7 @@ def filled(**columns: str) -> Converter:
 
 
 def marked_entities(text: str, *, head: tuple[str, str], tail: tuple[str, str]) -> Example:
-    """`text` without its markers, and the character offsets of the `head` and `tail` that stood between them.
+    """`text` without its markers, and the character offsets of the `head` and `tail` that they enclose.
 
     >>> marked_entities("<a>Ann</a> met <b>Bo</b>", head=("<a>", "</a>"), tail=("<b>", "</b>"))
     {'text': 'Ann met Bo', 'head': {'start': 0, 'end': 3}, 'tail': {'start': 8, 'end': 10}}

@@ -1,4 +1,4 @@
-"""What a user can mend, told apart from what only a developer can."""
+"""Errors that a user can mend, apart from those that only a developer can."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class UserError(Exception):
 def suggest(word: str, choices: Iterable[str], prefix: str = "") -> str:
     """The end of an error about the unknown `word`: the nearest of `choices`, or, if none is near, what there is.
 
-    `prefix` says where the nearest one stands: `training.`.
+    `prefix` is put before the nearest one: `training.`.
     """
     choices = list(choices)
     if near := get_close_matches(word, choices, n=1, cutoff=0.6):

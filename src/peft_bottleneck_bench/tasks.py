@@ -71,8 +71,8 @@ class Hub:
     Splits are written as `datasets` writes them: `"train"`, `"train[:-2000]"`.
 
     Args:
-        revision: a commit, so that the data cannot change under a score. Where the task's author had none to name: the
-            branch `refs/convert/parquet`, on which the hub keeps what it made of a dataset that was a script.
+        revision: a commit, so that the data cannot change under a score. Where none is known: the branch
+            `refs/convert/parquet`, on which the hub keeps its conversion of a dataset that is a script.
         config: a name that the dataset gives to one of its parts.
         folder: the folder of the files, for parts that have no name: those of the branch.
         validation: a split; or how many examples of train to take for it, as a number or as a share below 1, by a

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 VERSION = "adapters.1.3.0"  # of the format that is written
 
-# The library's first versions had other names for some modules and activations.
+# The library's first versions use other names for some modules and activations.
 _OLD_HOLDERS = re.compile(r"(?:attention|layer)_text_(?:task|lang)_adapters")
 # The library's filter for what it saves wants a dot before the name, and without a head there is none.
 _LOST = " (the library does not save what the layers share of a model without a head; save it from one with a head)"
@@ -182,7 +182,7 @@ def _modernised(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -
     if invertible := theirs.pop("invertible_adapter", None):
         theirs["inv_adapter"] = invertible["block_type"]
         theirs["inv_adapter_reduction_factor"] = invertible["reduction_factor"]
-    # Task adapters said that they had invertible adapters, and had none.
+    # Old task adapters declare invertible adapters that they do not have.
     if description.get("type") == "text_task" and not any("invertible" in key for key in weights):
         theirs["inv_adapter"] = None
     return theirs

@@ -11,7 +11,7 @@ from ..config import BottleneckConfig
 from ..methods import HoulsbyConfig, PfeifferConfig
 from ..registration import PeftConfig
 
-# The fields that decide what is computed, with their defaults; `...` stands for none.
+# The fields that decide what is computed, with their defaults; `...` means that there is none.
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
         "mh_adapter": ...,
@@ -84,7 +84,7 @@ SUBORDINATE: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("invertible_reduction_factor", "invertible_modules"), "invertible"),
     }
 )
-# Our fields that are told by the sites, their sizes and their weights, or that compute nothing.
+# Our fields that follow from the sites, their sizes and their weights, or that compute nothing.
 TOLD_OTHERWISE = frozenset(field.name for field in fields(PeftConfig)) | {
     "reduction_factor",
     "bottleneck_size",

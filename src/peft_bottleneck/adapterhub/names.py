@@ -39,7 +39,7 @@ SITES = ("mh_adapter", "output_adapter", "cross_adapter")  # as the library's co
 
 
 class Place(NamedTuple):
-    """Where one of our modules lies: in which layer, as which site, and how the library's parameters for it begin."""
+    """The place of one of our modules: its layer, its site, and the prefix of the library's parameters for it."""
 
     layer: str
     site: str
@@ -105,7 +105,7 @@ class Names:
         return modules
 
     def place(self, name: str) -> Place | None:
-        """The place of a module, or None if it lies in no block."""
+        """The place of a module, or None outside the blocks."""
         # A model with a head calls its blocks by longer names, and they are the same; two blocks of a composed one,
         # by their full names, are not.
         block = (

@@ -22,7 +22,7 @@ class Widths:
     """The numbers of a model's configuration that are widths of FFNs, each with the FFNs that share it.
 
     Raises:
-        ValueError: the width of an FFN that is to become wider is no number of the configuration.
+        ValueError: the width of an FFN that folding widens is no number of the configuration.
     """
 
     def __init__(self, model: nn.Module, family: Family, ffns: Sequence[FeedForward]) -> None:

@@ -54,7 +54,7 @@ def page(boards: Sequence[Board], overviews: Sequence[Overview], folder: Path) -
     environment = Environment(
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.policies["json.dumps_kwargs"] = {}  # keys stay in the order in which they are to be read
+    environment.policies["json.dumps_kwargs"] = {}  # keys keep their order
     style, script = _part("style.css"), "\n".join(map(_part, _SCRIPTS))
     runs: list[Details] = []
     shown = [_board(number, board, folder, runs) for number, board in enumerate(boards)]

@@ -49,7 +49,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--json", action="store_true", help="print JSON Lines in the columns of the task's own data, and more"
     )
     parser.add_argument("--batch-size", metavar="N", type=int, default=32, help="rows at once (default: 32)")
-    parser.add_argument("--model", help="where the base model lies, if not where it was in training")
+    parser.add_argument("--model", help="path of the base model, if it has moved since the training")
     parser.add_argument(
         "--quantization", choices=("8bit", "4bit", "none"), help="of the base; left out, as it was in training"
     )

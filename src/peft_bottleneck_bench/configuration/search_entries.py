@@ -79,9 +79,9 @@ def _undrawable(budget: Budget, method: MethodChoice) -> Iterator[str]:
 
 
 def read_space(content: Any, key: str, findings: Findings, method: str | None = None) -> Space:
-    """The space in `content`, which stands at `key`: training fields, and options of `method` if it is one method's.
+    """The space in `content`, found at `key`: training fields, and options of `method` if it is one method's.
 
-    What is wrong with it is told to `findings`.
+    Adds what is wrong to `findings`.
     """
     if not findings.typed(key, content, dict, "fields and what to try: {learning_rate: [1e-4, 1e-3]}"):
         return {}

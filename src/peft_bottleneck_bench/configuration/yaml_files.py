@@ -99,7 +99,7 @@ def _check_size(node: yaml.Node | None) -> None:
         if counted is None:
             raise yaml.YAMLError("an alias refers to itself")
         if counted > MOST_VALUES:
-            raise yaml.YAMLError(f"its aliases stand for more than {MOST_VALUES:,} values")
+            raise yaml.YAMLError(f"its aliases expand to more than {MOST_VALUES:,} values")
         return counted
 
     if node is not None:

@@ -1,4 +1,4 @@
-"""What stands out in the examples before anything is trained."""
+"""Notes on unusual examples, before anything is trained."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class Placed(Protocol):
 
 
 class Examples:
-    """Makes checked examples of the rows of a task, and counts what it had to convert.
+    """Makes checked examples of the rows of a task, and counts the values that it converts.
 
     `labels` are those that the task gives, without white space around them.
     """

@@ -62,7 +62,7 @@ def hub_rows(task: Task, hub: Hub, split: str, part: str) -> HubRows:
     """The rows of `part`, a split expression such as `train[:-2000]`.
 
     Raises:
-        UserError: the data set or the split cannot be had, or is empty.
+        UserError: the data set or the split cannot be loaded, or is empty.
     """
     import datasets
 

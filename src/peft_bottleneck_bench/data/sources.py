@@ -37,7 +37,7 @@ class Source(Protocol):
     def __getitem__(self, index: int) -> Row: ...
     def place(self, index: int) -> str: ...
     def label_values(self, column: str) -> Sequence[Any]:
-        """Values of `column` that hold all labels of the split, where they can be had without reading every row."""
+        """Values of `column` that hold all labels of the split, where they are known without reading every row."""
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def _precision(name: str) -> dict[str, bool]:
 
 
 def data_notes(runs: Iterable[Run]) -> list[str]:
-    """What stands out in the data of each task."""
+    """Notes on the data of each task."""
     notes = [f"{run.task.name}: {note}" for run in runs for note in run.data.notes]
     return list(dict.fromkeys(notes))
 

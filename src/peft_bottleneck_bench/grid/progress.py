@@ -22,7 +22,7 @@ class SilentProgress:
     """Counts and says nothing: for the processes of a launch that leave the terminal to the main one.
 
     Args:
-        total: how many runs there are to do, by this process or another.
+        total: the number of runs to do, by this process or another.
     """
 
     def __init__(self, total: int) -> None:

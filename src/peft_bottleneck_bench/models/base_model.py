@@ -40,10 +40,10 @@ class BaseModel:
 
     @classmethod
     def named(cls, name: str, quantization: str | None = None, label: str = "") -> BaseModel:
-        """Finds where the model lies.
+        """Finds the model's files.
 
         Raises:
-            UserError: a package that is not installed, a directory without a model, or an id that cannot be had.
+            UserError: a package that is not installed, a directory without a model, or an id that cannot be loaded.
         """
         if name.startswith("package:"):
             found = cls(name, str(_inside_package(name)), None, quantization, label)
@@ -190,7 +190,7 @@ class BaseModel:
         """How `load` has the weights quantised.
 
         Raises:
-            UserError: bitsandbytes is missing, or does not work here, or the model's blocks cannot be told.
+            UserError: bitsandbytes is missing, or does not work here, or the model's blocks are not found.
         """
         import transformers
 

@@ -104,6 +104,6 @@ def count_parameters(model: PreTrainedModel) -> tuple[int, int]:
     parameters = [parameter for name, parameter in model.named_parameters() if ".original_module." not in name]
     return (
         sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
-        # 4-bit weights share bytes, and remember what shape they had
+        # 4-bit weights share bytes, and remember their shape
         sum(getattr(parameter, "quant_state", parameter).shape.numel() for parameter in parameters),
     )

@@ -30,7 +30,7 @@ def predict(
         folder: what a run saved, below `adapters`.
         inputs: texts, or rows with the columns of the task, or a file of them (`Path("-")`: standard input).
         batch_size: rows that the model sees at once.
-        model: another place of the base model; by default the place that it had in training.
+        model: another place of the base model; by default its place in training.
         quantization: of the base, `8bit`, `4bit` or `none`; by default as in training.
         note: takes what is worth knowing: another base, inputs that were cut.
 
@@ -64,7 +64,7 @@ def _placed(inputs: Iterable[str | Mapping[str, object]]) -> Iterator[Placed]:
 
 
 def _answered(example: Row, answer: Row) -> Row:
-    """The example as the task's own data would have it, with what else there is to say."""
+    """The example in the form of the task's data, with the model's answer."""
     row = {**example, **answer}
     words = row.pop("words", None)
     return row if words is None else {**row, "entities": entities(row["text"], words, row["tags"])}

@@ -102,7 +102,7 @@ class DataUsed(Part, frozen=True):
     sha256: str | None = None
     licence: str | None = None
     counts: Counts
-    notes: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="what stands out in the examples")
+    notes: Annotated[tuple[str, ...], Field(strict=False)] = Field((), description="notes on unusual examples")
 
     @property
     def identity(self) -> tuple[str, str | None, str | None, Counts]:

@@ -124,13 +124,13 @@ class Saved:
             raise UserError(f"{self.folder}: {'; '.join(error.messages)}; `--model` can name another place") from error
 
     def is_base(self, model: BaseModel) -> bool:
-        """Whether `model` has the weights that the run started from, wherever it lies and however it is quantised."""
+        """Whether `model` has the weights that the run started from, at any path and in any quantisation."""
         mine, other = self.content.model, model.identity
         key = "sha256" if "sha256" in mine else "revision"
         return key in other and mine[key] == other[key]
 
     def context(self, model: BaseModel) -> Context:
-        """What the kind was told, with `model` as the base."""
+        """The context of the training, with `model` as the base."""
         return Context(
             model=model,
             labels=self.content.labels,
