@@ -26,11 +26,13 @@ LARGEST_SIZE = 2**16
 def at_budget(method: MethodChoice, budget: ParameterBudget, context: Context, kind: Kind) -> MethodChoice:
     """`method` with the size whose adapter has the number of parameters that is nearest to `budget`.
 
-    Methods that no option makes larger or smaller stay as they are.
+    Methods that no option makes larger or smaller stay as they are, and so does one that has its size by a budget.
 
     Raises:
         UserError: the method does not fit the model, or its entry gives the size too.
     """
+    if method.budget is not None:
+        return method
     option = None if method.initial else size_option(method.name)
     if option in method.options:
         raise UserError(
@@ -56,6 +58,13 @@ def at_budget(method: MethodChoice, budget: ParameterBudget, context: Context, k
     options = method.options if size is None else {**method.options, str(option): size}
     met = abs(found - asked) <= TOLERANCE * asked
     return replace(method, options=options, budget=AtBudget(asked=asked, found=found, size=size, met=met))
+
+
+def without_budget(method: MethodChoice) -> MethodChoice:
+    """`method` as its entry has it, before `at_budget`."""
+    chosen = size_option(method.name) if method.budget and method.budget.size is not None else None
+    options = {name: value for name, value in method.options.items() if name != chosen}
+    return replace(method, options=options, budget=None)
 
 
 def nearest_size(asked: int, count: Callable[[int], int]) -> int:

@@ -15,6 +15,7 @@ from ..errors import UserError
 from ..models.options import check_method, method_options
 from ..processes import on_main
 from ..run import Run
+from .parameter_budget import without_budget
 from .plan import plan, with_method
 from .suggestions import Setting, suggestions
 
@@ -168,7 +169,10 @@ def _with_setting(configuration: Configuration, run: Run, setting: Setting) -> R
     """
     method: MethodChoice = run.method
     own = method_options(method.name)
-    options = {**method.options, **{name: value for name, value in setting.items() if name in own}}
+    tried = {name: value for name, value in setting.items() if name in own}
+    if tried and method.budget:  # with other options the budget chooses another size
+        method = without_budget(method)
+    options = {**method.options, **tried}
     training = {**method.training, **{name: value for name, value in setting.items() if name not in own}}
     try:
         check_method(method.name, options)

@@ -26,6 +26,20 @@ def bottleneck(size: int) -> int:
     return 2 * WIDTH * size + size + WIDTH
 
 
+def test_trials_of_a_search_keep_the_budget(configure: Configure) -> None:
+    method = {"method": "houlsby", "search": {"learning_rate": [1e-3, 3e-3], "use_gating": [False, True]}}
+    path = configure(methods=[method], budget={"trainable_parameters": 4000}, search={"trials": 4})
+    (search,) = plan(load_configuration(path)).searches
+    trials = search.state().trials
+    assert len(trials) == 4
+    sizes = {run.method.options["use_gating"]: run.method.options["bottleneck_size"] for run in trials}
+    assert sizes[True] < sizes[False]  # gates have parameters too
+    for run in trials:
+        assert run.method.budget is not None
+        assert run.method.budget.asked == 4000
+        assert run.trainable_parameters - run.method.budget.found == HEAD
+
+
 @pytest.mark.parametrize("size", [1, 2, 7, 31, 100])
 def test_a_budget_that_a_size_meets_exactly_chooses_it(configure: Configure, size: int) -> None:
     runs = planned(configure, BLOCKS * bottleneck(size), "pfeiffer", "parallel_adapter", "houlsby", "lora")
