@@ -23,8 +23,8 @@ from .phm import Phm, PhmLinear, build_phm_maps
 Activation = Callable[[Tensor], Tensor]
 Parts = Mapping[str, Any]  # maps, norms and parameters of one adapter in one layer by name
 
-# Names that AdapterHub's library has and transformers has not, or has under another name; and the defaults of our
-# methods as plain functions, since a module's call costs as much as computing it for one token.
+# Names of AdapterHub's library that transformers lacks or spells otherwise, and the defaults of our methods as plain
+# functions: for one token, calling a module costs as much as the computation.
 _OWN_ACTIVATIONS: Mapping[str, Callable[[], Activation]] = MappingProxyType(
     {
         "identity": nn.Identity,
@@ -86,7 +86,7 @@ def build_maps(
         out_features: `d_out`.
         bias: whether they have biases.
         phm: how they are parameterised; None: as ordinary ones.
-        first: the maps of the adapter's first bottleneck, with which `phm` may share; None: this is the first.
+        first: the maps of the adapter's first bottleneck, whose parameters `phm` may share; None: this is the first.
     """
     sizes = {name: (size, out_features) if name == "up" else (in_features, size) for name in FORMS[form]}
     if phm is not None:
@@ -118,11 +118,11 @@ class Bottleneck:
         phi: the activation function.
         scale: the number `s`; None: a trained parameter.
         dropout: probability of zeroing an element of `B(x)` in training.
-        context: what the convolution inside has to know of the batch; None: there is no convolution.
+        context: the padding and the cache that a convolution reads; None: there is no convolution.
         read: name of the tapped module whose input is `x`; None: what the placement reads.
         stochastic_depth: probability of leaving `B(x)` out for an example in training.
-        extra: the modules that it computes with beside the maps: "conv", "norm_before", "norm_after", "gating".
-        part_names: the names of all modules that it computes with.
+        extra: its modules beside the maps: "conv", "norm_before", "norm_after", "gating".
+        part_names: the names of all its modules.
     """
 
     form: str
@@ -150,7 +150,7 @@ class Bottleneck:
             dtype = down.dtype
         else:  # torch.ao's integer maps, whose weight is a method, take any type
             dtype = down.weight.dtype if isinstance(down.weight, Tensor) else x.dtype
-        # Autocast converts to its own type what its operations read; here it would be a copy on the way there.
+        # Autocast converts the input by itself; a conversion here would only add a copy.
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             x = x.to(dtype)
         z = parts["norm_before"](x) if "norm_before" in parts else x

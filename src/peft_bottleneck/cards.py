@@ -22,7 +22,7 @@ _AUTO_CLASSES = {
 
 
 def write_card(folder: Path, config: PeftConfig) -> None:
-    """Writes `README.md`, or completes the one that PEFT has written there; what users wrote stays."""
+    """Writes `README.md`, or completes PEFT's; keeps what users wrote."""
     path = folder / "README.md"
     card = ModelCard.load(path) if path.exists() else ModelCard("---\nlibrary_name: peft\n---\n")
     method = str(config.peft_type.value).lower()
@@ -38,7 +38,7 @@ def write_card(folder: Path, config: PeftConfig) -> None:
 
 
 def complete_pushed_cards() -> None:
-    """Lets `PeftModel.push_to_hub` push the card too; a second call changes nothing.
+    """Makes `PeftModel.push_to_hub` push the card too; a second call changes nothing.
 
     After saving, transformers puts the card of the repository, or an empty one, in the place of the saved one.
     So the card is completed once more before the files go.

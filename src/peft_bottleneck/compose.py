@@ -14,9 +14,9 @@ from .composition import Average, Composition, Fusion
 from .config import BottleneckConfig
 from .registration import ModulesToSaveWrapper
 
-_ALIKE = ("peft_type", "target_modules", "input_modules", "output_modules")  # what puts them in the same places
+_ALIKE = ("peft_type", "target_modules", "input_modules", "output_modules")  # fields that decide on the places
 
-# What a composition would leave out of an adapter: its copies of the norms, what it does to embeddings, and others.
+# Features of an adapter that a composition does not cover: copies of norms, changes to embeddings, and others.
 _ALONE = ("train_layernorm", "invertible", "composition")
 
 
@@ -46,8 +46,7 @@ def fuse(model: PeftModel, adapters: Sequence[str], name: str, **options: Any) -
 def average(model: PeftModel, adapters: Sequence[str], name: str, weights: Sequence[float] | None = None) -> None:
     """Adds the average of the outputs of several adapters to a model as an adapter of its own, and activates it.
 
-    `y + Σ wᵢ Bᵢ(x)`. It has no weights of its own but its task heads (`modules_to_save`), the averages of those of the
-    others.
+    `y + Σ wᵢ Bᵢ(x)`. Its only weights are its task heads (`modules_to_save`), the averages of the others' heads.
     `add_weighted_adapter`, in contrast, averages all parameters.
 
     Args:
@@ -103,7 +102,7 @@ def _add(model: PeftModel, composition: Composition, name: str) -> None:
         for field in _ALONE:
             if getattr(config, field, None):
                 value = getattr(config, field)
-                raise ValueError(f"Adapter {adapter!r} has {field}={value!r}, of which a composition makes nothing.")
+                raise ValueError(f"Adapter {adapter!r} has {field}={value!r}, which a composition does not cover.")
     for field in _ALIKE:
         values = [getattr(config, field, None) for config in configs]
         if any(value != values[0] for value in values):
@@ -122,7 +121,7 @@ def _add(model: PeftModel, composition: Composition, name: str) -> None:
 
 
 def _average_copies(copies: Any, name: str, weights: Mapping[str, float]) -> None:
-    """Sets one copy of a module to the average of those that the others have."""
+    """Sets one copy of a module to the average of the others' copies."""
     present = {adapter: weight for adapter, weight in weights.items() if adapter in copies}
     total = sum(present.values())
     for key, parameter in copies[name].named_parameters():

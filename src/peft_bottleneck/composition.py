@@ -1,6 +1,6 @@
 """Adapters made of the outputs of others, which stay as they are: AdapterFusion, and the weighted average.
 
-With `B_1 … B_n` the bottlenecks of the others at one place, `x` what they read and `y` what they are added to:
+`B_1 … B_n` are the bottlenecks of the others at one place, `x` is their input, and their outputs are added to `y`:
 
 ========  =============================================================================================
 average   `y + Σ wᵢ Bᵢ(x)`
@@ -24,8 +24,8 @@ from torch.nn import functional as F
 from .bottleneck import Parts
 
 FUSION_PARTS = ("query", "key", "value", "temperature")
-_HOTTEST, _COOLING = 50.0, 0.05  # T at the start, and what it loses in each training step down to 1
-_NEARLY_ZERO = 1e-6  # what V has beside its diagonal of ones
+_HOTTEST, _COOLING = 50.0, 0.05  # T at the start, and its decrease per training step, down to 1
+_NEARLY_ZERO = 1e-6  # the entries of V beside its diagonal of ones
 
 
 @dataclass
@@ -184,7 +184,7 @@ def composition_of(value: object) -> Composition | None:
 
 
 def require(composition: object, adapters: Container[str]) -> None:
-    """Makes sure that the adapters that one is made of are there.
+    """Checks that the adapters of a composition are in the model.
 
     Raises:
         ValueError: some are not.
@@ -199,7 +199,7 @@ def require(composition: object, adapters: Container[str]) -> None:
 
 
 def free(configs: Mapping[str, Any], adapter: str) -> None:
-    """Makes sure that no adapter is made of this one.
+    """Checks that no adapter is made of this one.
 
     Raises:
         ValueError: one is.

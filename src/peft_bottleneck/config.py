@@ -40,7 +40,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             `bottleneck_size` is in force; if neither is given, the method's own default is (16, 16, and 2).
         bottleneck_size: `r` itself.
         bottleneck_size_pattern: `r` for some modules, as LoRA's `rank_pattern`: regular expressions of module names
-            (matched at their end) to sizes; what no expression matches keeps the size above.
+            (matched at their end) to sizes; other modules keep the size above.
         non_linearity: `φ`, by the name that transformers gives it (`relu`, `gelu`, `silu`, …), `swish` for `silu`, or
             `identity`.
         dropout: probability of zeroing an element of `B(x)` in training.
@@ -69,8 +69,9 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         invertible: `"nice"` or `"glow"`: also put an invertible adapter after the embeddings, and its inverse before
             the output embeddings of a language model (`peft_bottleneck.coupling`), as language adapters have it in
             MAD-X (Pfeiffer et al. 2020); None: none. `use_bias`, `phm_dim` and the fields on norms, gating and
-            dropout are not about it.
-        invertible_reduction_factor: of the two bottlenecks in the invertible adapter, which read half of the channels.
+            dropout do not apply to it.
+        invertible_reduction_factor: that of the two bottlenecks in the invertible adapter; each reads half of the
+            channels.
         invertible_modules: the module whose output the invertible adapter maps, a regular expression; None takes the
             end of the embeddings by the model's family, or the token embeddings.
         init_weights: True starts as an exact no-op (`W_up` and the biases are zero); False initialises `W_up` as it
@@ -194,7 +195,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         write_card(Path(folder), self)
 
     def _upload_modified_files(self, working_dir: str, *args: object, **kwargs: object) -> object:
-        self.complete_card(working_dir)  # again: `push_to_hub` has put an empty one in its place
+        self.complete_card(working_dir)  # again: `push_to_hub` puts an empty one in its place
         return super()._upload_modified_files(working_dir, *args, **kwargs)
 
     def _problems(self) -> Iterator[str]:
@@ -266,12 +267,12 @@ def _is_size(value: Any) -> bool:
 
 
 def wrong(name: str, value: Any, wanted: str) -> str:
-    """The sentence about a value that is not what its field takes."""
+    """The message for a value that its field does not take."""
     return f"{name} must be {wanted}, got {value!r}"
 
 
 def wrong_choice(name: str, value: object, choices: Iterable[object]) -> str:
-    """The sentence about a value that is none of the choices."""
+    """The message for a value that is none of the choices."""
     return wrong(name, value, "one of " + ", ".join(map(repr, choices)))
 
 

@@ -5,9 +5,9 @@ in causal models (a token sees itself and the `k-1` before it) and `(k-1)/2` in 
 It starts as the identity. After ST-Adapter (Pan et al. 2022, "Parameter-Efficient Image-to-Video Transfer Learning"),
 whose depth-wise convolution runs over space and time.
 
-A convolution needs two things that its module does not get: which tokens are padding, and, in token-by-token
-generation, what came before. `TokenContext` listens to the calls of the stack of blocks. The model's own cache
-keeps what came before, as one more layer, so that it is reordered, cropped and copied with the keys and values.
+A convolution needs two inputs that its module does not get: the padding mask and, in token-by-token generation, the
+earlier tokens. `TokenContext` takes both from the call of the stack of blocks. The model's own cache keeps the earlier
+tokens as one more layer, so that it reorders, crops and copies them together with the keys and values.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ _INPUTS = ("input_ids", "inputs_embeds", "pixel_values", "input_features", "inpu
 
 
 class TokenContext:
-    """What the stack of blocks around a convolution was called with.
+    """The mask and the cache in the present call of the stack of blocks around a convolution.
 
     Attributes:
         causal: whether tokens see only those before them.
         batch: rows of the batch.
         mask: `[batch, tokens]`, zero where padded, or None.
-        cache: the cache of keys and values that goes along, or None.
+        cache: the cache of keys and values, or None.
     """
 
     def __init__(self, stack: PreTrainedModel) -> None:
         attentions = [module for module in stack.modules() if "Attention" in type(module).__name__]
         self.causal = (
             type(stack).__name__ in _CAUSAL_STACKS
-            or getattr(stack.config, "is_decoder", False)  # T5's attention says it from transformers 5 on only
+            or getattr(stack.config, "is_decoder", False)  # T5's attention has it from transformers 5 on only
             or any(getattr(module, "is_causal", False) is True for module in attentions)
         )
         self.signature = inspect.signature(type(stack).forward)
@@ -58,7 +58,7 @@ class TokenContext:
     def listen(
         self, stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        if getattr(stack, "_is_replica", False):  # whose rows of the batch are not those of the other replicas
+        if getattr(stack, "_is_replica", False):  # each replica has other rows of the batch
             raise RuntimeError(
                 "bottleneck='conv' does not work under nn.DataParallel; start one process per device instead: "
                 "`accelerate launch`, or `torchrun`."
@@ -75,7 +75,7 @@ class TokenContext:
         recomputes = _recomputes(stack)
         wanted = given.get("use_cache", getattr(stack.config, "use_cache", False))
         if cache is None and wanted and self.causal and not recomputes and (name := cache_name(type(stack))):
-            # The stack would make one that is not to be seen from here.
+            # The stack would make a cache that is not visible from here.
             cache = DynamicCache(config=stack.config)
             if stack.config.is_encoder_decoder:
                 cache = EncoderDecoderCache(cache, DynamicCache(config=stack.config))
@@ -85,7 +85,7 @@ class TokenContext:
         return args, kwargs
 
     def forget(self, stack: nn.Module, args: object, output: object) -> None:
-        """After the call: holds no tensor of it, unless the backward pass computes blocks again."""
+        """After the call: drops its tensors, unless the backward pass computes blocks again."""
         if not _recomputes(stack):
             self.mask = self.cache = None
 
@@ -98,7 +98,7 @@ class TokenContext:
         return {**vars(self), "mask": None, "cache": None}
 
     def remembered(self, key: object, z: Tensor) -> Tensor:
-        """`z` with what came before it under this key: `[batch, all tokens, r]`."""
+        """`z` after the earlier tokens under this key: `[batch, all tokens, r]`."""
         cache = self.cache
         if cache is None:
             return z
@@ -139,12 +139,12 @@ class Convolution(nn.Conv1d):
 
 
 def _recomputes(stack: nn.Module) -> bool:
-    """Whether a call of these blocks keeps their inputs alone, and the backward pass computes the rest again."""
+    """Whether these blocks are checkpointed: a call keeps their inputs alone."""
     return stack.training and any(getattr(module, "gradient_checkpointing", False) for module in stack.modules())
 
 
 def cache_name(model_class: type[nn.Module]) -> str | None:
-    """What `forward` of these models calls the cache; None if it takes none."""
+    """The name of the cache in these models' `forward`; None if it takes none."""
     taken = inspect.signature(model_class.forward).parameters
     return next((name for name in CACHE_NAMES if name in taken), None)
 
@@ -164,7 +164,7 @@ def context_of(model: nn.Module, key: str) -> TokenContext:
                 if isinstance(owner, TokenContext):
                     return owner
             return TokenContext(stack)
-    raise ValueError(f"bottleneck='conv' needs a transformers model around {key!r}, which tells it what is padding.")
+    raise ValueError(f"bottleneck='conv' needs a transformers model around {key!r}, whose mask shows the padding.")
 
 
 def _depth(config: Any) -> int:

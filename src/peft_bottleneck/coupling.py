@@ -10,8 +10,8 @@ coupling  `[y₁, y₂] = C(x)`
 =======  ===================================================================================
 
 and `e(s) = exp(5·0.636·atan(s/5))`. Either is inverted exactly, whatever `F` and `G` are. Dinh et al. 2015 (NICE),
-Kingma and Dhariwal 2018 (Glow), Pfeiffer et al. 2020 (MAD-X), who let a language adapter adapt the vocabulary so: the
-input and the output embeddings share their weights, so what is done after the one is undone before the other.
+Kingma and Dhariwal 2018 (Glow), Pfeiffer et al. 2020 (MAD-X), whose language adapters adapt the vocabulary this way:
+input and output embeddings share their weights, so the model undoes before the second what it does after the first.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CLAMP = 5.0
 
 @dataclass(frozen=True)
 class Coupling:
-    """How one adapter's coupling computes. Its parts are registered in the layer, which hands them over.
+    """The computation of one adapter's coupling. The layer registers its parts and passes them to each call.
 
     Attributes:
         kind: one of `COUPLINGS`.

@@ -1,4 +1,4 @@
-"""The tuner layer of invertible adapters: it wraps the end of the embeddings, and maps back what the LM head reads."""
+"""The tuner layer of invertible adapters: it wraps the end of the embeddings, and maps the LM head's input back."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class CouplingLayer(TunerLayer):
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """What the output embeddings read, `[…, d]`, mapped back by the adapters in force."""
+        """The input of the output embeddings, `[…, d]`, mapped back by the active adapters."""
         return self._through(y, lambda coupling, rows, parts: coupling.inverse(rows, parts), reversed)
 
     def holds(self, adapter: str) -> bool:
@@ -82,7 +82,7 @@ class CouplingLayer(TunerLayer):
                 raise NotImplementedError(f"Adapter {name!r} cannot be merged: {self.merge_problem(name)}.")
 
     def unmerge(self) -> None:
-        """Nothing, since nothing can be merged."""
+        """Does nothing: there is nothing to unmerge."""
 
     def release(self) -> None:
         super().release()
@@ -118,7 +118,7 @@ class CouplingLayer(TunerLayer):
 
 
 class BeforeOutput:
-    """Has the output embeddings of a language model read what `layer.inverse` makes of their input.
+    """Passes the input of a language model's output embeddings through `layer.inverse`.
 
     PEFT copies modules that it trains in full (`modules_to_save`), their hooks with them: in a copy of the output
     embeddings, or of what contains them, this hook is the same as in the original. In a copy of the whole model it

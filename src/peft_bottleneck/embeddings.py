@@ -49,7 +49,7 @@ def end_of_embeddings(model: PreTrainedModel, pattern: str | None) -> str:
 
 
 def channels(model: PreTrainedModel, module: nn.Module) -> int:
-    """The channels of what a module at the end of the embeddings writes."""
+    """The channels of the output of a module at the end of the embeddings."""
     inner = [child for _, child in base_modules(module)]
     for child in (*filter(is_norm, reversed(inner)), module, *inner):
         if is_norm(child) or isinstance(child, nn.Embedding):
@@ -77,7 +77,7 @@ def output_embeddings(model: PreTrainedModel) -> list[nn.Module]:
 
 
 def _token_embeddings(model: PreTrainedModel) -> nn.Module | None:
-    """The module, without what PEFT has put around it; None if the model names none."""
+    """The module without PEFT's wrappers; None if the model names none."""
     try:
         embeddings: nn.Module | None = model.get_input_embeddings()
     except (AttributeError, NotImplementedError):  # no model of transformers, or one of several models

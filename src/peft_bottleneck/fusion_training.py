@@ -1,4 +1,4 @@
-"""What training a fusion adds to a step of the model: its loss, and the cooling of its temperature."""
+"""The parts of a fusion's training step: its loss, and the decrease of its temperature."""
 
 from __future__ import annotations
 

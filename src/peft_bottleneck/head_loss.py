@@ -4,9 +4,9 @@ With hidden states `h_i` and targets `t_i` at the `n` positions that have a targ
 
     loss = 1/n · Σ_i CE(W h_i, t_i).
 
-The logits `W h` are `[batch, tokens, vocabulary]`, and their loss is computed in float32: with adapters on a large
-vocabulary they are the largest part of what a training step keeps. Here positions without a target never reach the
-head, and the backward pass computes the logits of a chunk again.
+The logits `W h` are `[batch, tokens, vocabulary]`, and their loss is computed in float32: with adapters on a model of
+a large vocabulary they take the largest part of the memory of a training step. Here positions without a target never
+reach the head, and the backward pass computes the logits of a chunk again.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def use_chunked_loss(model: PreTrainedModel, positions: int = 256) -> None:
         positions: positions with a target per chunk.
 
     Raises:
-        ValueError: `positions` is no number of positions, or the model computes its loss in another way than the
-            equation above (it caps its logits, for example). Nothing changes then.
+        ValueError: `positions` is no number of positions, or the model's loss has another equation (it caps its
+            logits, for example). Nothing changes then.
     """
     if isinstance(positions, bool) or not isinstance(positions, int) or positions < 1:
         raise ValueError(f"positions must be an integer above 0, got {positions!r}")
@@ -55,7 +55,7 @@ def use_chunked_loss(model: PreTrainedModel, positions: int = 256) -> None:
         loss = _loss_of_a_probe(causal)
         tolerance = 1e-5 if head.weight.dtype == torch.float32 else 2e-3
         problem = None if torch.allclose(loss, expected, rtol=tolerance) else f"{loss:.5f}, not {expected:.5f}"
-    except Exception as error:  # whatever a model does with hidden states in the place of logits
+    except Exception as error:  # a model may raise anything where it finds hidden states in place of logits
         problem = f"{type(error).__name__}: {error}"
     chunked.always = False
     if problem is not None:
@@ -64,7 +64,7 @@ def use_chunked_loss(model: PreTrainedModel, positions: int = 256) -> None:
 
 
 class ChunkedLoss:
-    """Keeps the head from computing logits in a training step, and computes them where the loss is asked for."""
+    """Lets the head pass hidden states on in a training step, and computes the logits in the loss."""
 
     def __init__(self, head: nn.Module, loss_function: Callable[..., Tensor], positions: int) -> None:
         self.head = head

@@ -1,8 +1,8 @@
 """Where a bottleneck reaches beyond the module that it wraps: hooks on other modules of the same block.
 
 `InputTap` brings the input of one module to a later one: an FFN may have no module of its own. `Summands` brings the
-two parts of a sum to where only their sum arrives. `BlockOutput` adapts what a block returns inside the block's own
-call, so that what transformers records as hidden states includes the adapter.
+two parts of a sum to a module that gets only the sum. `BlockOutput` adapts a block's output inside the block's own
+call, so that the hidden states that transformers records include the adapter.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class InputTap:
         self.held[tensor.device] = self.held[tensor.device] + tensor
 
     def take(self, device: torch.device) -> Tensor:
-        """The held input, on this device if there is one.
+        """The held input, from this device if there is one.
 
         Raises:
             RuntimeError: the read point has not run.
@@ -55,7 +55,7 @@ class InputTap:
             return self.held.pop(device)
         if not self.held:
             raise RuntimeError(f"{self.name} has not run before the module that adds the parallel adapter's output.")
-        return self.held.popitem()[1]  # offloading moved the activations in between
+        return self.held.popitem()[1]  # offloading moves the activations in between
 
     def remove(self) -> None:
         """Takes the hooks away again."""
@@ -68,11 +68,11 @@ class InputTap:
 
 
 class Summands:
-    """Hands on the two parts of a sum that a block makes: what one module returns, and what another one reads.
+    """Passes the two parts of a sum on: the output of one module of a block, and the input of another.
 
-    Floating-point sums depend on their order. Who has the parts can add a bottleneck's output to the first of them
+    Floating-point sums depend on their order. With both parts at hand, a bottleneck's output can be added to the first
     before the second, `(y + B) + r`, as AdapterHub's library does, in place of `(y + r) + B`. In training both parts
-    may pass a dropout on their way, so nothing is held then. Tensors are held by device, as in `InputTap`.
+    may pass a dropout in between, so nothing is held then. Tensors are held by device, as in `InputTap`.
 
     Args:
         added: the module that returns `y`.
@@ -117,7 +117,7 @@ def _alike(part: Tensor, total: Tensor) -> bool:
 
 
 class BlockOutput:
-    """Passes what a block returns through `adapt`, and has gradient checkpointing recompute that with the block.
+    """Passes a block's output through `adapt`, and makes gradient checkpointing recompute that with the block.
 
     Under gradient checkpointing a block keeps its input alone, and computes the rest again in the backward pass. In
     newer transformers, 5.24 among them, that is the block's `forward` without its hooks, so what a hook adds to the
@@ -142,7 +142,7 @@ class BlockOutput:
         function, step = getattr(block, _FUNCTION), self._adapt(block)
         if not isinstance(function, _Recomputed):
             setattr(block, _FUNCTION, _Recomputed(function, step))
-        elif function.step != step:  # a replica of `nn.DataParallel` comes with that of the original
+        elif function.step != step:  # a replica of `nn.DataParallel` has the original's
             setattr(block, _FUNCTION, _Recomputed(function.function, step))
         else:
             function.has_run = False
@@ -203,7 +203,7 @@ class _Within:
 def recomputed_within(
     modules: Iterable[nn.Module], scope: Callable[[], AbstractContextManager[None]]
 ) -> Iterator[None]:
-    """What these modules compute meanwhile, they recompute inside `scope()`, when this context has long ended."""
+    """Makes these modules recompute inside `scope()` what they compute in this context, also after it ends."""
     checkpointed = [module for module in modules if vars(module).get(_FUNCTION) is not None]
     for module in checkpointed:
         _change_function(module, lambda function: _Within(function, scope))
@@ -215,7 +215,7 @@ def recomputed_within(
 
 
 def _change_function(module: nn.Module, change: Callable[[Any], Any]) -> None:
-    """Changes a block's checkpointing function, below what `BlockOutput` has made of it."""
+    """Changes a block's checkpointing function, inside the one that `BlockOutput` sets."""
     function = vars(module)[_FUNCTION]
     if isinstance(function, _Recomputed):
         function.function = change(function.function)
@@ -230,7 +230,7 @@ def remove_hooks(hooks: Any, owner: object) -> None:
 
 
 def _recomputes(block: nn.Module) -> bool:
-    """What transformers asks before it checkpoints."""
+    """The condition under which transformers checkpoints."""
     return (
         isinstance(block, GradientCheckpointingLayer)
         and block.gradient_checkpointing

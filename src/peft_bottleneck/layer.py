@@ -158,12 +158,12 @@ class BottleneckLayer(TunerLayer):
         return self.placement(self, *args, **kwargs)
 
     def adapt(self, output: Any, read: Callable[[Tensor], Tensor] | None = None) -> Any:
-        """`y + B(x)` for every active adapter, in their order; each sees the `y` that the one before left.
+        """`y + B(x)` for every active adapter, in their order; each gets the `y` of the one before.
 
         Args:
             output: `y`, `[…, d_out]`, or a tuple or list that begins with it.
             read: gives `x`, `[…, d_in]`, for `y`; None: `x` is `y`. A bottleneck with a read point of its own takes
-                what was tapped there instead.
+                the tapped input instead.
         """
         if isinstance(output, tuple):
             return self.adapt(output[0], read), *output[1:]
@@ -224,7 +224,7 @@ class BottleneckLayer(TunerLayer):
         return x if x.dim() == y.dim() else x.reshape(*y.shape[:-1], x.shape[-1])
 
     def _add(self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
-        """`y + B(x)` of one adapter, or what a composition adds."""
+        """`y + B(x)` of one adapter, or the output of a composition."""
         composition = self.compositions.get(adapter)
         if composition is None:
             return self._add_bottleneck(adapter, y, inputs, training=self.training)
@@ -257,8 +257,8 @@ class BottleneckLayer(TunerLayer):
     def parts(self, adapter: str) -> dict[str, Any]:
         """The modules of one adapter's bottleneck by name.
 
-        They are taken from where they are registered at this moment: whoever shards, converts or replicates a model
-        puts others in their place. Attribute access costs ten times as much as `_modules`, the dictionary behind it.
+        They are looked up at every call: sharding, converting and replicating a model replace them. Attribute access
+        costs ten times as much as `_modules`, the dictionary behind it.
         """
         modules: Any = self._modules
         names = self.bottlenecks[adapter].part_names

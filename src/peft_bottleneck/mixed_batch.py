@@ -55,7 +55,7 @@ def mixed_batch(model: nn.Module, names: Sequence[str], args: Sequence[Any], kwa
 
 @contextmanager
 def _rows_known(rows_of: Sequence[tuple[nn.Module, Rows]]) -> Iterator[None]:
-    """Tells layers and task heads the rows of what they compute."""
+    """Gives layers and task heads the rows of the call."""
     with ExitStack() as stack:
         for module, rows in rows_of:
             if isinstance(module, TunerLayer):
@@ -72,7 +72,7 @@ def _rows_known(rows_of: Sequence[tuple[nn.Module, Rows]]) -> Iterator[None]:
 @contextmanager
 def _forward_by(wrapper: object, rows: Rows) -> Iterator[None]:
     """Has a task head's wrapper send each row to the copy of the row's adapter."""
-    place = "_old_forward" if "_old_forward" in vars(wrapper) else "forward"  # the former where Accelerate is around
+    place = "_old_forward" if "_old_forward" in vars(wrapper) else "forward"  # the former under Accelerate
     before = vars(wrapper).get(place)
     wrapper.__dict__[place] = partial(_head_of_each_row, wrapper, rows)
     try:
@@ -85,7 +85,7 @@ def _forward_by(wrapper: object, rows: Rows) -> Iterator[None]:
 
 
 def _head_of_each_row(wrapper: Any, rows: Rows, x: Tensor, *args: object, **kwargs: object) -> Any:
-    """What each row's own copy of a module makes of it; the original where the row's adapter has no copy."""
+    """The output of each row's own copy of a module, or of the original where the row's adapter has no copy."""
     original, rows = wrapper.original_module, rows.repeated(len(x))
     if wrapper.disable_adapters:
         return original(x, *args, **kwargs)
@@ -108,14 +108,14 @@ def _head_of_each_row(wrapper: Any, rows: Rows, x: Tensor, *args: object, **kwar
 
 
 def _modules(module: nn.Module) -> Iterator[nn.Module]:
-    """A module and those in it, without those of adapters: there may be thousands."""
+    """A module and those in it, except those of adapters: there may be thousands."""
     yield module
     for child in (module.base_layer,) if isinstance(module, BottleneckLayer) else module.children():
         yield from _modules(child)
 
 
 def _encoder(model: nn.Module) -> nn.Module | None:
-    """The encoder of an encoder-decoder; transformers 5 answers with the model itself where there is none."""
+    """The encoder of an encoder-decoder; for other models transformers 5 returns the model itself."""
     base: Any = getattr(model, "model", model)
     get_encoder: Any = getattr(base, "get_encoder", None)
     encoder: nn.Module | None = get_encoder() if get_encoder is not None else None
@@ -123,7 +123,7 @@ def _encoder(model: nn.Module) -> nn.Module | None:
 
 
 def _with_adapter_names(rows: Rows) -> Callable[..., tuple[object, dict[str, object]]]:
-    """A pre-hook that tells PEFT's other wrappers which row has which adapter, as PEFT's own tuners do."""
+    """A pre-hook that passes each row's adapter to PEFT's other wrappers, as PEFT's own tuners do."""
 
     def hook(module: nn.Module, args: object, kwargs: dict[str, object]) -> tuple[object, dict[str, object]]:
         return args, kwargs | {"adapter_names": list(rows.names)}

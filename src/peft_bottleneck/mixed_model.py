@@ -23,7 +23,7 @@ from .layer import BottleneckLayer
 from .model import BottleneckModel
 from .registration import BaseTuner, PeftType
 
-_ADDED_LATER = "base_model.model."  # what precedes names where PEFT adds a second adapter
+_ADDED_LATER = "base_model.model."  # the prefix of names where PEFT adds a second adapter
 
 
 class MixedModel(peft_mixed.MixedModel):  # type: ignore[misc]
@@ -72,7 +72,7 @@ class MixedModel(peft_mixed.MixedModel):  # type: ignore[misc]
             super()._create_and_replace(config, adapter_name, target, target_name, parent, current_key, **kwargs)
 
     def _replace_module(self, parent: nn.Module, child_name: str, new_module: nn.Module, child: nn.Module) -> None:
-        if isinstance(child, BottleneckLayer):  # PEFT looks for the weight of what it wraps, which an FFN lacks
+        if isinstance(child, BottleneckLayer):  # PEFT reads the weight of the wrapped module, and an FFN has none
             setattr(parent, child_name, new_module)
         else:
             super()._replace_module(parent, child_name, new_module, child)

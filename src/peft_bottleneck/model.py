@@ -57,7 +57,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         return after
 
     def forward(self, *args: object, **kwargs: object) -> Any:
-        # PEFT 0.18 calls `self.model.forward`, past the hooks by which a convolution learns what the model is given.
+        # PEFT 0.18 calls `self.model.forward`, without the hooks through which a convolution gets the model's inputs.
         return self.model(*args, **kwargs)
 
     def _prepare_adapter_config(self, config: BottleneckConfig, model_config: dict[str, object]) -> BottleneckConfig:
@@ -201,13 +201,13 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         add_weighted_sum(self, adapters, weights, adapter_name)
 
     def _related(self, config: BottleneckConfig, template: str, key: str) -> tuple[str, list[nn.Module]] | None:
-        """The modules that `input_modules`, say, means for this target, and their names."""
+        """The modules that `input_modules` (or another field) names for this target, and their names."""
         value = getattr(config, template, None)
         if value is None:
             return None
         match = re.fullmatch(str(config.target_modules), key)
         name = match.expand(value) if match else value
-        if not name:  # a group that takes no part in this match: the template is not about this module
+        if not name:  # a group without a match: the template does not apply to this module
             return None
         try:
             return name, [self.model.get_submodule(part) for part in name.split("+")]
@@ -220,7 +220,7 @@ class BottleneckModel(BaseTuner):  # type: ignore[misc]
         setattr(parent, child_name, new_module)
 
     def merge_adapter(self, adapter_names: list[str] | None = None, safe_merge: bool = False) -> None:
-        """Merges adapters (None: the active ones) into the base model in place; `unmerge_adapter()` takes that back.
+        """Merges adapters (None: the active ones) into the base model in place; `unmerge_adapter()` undoes it.
 
         Raises:
             NotImplementedError: an adapter cannot be merged; says why and what to set. Nothing is changed then.
@@ -274,8 +274,8 @@ def _names_any(given: str, keys: Iterable[str]) -> bool:
 def _lies_on_disk(model: nn.Module) -> bool:
     """Whether PEFT is loading an adapter onto a model that Accelerate keeps on disk in part.
 
-    PEFT takes Accelerate's hooks off meanwhile and renames the weights in their files, which fails where a module with
-    others inside has got a wrapper: it looks for these by their old names.
+    PEFT takes Accelerate's hooks off meanwhile and renames the weights in their files, which fails where a wrapped
+    module contains others: it looks for these by their old names.
     """
     places = (getattr(model, "hf_device_map", None) or {}).values()
     return "disk" in places and not any(hasattr(module, "_hf_hook") for module in model.modules())
@@ -289,7 +289,7 @@ def _hidden_size(model: nn.Module) -> int | None:
 
 
 def _couples(config: BottleneckConfig, key: str) -> bool:
-    """Whether an invertible adapter maps what this module writes."""
+    """Whether an invertible adapter maps the output of this module."""
     return config.invertible is not None and re.fullmatch(str(config.invertible_modules), key) is not None
 
 

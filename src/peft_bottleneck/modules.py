@@ -1,4 +1,4 @@
-"""What a module of the base model is: whether it normalises, how many channels it reads and writes, what it wraps."""
+"""Facts on a module of the base model: whether it normalises, its channels, the module that it wraps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EXPERTS = re.compile(r"(?:^|\.)experts(?:$|\.)")
 
 
 def is_norm(module: nn.Module) -> bool:
-    """Whether a module normalises: every model has norms of its own, which only their names have in common."""
+    """Whether a module normalises: the norms of the models have only their names in common."""
     return "Norm" in type(module).__name__
 
 
@@ -36,12 +36,12 @@ def is_full_precision(weight: object) -> bool:
 def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]:
     """The channels that a module reads and writes, in its last dimension.
 
-    Linear maps and norms know theirs. A module that contains linear maps reads what its first one reads, and writes as
-    much if one of them does or if it is a mixture of experts, else what its last one writes. Without any, both are the
-    model's `hidden_size`.
+    Linear maps and norms know theirs. A module with linear maps inside reads as many channels as the first of them.
+    It writes the same number if one of them does or if it is a mixture of experts, else that of the last one. Without
+    linear maps, both are the model's `hidden_size`.
 
     Raises:
-        ValueError: nothing tells the sizes.
+        ValueError: the sizes are not known.
     """
     if isinstance(module, Conv1D):
         return int(module.weight.shape[0]), int(module.nf)
@@ -66,7 +66,7 @@ def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]
 
 
 def base_modules(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """What `named_modules` gives, as it was before adapters were put around some modules."""
+    """`named_modules` of the model without adapters."""
     seen: set[nn.Module] = set()
 
     def below(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:

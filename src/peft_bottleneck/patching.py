@@ -1,9 +1,9 @@
-"""What other libraries bind to a wrapper belongs to the module that it wraps.
+"""Methods that other libraries bind to a wrapper move to the wrapped module.
 
 Some libraries patch a model in place: Liger Kernel and others write a faster `forward` into the instance of a module
 of a known name, `layer.mlp` for example. Where that is a wrapper already, the new `forward` finds the wrapped module's
-parts through the wrapper, computes what the wrapped module did, and leaves the adapter out without a word. So a method
-bound to a wrapper moves to the wrapped module, with the attributes that came along with it. A `forward` that calls the
+parts through the wrapper, computes the wrapped module's output, and silently leaves the adapter out. So a method
+bound to a wrapper moves to the wrapped module, with its attributes. A `forward` that calls the
 wrapper's own, as the hooks of Accelerate do, stays where it is.
 """
 
@@ -16,7 +16,7 @@ from torch import nn
 
 
 def hand_on_methods(wrapper: nn.Module, base: nn.Module, own: Collection[str]) -> None:
-    """Moves a `forward` bound to the wrapper, and what came with it, to the wrapped module.
+    """Moves a `forward` bound to the wrapper, and its attributes, to the wrapped module.
 
     Args:
         wrapper: the module whose instance may have a `forward`.

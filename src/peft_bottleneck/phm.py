@@ -80,8 +80,8 @@ class PhmLinear(nn.Module):
             )
         self.in_features: int = in_features
         self.out_features: int = out_features
-        # In tuples, which nn.Module does not register: what is shared is saved once, with its keeper, and found there
-        # in every call, whatever has taken its place.
+        # In tuples, which nn.Module does not register: a shared parameter is saved once, with its keeper, and looked
+        # up there in every call.
         self.keeper: dict[str, tuple[PhmLinear, ...]] = {
             "rule": () if rule_of is None else (rule_of,),
             "matrices": () if matrices_of is None else (matrices_of,),
@@ -93,13 +93,13 @@ class PhmLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_features)) if bias else None
 
     def own(self, name: str) -> dict[str, Tensor]:
-        """The tensors of its own that `rule` or `matrices` consists of, by their names; empty if it shares them."""
+        """Its own tensors of `rule` or `matrices` by name; empty if it shares them."""
         tensors = {**self._parameters, **self._buffers}
         names = (name, f"{name}_left", f"{name}_right")
         return {key: value for key in names if (value := tensors.get(key)) is not None}
 
     def stack(self, name: str) -> Tensor:
-        """The matrices of `rule` or `matrices`, wherever they are kept."""
+        """The matrices of `rule` or `matrices`, its own or shared."""
         keeper = self.keeper[name]
         if keeper and getattr(self, "_is_replica", False):
             raise RuntimeError(
@@ -111,7 +111,7 @@ class PhmLinear(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type that it computes in."""
+        """The type of its computation."""
         keeper = self.keeper["matrices"]
         return next(iter((keeper[0] if keeper else self).own("matrices").values())).dtype
 
@@ -155,7 +155,7 @@ def build_phm_maps(
     """The maps of a bottleneck by name, not yet initialised.
 
     Args:
-        sizes: what each map reads and writes.
+        sizes: the input and output size of each map.
         phm: how they are parameterised.
         bias: whether they have biases.
         first: the maps of the adapter's first bottleneck, which keeps what is shared; None: this is the first.

@@ -13,8 +13,8 @@ placement      output                sites
 Several active adapters apply in their order: `after` and `around_norm` stack them (each reads what the one before
 wrote), `beside` adds them up.
 
-Two sites do not fit one module, and reach further by `hooks`: an FFN without a module of its own, whose input is
-tapped where it is read, and a block's output (`in_block`).
+Two sites need `hooks` on other modules: an FFN without a module of its own, whose input is tapped at its reader, and
+a block's output (`in_block`).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def after(layer: BottleneckLayer, *args: object, **kwargs: object) -> Any:
 
 
 def in_block(layer: BottleneckLayer, *args: object, **kwargs: object) -> object:
-    """`f(x)`: the layer only keeps the weights, and its block applies them to its own output."""
+    """`f(x)`: the layer only keeps the weights; the block applies them to its output."""
     return layer.base_layer(*args, **kwargs)
 
 

@@ -27,14 +27,14 @@ QUANTIZATIONS = ("8bit", "4bit")
 
 
 def quantization_config(quantization: str, model: PreTrainedModel, auto_class: Any) -> BitsAndBytesConfig:
-    """What `from_pretrained` needs to quantise the blocks of a model, and nothing outside of them.
+    """The configuration with which `from_pretrained` quantises the blocks of a model and nothing else.
 
-    Left to itself bitsandbytes takes every linear map but the output embeddings: the fresh task head too, and the
+    By default bitsandbytes quantises every linear map but the output embeddings: the fresh task head too, and the
     pooler and the dense layers in front of it. They have no trained weights to quantise, and training them fails in
-    the first step. Full precision costs little there: it is in the blocks that a model is large.
+    the first step. Full precision costs little there: the blocks hold most of a model's weights.
 
     Four bits are NF4 with double quantisation (Dettmers et al. 2023, "QLoRA"), computed in bfloat16, on a GPU without
-    it in float16, on the CPU in float32. The result is transformers' own object; its fields can be changed before use.
+    it in float16, on the CPU in float32. You can change the fields of the result before use.
 
     Args:
         quantization: `"8bit"` or `"4bit"`.
@@ -79,7 +79,7 @@ def prepare_for_training(
     Args:
         model: a model of transformers.
         gradient_checkpointing: whether blocks keep their inputs alone and compute the rest again.
-        use_reentrant: the older mode of that, which needs gradients of the embeddings' output.
+        use_reentrant: the older mode of checkpointing, which needs gradients of the embeddings' output.
     """
     model.requires_grad_(False)
     if gradient_checkpointing:
@@ -95,8 +95,8 @@ def mend_quantised_layers(model: nn.Module) -> None:
     """Works around two faults of bitsandbytes; the tuner models call this before they add an adapter to be trained.
 
     4 bits: on a CPU with AVX512-BF16, bitsandbytes 0.49 and 0.50 repack the weights of a layer in its first call in
-    eval mode, for a kernel that has no backward pass. A training that goes on after that silently loses the gradients
-    that should pass the layer. 8 bits: the product keeps its input for the backward pass, also where the weight is
+    eval mode, for a kernel that has no backward pass. Training after that silently loses the gradients through the
+    layer. 8 bits: the product keeps its input for the backward pass, also where the weight is
     frozen and only a trained weight would need it, and gradient checkpointing does not see what it keeps.
     """
     layer: Any
@@ -157,12 +157,12 @@ def _compute_dtype(device: torch.device) -> torch.dtype:
 
 
 def _outside_the_blocks(model: nn.Module) -> list[str]:
-    """Names of the linear maps that lie in no transformer block."""
+    """Names of the linear maps outside the transformer blocks."""
     try:
         family = find_family(model)
     except ValueError as error:
         raise ValueError(
-            f"{type(model).__name__}: cannot tell its transformer blocks from its heads; please give "
+            f"{type(model).__name__}: its transformer blocks and its heads are not known; please give "
             "transformers.BitsAndBytesConfig the names of the heads as llm_int8_skip_modules."
         ) from error
     block = re.compile(rf"(?:.*\.)?{family.block}\..+")

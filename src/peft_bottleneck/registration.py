@@ -1,7 +1,7 @@
 """How PEFT learns of the methods, and what the package imports from PEFT beyond its public names.
 
-PEFT lets a method in through `register_peft_method`, but that function only accepts names that the closed enumeration
-`PeftType` has. So the enumeration is extended first.
+PEFT registers methods by `register_peft_method`, which only accepts names of the closed enumeration `PeftType`. So
+the package first extends the enumeration.
 
 Two modules rely on more than imports: `model` overrides the methods with a leading underscore by which PEFT's base
 class asks a tuner for its part (`_prepare_adapter_config`, `_create_and_replace`, `_replace_module`,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# On a processor, a call of its own for one adapter costs as much as this many tokens more in a batched product.
+# On a CPU, a separate call for one adapter costs as much as this many additional tokens in a batched product.
 _TOKENS_PER_CALL = 16
 
 
@@ -30,7 +30,7 @@ class Share:
 
     @property
     def even(self) -> bool:
-        """Whether each adapter has as many rows as any other."""
+        """Whether all adapters have the same number of rows."""
         return len(set(self.counts)) == 1
 
 
@@ -59,7 +59,7 @@ class Rows:
         return tensor.reshape(len(self.names), -1, tensor.shape[-1])
 
     def repeated(self, rows: int) -> Rows:
-        """The adapters of so many rows, where the model has made several of each, one after the other."""
+        """The adapters of so many rows, where the model repeats each row several times."""
         return (
             self if rows == len(self.names) else Rows([n for n in self.names for _ in range(rows // len(self.names))])
         )

@@ -5,9 +5,9 @@ batched products serve them all: with `n` adapters, `W_down` is `[n, r, d_in]`, 
 the batch, sorted by adapter, are `[n, rows·tokens, d_in]`.
 
 A parameter becomes a view of its slice, so nothing is kept twice, and whatever writes into the parameter (an
-optimizer, a loaded checkpoint, a hot swap) writes into the stack. Whatever puts another tensor in its place (`to`,
+optimizer, a loaded checkpoint, a hot swap) writes into the stack. An operation that replaces the tensor (`to`,
 sharding, a new adapter of the same name) changes its address, which every call compares; the adapter is then stacked
-anew. Where gradients are asked for, and where a parameter is a view of somebody else's tensor, a call stacks copies.
+anew. Where gradients are needed, and where a parameter is a view of another tensor, a call stacks copies.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Member:
         return found if self.scale is None else {**found, "scale": self.scale}
 
     def kind(self) -> Kind | None:
-        """What it shares with others that it is computed with; None where it has to be called by itself."""
+        """The key of the stack that it can be in; None where it has to be called by itself."""
         if not (self.parts.keys() <= _PARTS and all(map(_is_plain, self.parts.values()))):
             return None
         if self.bottleneck.stochastic_depth:
@@ -192,7 +192,7 @@ class Stacks:
         self._kinds: dict[str, Kind] = {}
 
     def groups(self, members: Mapping[str, Member]) -> Iterator[Group]:
-        """The adapters that are computed together; one that has to be called by itself is in none."""
+        """The groups of adapters to compute together; an adapter that must be called by itself is in none."""
         if torch.compiler.is_compiling():
             return  # a compiler does not follow a parameter to another tensor
         kinds: dict[Kind, list[str]] = {}
@@ -231,7 +231,7 @@ class Stacks:
         return Group(adapters, bottleneck, stack.weights(adapters))
 
     def _owns_memory(self, adapter: str, member: Member) -> bool:
-        """Whether no parameter is a view of a larger tensor of somebody else, who would go on writing to that."""
+        """Whether no parameter is a view of a larger tensor, to which others may write."""
         known = self._kinds.get(adapter)
         ours = {t.untyped_storage().data_ptr() for t in self.stacks[known].tensors.values()} if known else set()
         return not any(
@@ -248,7 +248,7 @@ class Stacks:
 
 
 def _is_plain(part: object) -> bool:
-    """Whether calling a module is the product alone: nothing converts, offloads or watches it."""
+    """Whether calling a module is the product alone: no hook converts, offloads or watches it."""
     return (
         type(part) is nn.Linear
         and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
@@ -257,7 +257,7 @@ def _is_plain(part: object) -> bool:
 
 
 def _in_graph(members: Iterable[Member]) -> bool:
-    """Whether gradients are asked for."""
+    """Whether gradients are needed."""
     return torch.is_grad_enabled() and any(p.requires_grad for member in members for p in member.parameters().values())
 
 
@@ -268,7 +268,7 @@ def _copies(parameters: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 def copy_slices(layer: Any, state: dict[str, Any], prefix: str, metadata: Any) -> None:
     """A hook by which a layer's state dictionary holds tensors of their own in the place of slices.
 
-    Whoever saves one adapter with `torch.save` would otherwise save all that are in a stack with it.
+    Otherwise `torch.save` of one adapter would save all adapters of its stack.
     """
     if layer.stacks.stacks:
         for name in [name for name in state if name.startswith(prefix + layer.prefix)]:

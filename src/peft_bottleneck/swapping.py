@@ -1,4 +1,4 @@
-"""Other values for the adapters of a model in place: a scale for a while, another adapter's weights for good.
+"""Changes the adapters of a model in place: a temporary scale, or the weights of another adapter.
 
 PEFT has both for LoRA layers alone, in `peft.helpers` and `peft.utils.hotswap`.
 """
@@ -22,7 +22,7 @@ from .registration import PeftConfig
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# What two adapters agree in that compute the same function of their parameters.
+# The fields that make two adapters the same function of their parameters.
 _EQUATION = (
     "non_linearity",
     "bottleneck",
@@ -105,7 +105,7 @@ def _parameters(model: nn.Module, adapter_name: str) -> Iterator[tuple[str, nn.P
 
 
 def _factor(loaded: BottleneckConfig, saved: PeftConfig) -> float:
-    """What the saved `W_up` and `b_up` are multiplied by, once the equations are known to agree."""
+    """The factor of the saved `W_up` and `b_up`; checks that the equations agree."""
     if type(saved) is not type(loaded):
         raise ValueError(f"The saved adapter is a {type(saved).__name__}, the loaded one a {type(loaded).__name__}.")
     trained = isinstance(loaded.scaling, str) or isinstance(saved.scaling, str)
@@ -121,7 +121,7 @@ def _factor(loaded: BottleneckConfig, saved: PeftConfig) -> float:
 
 
 def _value(name: str, own: Tensor, new: Tensor | None, factor: float, prefix: str) -> Tensor:
-    """What a parameter is set to: the saved tensor, in the corner of zeros where it is smaller."""
+    """The new value of a parameter: the saved tensor, padded with zeros where it is smaller."""
     part = name.rpartition(prefix)[2].split(".")[0] if prefix in name else None
     if new is None and part is not None:
         return torch.zeros_like(own)

@@ -1,4 +1,4 @@
-"""What every tuner layer has: a module of the base model, and parts of named adapters around it."""
+"""The base class of tuner layers: a module of the base model, and parts of named adapters around it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.own_attributes: frozenset[str] = frozenset()
 
     def _forward(self, *args: object, **kwargs: object) -> Any:
-        """What the layer computes in the place of the base layer."""
+        """The layer's output, in place of the base layer's."""
         raise NotImplementedError
 
     def release(self) -> None:
@@ -43,7 +43,7 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         raise NotImplementedError
 
     def merge_problem(self, adapter: str) -> str | None:
-        """Why this layer cannot merge this adapter; None if it can, or if only `merge` itself can tell."""
+        """Why this layer cannot merge this adapter; None if it can, or if only `merge` finds out."""
         return None
 
     def forward(self, *args: object, **kwargs: object) -> Any:
@@ -52,10 +52,10 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         return self._forward(*args, **kwargs)
 
     def __call__(self, *args: object, **kwargs: object) -> object:
-        """The output of `forward`, whatever other libraries have bound to this layer in its place (`patching`).
+        """The output of `forward`, also where another library has bound one to this layer (`patching`).
 
         Raises:
-            RuntimeError: what is bound to this layer as `forward` does not call the adapters.
+            RuntimeError: the `forward` bound to this layer does not call the adapters.
         """
         if "forward" in vars(self):
             hand_on_methods(self, self.base_layer, self.own_attributes)
@@ -85,7 +85,7 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         return getattr(self, self.prefix + name)
 
     def __getattr__(self, name: str) -> Any:
-        """What the model asks of the wrapped module (`mlp.act_fn`, …) is the wrapped module's."""
+        """Attributes that the model reads from the module (`mlp.act_fn`, …) come from the wrapped module."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -99,7 +99,7 @@ def _parameters(part: nn.Module | nn.Parameter) -> list[Tensor]:
 
 
 def device_and_dtype(module: nn.Module) -> tuple[torch.device | None, torch.dtype | None]:
-    """Where a module computes and in which type: 4-bit layers name it, and store their weights in another."""
+    """The device and the type of a module's computation: 4-bit layers name it, and store their weights in another."""
     parameters = sorted(module.parameters(), key=lambda parameter: not parameter.is_floating_point())
     types = [getattr(part, "compute_dtype", None) for part in module.modules()]
     types += [parameter.dtype for parameter in parameters if parameter.is_floating_point()]

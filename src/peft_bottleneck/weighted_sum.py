@@ -11,7 +11,7 @@ import torch
 from .registration import BaseTuner, ModulesToSaveWrapper
 from .tuner_layer import TunerLayer
 
-# What must agree for a sum of adapters' parameters to have a meaning.
+# Fields that must agree for a sum of adapters' parameters.
 _SUMMABLE = (
     "non_linearity",
     "scaling",
@@ -29,7 +29,7 @@ _SUMMABLE = (
 
 
 def add_weighted_sum(tuner: BaseTuner, adapters: Sequence[str], weights: Sequence[float], adapter_name: str) -> None:
-    """Adds it to a tuner model, as `BottleneckModel.add_weighted_adapter` says."""
+    """Adds it to a tuner model; see `BottleneckModel.add_weighted_adapter`."""
     unknown = sorted(set(adapters) - tuner.peft_config.keys())
     if unknown or not adapters:
         raise ValueError(f"Unknown adapters {unknown} in {list(adapters)}; the model has {sorted(tuner.peft_config)}.")

@@ -68,7 +68,7 @@ def test_wrong_values_are_named() -> None:
 
 def test_a_model_without_blocks_is_named() -> None:
     config = AutoConfig.for_model("resnet")
-    with pytest.raises(ValueError, match="ResNetForImageClassification: cannot tell its transformer blocks"):
+    with pytest.raises(ValueError, match="ResNetForImageClassification: its transformer blocks and its heads are not known"):
         quantization_config("8bit", config, transformers.AutoModelForImageClassification)
 
 

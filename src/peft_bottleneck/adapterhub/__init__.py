@@ -1,6 +1,6 @@
 """Checkpoints of AdapterHub's library (`adapters`), in and out.
 
-What our equations do not express is refused by name, never loaded or saved with other numbers.
+Features that our equations do not express are refused by name, never changed silently.
 """
 
 from .checkpoints import read_head

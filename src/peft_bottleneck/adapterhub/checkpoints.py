@@ -38,7 +38,7 @@ VERSION = "adapters.1.3.0"  # of the format that is written
 
 # The library's first versions use other names for some modules and activations.
 _OLD_HOLDERS = re.compile(r"(?:attention|layer)_text_(?:task|lang)_adapters")
-# The library's filter for what it saves wants a dot before the name, and without a head there is none.
+# The library saves only parameters with a dot before the name, and without a head there is none.
 _LOST = " (the library does not save what the layers share of a model without a head; save it from one with a head)"
 _OLD_INVERTIBLE = ("invertible_lang_adapters", INVERTIBLE)
 _OLD_NON_LINEARITIES = {"gelu": "gelu_new", "gelu_orig": "gelu"}
@@ -51,7 +51,7 @@ def load_checkpoint(
     *,
     leave_out: Sequence[int] = (),
 ) -> PeftModel:
-    """Loads a checkpoint of one adapter, as the public `load_adapterhub` in `directories` says."""
+    """Loads a checkpoint of one adapter; see `directories.load_adapterhub`."""
     where = f"AdapterHub checkpoint {str(path)!r}"
     is_peft = isinstance(model, PeftModel)
     if is_peft and adapter_name in model.peft_config:
@@ -199,7 +199,7 @@ def _of_another_model(description: Mapping[str, object], names: Names) -> list[s
 
 @torch.no_grad()
 def _fill(parameters: Sequence[tuple[str, Tensor]], weights: Mapping[str, Tensor]) -> list[str]:
-    """Copies the weights into the parameters; what does not fit is named, and nothing copied then.
+    """Copies the weights into the parameters. If some do not fit, names them and copies nothing.
 
     The library may write a tensor several times, under the names of all modules that lead to it.
     """

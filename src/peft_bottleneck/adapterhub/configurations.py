@@ -52,7 +52,7 @@ METHODS = MappingProxyType(
 
 
 def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
-    """What our equations do not express of a configuration of theirs, in this model."""
+    """The features of their configuration that our equations do not express in this model."""
     if theirs.get("architecture"):
         return [f"architecture={theirs['architecture']!r} is not expressed, only bottleneck adapters are"]
     missing = [key for key, default in DEFAULTS.items() if default is ... and key not in theirs]
@@ -139,7 +139,7 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
 
 
 def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> dict[str, object]:
-    """Their configuration that comes nearest to an adapter of ours; `differences` tells whether it is the same."""
+    """Their configuration nearest to an adapter of ours; `differences` lists what it lacks."""
     sites = names.sites(adapter_name)
     places = {name: place for name in sites if (place := names.place(name)) is not None}
     sizes = {place.layer: size(sites[name], adapter_name) for name, place in places.items()}
@@ -167,7 +167,7 @@ def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> d
 
 
 def differences(config: BottleneckConfig, theirs: Mapping[str, object], names: Names, adapter_name: str) -> list[str]:
-    """What an adapter of ours has that their configuration for it has not, found on the way back."""
+    """The features of our adapter that their configuration for it lacks, found by converting it back."""
     again, sites = our_config(theirs, names), names.sites(adapter_name)
     keys = [
         field.name

@@ -1,4 +1,4 @@
-"""What a directory of AdapterHub's library holds: one adapter, or a fusion with the adapters that it is made of."""
+"""Directories of AdapterHub's library: one adapter, or a fusion with its adapters."""
 
 from __future__ import annotations
 

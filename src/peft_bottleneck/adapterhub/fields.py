@@ -1,4 +1,4 @@
-"""The fields of the library's configurations: their defaults, what they say about ours, and what computes nothing."""
+"""The fields of the library's configurations: their defaults, our fields for them, and those without effect."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ DETAILS: Mapping[str, object] = MappingProxyType(
 )
 # Fields that decide on initial weights only.
 INITIAL = ("init_weights_seed", "hypercomplex_nonlinearity", "phm_c_init", "phm_init_range")
-# Ours that are theirs by the same name.
+# Our fields that have the same name there.
 SAME = ("dropout", "scaling", "ln_before", "ln_after", "use_gating", "stochastic_depth")
 ORDER = ("original_ln_before", "original_ln_after", "residual_before_ln")
 SEQUENTIAL: Mapping[tuple[object, ...], type[BottleneckConfig]] = MappingProxyType(
@@ -65,7 +65,7 @@ SEQUENTIAL: Mapping[tuple[object, ...], type[BottleneckConfig]] = MappingProxyTy
         (True, False, False): PfeifferConfig,  # `h + B(h)` on the block's output `h` in every family
     }
 )
-# How weights are drawn: without effect on a loaded adapter, kept for who reads the configuration.
+# Initial weights: without effect on a loaded adapter, kept for readers of the configuration.
 INIT_WEIGHTS: Mapping[str, dict[str, object]] = MappingProxyType(
     {
         "bert": dict(init_method="bert", init_weights=False),
@@ -73,9 +73,9 @@ INIT_WEIGHTS: Mapping[str, dict[str, object]] = MappingProxyType(
         "mam_adapter": dict(init_method="kaiming", init_weights=True),
     }
 )
-# Ours that the library does not compute: newer than transformers 4.57, or with weights that it would train.
+# Our values that the library does not compute: newer than transformers 4.57, or with weights that it would train.
 ONLY_OURS = ("hardswish", "sqrtsoftplus", "prelu", "xielu")
-# Our fields that compute nothing while another is at its default, and their own.
+# Our fields that have no effect while another is at its default, with their own defaults.
 SUBORDINATE: Mapping[str, str] = MappingProxyType(
     {
         **dict.fromkeys(

@@ -1,7 +1,7 @@
 """AdapterFusion in and out of the directories that `save_adapter_fusion` of AdapterHub's library makes.
 
-A fusion directory holds the fusion, and the adapters that it is made of in folders beside it. The library fuses what
-the bottlenecks give before their own dropout, gates and norms, with the configuration of the last of them.
+A fusion directory holds the fusion, and the adapters that it is made of in folders beside it. The library fuses the
+bottlenecks' outputs before their dropout, gates and norms, with the configuration of the last adapter.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DEFAULTS: Mapping[str, Any] = dict(
     dropout_prob=None,
 )
 _ONLY_DEFAULT = ("query_before_ln", "residual_before")
-_OUTSIDE = ("use_gating", "ln_after")  # what a bottleneck has after what the library fuses
+_OUTSIDE = ("use_gating", "ln_after")  # parts of a bottleneck that come after the fusion
 
 
 def fusion_in(directory: Path) -> Path | None:
@@ -162,7 +162,7 @@ def _parameters(names: Names, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _without_effect(names: Names, name: str) -> set[str]:
-    """What the library keeps of a fusion at the places that have none of its adapters."""
+    """The tensors that the library saves at places without adapters of the fusion."""
     empty = [
         place.key.removesuffix("adapters")
         for key, module in names.base.named_modules()
@@ -178,7 +178,7 @@ def _without_effect(names: Names, name: str) -> set[str]:
 
 @torch.no_grad()
 def _fill(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor], inert: set[str]) -> list[str]:
-    """Copies the weights into the parameters; what does not fit is named, and nothing copied then."""
+    """Copies the weights into the parameters. If some do not fit, names them and copies nothing."""
     found = {name: key for name in parameters for key in weights if f".{key}".endswith(f".{name}")}
     problems = [f"it lacks {name}" for name in parameters if name not in found]
     problems += [

@@ -16,7 +16,7 @@ _DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {"layers": 1, "activation_function": None, "layer_norm": False, "use_pooler": False, "bias": True}
 )
 _POOLED = ("classification", "multilabel_classification", "image_classification", "multiple_choice")
-_OF_THE_HEAD = ("pooler_hidden_act", "summary_activation")  # fields of a model that nothing but its head reads
+_OF_THE_HEAD = ("pooler_hidden_act", "summary_activation")  # fields of a model that only its head reads
 _SAME_ACTIVATIONS = {"swish": "silu", "gelu_pytorch_tanh": "gelu_new"}
 
 
@@ -52,7 +52,7 @@ def layout_of(kind: str, config: Mapping[str, object], base: PreTrainedModel) ->
 
 
 def _decisive(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides on the computation of a head, in one notation."""
+    """The fields that decide on the computation of a head, in one notation."""
     fields = {key: config.get(key, default) for key, default in _DEFAULTS.items()}
     name = fields["activation_function"]
     fields["activation_function"] = _SAME_ACTIVATIONS.get(name, name)

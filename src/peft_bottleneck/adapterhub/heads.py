@@ -84,7 +84,7 @@ class Head:
 
 @dataclass(frozen=True)
 class FittedHead:
-    """A head together with the modules of a model that compute it.
+    """A head and the modules of a model that compute it.
 
     Attributes:
         modules: the modules' full names, with the tensors that each takes.
@@ -96,7 +96,7 @@ class FittedHead:
 
     @classmethod
     def of(cls, head: Head, base: PreTrainedModel, *, resizable: bool) -> FittedHead:
-        """The head in this model; `resizable` lets the model take over the head's number of labels.
+        """The head in this model; `resizable` allows the model to take the head's number of labels.
 
         Raises:
             NoCounterpart: nothing in the model computes the head.
@@ -111,7 +111,7 @@ class FittedHead:
             raise NoCounterpart(f"it is the head of {head.model_class}, and the model is {type(base).__name__}")
         settings = head.settings()
         labels, own = settings.get("num_labels"), base.config.num_labels
-        other = labels not in (None, own) and head.kind != "multiple_choice"  # which has one output for any number
+        other = labels not in (None, own) and head.kind != "multiple_choice"  # one output for any number of labels
         if other and not resizable:
             raise NoCounterpart(f"it has {labels} labels, the model {own}")
         modules = {_full_name(base, name): value for name, value in tensors.items()}
@@ -121,7 +121,7 @@ class FittedHead:
         return cls({name: value for name, value in modules.items() if not _is_own(base, name, value)}, settings)
 
     def modules_to_save(self, base: PreTrainedModel) -> list[str] | None:
-        """What PEFT copies for the adapter: the modules, or the whole ones that it copies for other adapters."""
+        """The modules that PEFT copies for the adapter, or the larger ones that it copies for other adapters."""
         names = {_outermost_wrapper(base, name) or name for name in self.modules}
         return sorted(names) or None
 
@@ -143,7 +143,7 @@ def head_of(base: PreTrainedModel, adapter_name: str) -> tuple[dict[str, Any], d
     """The head that an adapter has among its modules to save, as a flexible one of its name.
 
     Returns:
-        Its configuration and its tensors; None where the modules to save are no head that the library has.
+        Its configuration and its tensors; None where the library has no head of these modules.
     """
     saved = {path for path, module in _modules(base) if _is_saved(module, adapter_name)}
     for layout in LAYOUTS:
@@ -178,7 +178,7 @@ def _flexible_tensors(
 
 
 def _scale(layout: HeadLayout, base: PreTrainedModel) -> float:
-    """The factor of what the head reads."""
+    """The factor of the head's input."""
     if not layout.scaled:
         return 1.0
     tied = getattr(
