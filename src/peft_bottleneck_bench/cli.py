@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if (error.name or "peft_bottleneck").startswith("peft_bottleneck"):
             return _own_fault(error)
         return _say(2, f"error: the Python package '{error.name}' is not installed: {INSTALL}")
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
@@ -64,7 +64,7 @@ def _say(code: int, *lines: str) -> int:
 
 
 def _own_fault(error: Exception) -> int:
-    """One line about what nobody expected, and a file with the traceback."""
+    """One line about an unexpected error, and a file with the traceback."""
     lines = "".join(traceback.format_exception(error))
     with tempfile.NamedTemporaryFile(
         "w", prefix="peft-bottleneck-", suffix=".txt", delete=False, encoding="utf-8"
@@ -81,7 +81,7 @@ def _own_fault(error: Exception) -> int:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The arguments. Words of the list that a command calls `rest` may also follow its options.
 
-    (argparse alone takes an option for the end of a list.)
+    (By itself argparse ends a list at an option.)
     """
     parser = _parser()
     parsed, words = parser.parse_known_args(arguments)

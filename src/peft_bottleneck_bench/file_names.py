@@ -1,4 +1,4 @@
-"""Names that become files and folders: one function decides which are safe."""
+"""Safe names for files and folders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def file_name_problem(name: str) -> str | None:
 
 
 def slug(text: str) -> str:
-    """`text` as a short file name: ASCII letters, digits and single dashes; what is cut is hashed."""
+    """`text` as a short file name: ASCII letters, digits and single dashes; the rest of a long text becomes a hash."""
     words = "-".join("".join(c if c.isalnum() and c.isascii() else " " for c in text).split()).lower()
     if words and len(words) <= LONGEST_SLUG:
         return words

@@ -1,4 +1,4 @@
-"""Files: written whole or not at all, and an error that names the folder and the cause where they cannot be."""
+"""Files, written whole or not at all. Errors name the folder and the cause."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OF_THE_PATH = (
     errno.EISDIR,
     errno.ENAMETOOLONG,
 )
-# How libraries that raise no OSError word a failed write: safetensors, torch.save.
+# The messages of libraries that raise no OSError for a failed write: safetensors, torch.save.
 WORDINGS = {
     "No space left on device": "the disk is full",
     "os error 28": "the disk is full",
@@ -46,7 +46,7 @@ class StorageError(UserError):
 
 
 def storage_cause(error: BaseException) -> str | None:
-    """Why a file could not be written, if that is what `error`, or what led to it, is about."""
+    """Why a file could not be written, if `error` or one of its causes is about that."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in CAUSES:
@@ -81,7 +81,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Makes `folder` and writes a small file into it, which goes again: a full disk takes empty files.
+    """Makes `folder`, and writes and removes a small file there: a full disk accepts empty files.
 
     Raises:
         StorageError: this fails.

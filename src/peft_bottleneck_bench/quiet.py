@@ -1,4 +1,4 @@
-"""Keeps the libraries from talking about what a user of the command line neither did nor can mend."""
+"""Silences messages of the libraries that do not concern users of the command line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LIBRARIES = ("accelerate", "bitsandbytes", "datasets", "evaluate", "huggingface_
 def quiet() -> None:
     """Silences progress bars, load reports, deprecations and hints of the libraries; their errors still show.
 
-    To be called before any of them is imported: some speak while they are.
+    Call it before importing any of them: some print while they are imported.
     """
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -23,7 +23,7 @@ def quiet() -> None:
 
 
 def quiet_bars() -> None:
-    """Switches off the progress bars that only a call can; imports transformers and datasets."""
+    """Switches off the progress bars that need a call; imports transformers and datasets."""
     import datasets
     import transformers
 

@@ -1,4 +1,4 @@
-"""What people read on a terminal."""
+"""Output for terminals."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 
 from rich.console import Console, RenderableType
 
-LOG_WIDTH = 140  # columns of a table where there is no terminal to ask
+LOG_WIDTH = 140  # columns of a table without a terminal
 
 
 def print_wide(content: RenderableType) -> None:

@@ -32,7 +32,7 @@ def field_types(cls: type) -> dict[str, object]:
 def fits(value: object, type_: object) -> bool:
     """Whether `value`, which JSON can hold, is of `type_`: a whole number is a number, and a boolean is neither.
 
-    What pydantic cannot check may have any value.
+    Types that pydantic cannot check take any value.
     """
     adapter = _adapter(type_)
     if adapter is None:

@@ -1,1 +1,1 @@
-"""Run configurations: what a user may write, checked and completed."""
+"""Run configurations, checked and completed."""

@@ -1,4 +1,4 @@
-"""What a run configuration says once it is read: models, tasks, methods, seeds, and what holds for all of them."""
+"""A run configuration once it is read: models, tasks, methods, seeds, and common settings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ParameterBudget:
 
 @dataclass(frozen=True, kw_only=True)
 class AtBudget:
-    """What a budget made of a method on a model.
+    """The size that a budget gives to a method on a model.
 
     Args:
         asked: parameters of the budget.
@@ -50,7 +50,7 @@ class AtBudget:
 
 @dataclass(frozen=True, kw_only=True)
 class MethodChoice:
-    """One entry of `methods`: the method, its options, and what holds for it alone: training fields, a search."""
+    """One entry of `methods`: the method, its options, and its own training fields and search."""
 
     name: str
     label: str
@@ -58,12 +58,12 @@ class MethodChoice:
     training: Mapping[str, object]
     space: Space = field(default_factory=dict)
     initial: Saved | None = None  # the weights that the training starts from
-    budget: AtBudget | None = None  # what a parameter budget made of the method, on the model of a run
+    budget: AtBudget | None = None  # the size that a parameter budget gives to the method, on the model of a run
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a run takes of a node of a cluster.
+    """The share of a cluster's node that a run takes.
 
     Args:
         cpus: as many threads compute.

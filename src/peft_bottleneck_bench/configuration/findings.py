@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, gathered so that a user reads all of it at once."""
+"""The errors of a configuration, gathered so that a user reads all of them at once."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Findings:
 
 
 def as_list(value: Any) -> list[Any]:
-    """`value` as a list: one thing needs no brackets, and nothing is an empty list."""
+    """`value` as a list: a single value needs no brackets, and None is an empty list."""
     if value is None:
         return []
     return list(value) if isinstance(value, (list, tuple)) else [value]

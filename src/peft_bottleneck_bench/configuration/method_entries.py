@@ -1,4 +1,4 @@
-"""The entries of `methods` in a run configuration: a method, its options, and what holds for it alone."""
+"""The entries of `methods` in a run configuration: a method, its options, and its own settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SHORT = {"bottleneck_size": "r", "lora_alpha": "alpha", "num_virtual_tokens": "t
 
 
 def read_method(entry: object, findings: Findings, training: Mapping[str, object]) -> MethodChoice | None:
-    """The method that `entry` asks for; None where `findings` then say why not.
+    """The method that `entry` asks for; None where it is wrong, with the reason in `findings`.
 
     Args:
         training: the fields that hold for all methods.

@@ -9,8 +9,8 @@
     training: {learning_rate: 3.0e-4}
     results: results
 
-An entry `{init_adapter: FOLDER}` of `methods` goes on training what an earlier run saved in FOLDER, by its method and
-with its options; the task head too, where that was trained for the same kind and labels.
+An entry `{init_adapter: FOLDER}` of `methods` continues the training of the adapter that an earlier run saved in
+FOLDER, with its method and options; of the task head too, if it was trained for the same kind and labels.
 
 With a search, every method has the same number of trials on each task and model. They train with a seed of their own;
 the one that is best on validation, by the main metric, gives the settings of the final runs, one for each of `seeds`:
@@ -25,11 +25,11 @@ the one that is best on validation, by the main metric, gives the settings of th
         weight_decay: [0, 0.01]
     methods: [houlsby, {method: lora, search: {r: [4, 8, 16]}}]   # for lora alone: its options, or training fields
 
-Trials leave records below `<results>-search`, which no leaderboard of `results` counts in, and no adapters. A trial
-that failed is out of the choice and not tried again; delete its record to have it so. The record of a final run says
+Trials leave records below `<results>-search`, outside the leaderboard of `results`, and no adapters. A failed trial
+cannot win and is not tried again; delete its record to try it again. The record of a final run says
 under `configuration.search` what was tried and which trial won. `untuned` has nothing to search and runs as it is.
 
-A user reads everything that is wrong with it at once.
+One message names all errors.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ class _Reader(Findings):
             self.wrong(f"{key}: {there} is no folder")
             return folder
         try:
-            TemporaryFile(dir=there).close()  # a file without a name: permissions alone do not tell what root may do
+            TemporaryFile(dir=there).close()  # a file without a name: permissions do not show what root may do
         except OSError as error:
             self.wrong(f"{key}: {there} cannot be written to: {error.strerror}")
         return folder

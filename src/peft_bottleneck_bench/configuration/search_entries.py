@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SEARCH_DEFAULTS: dict[str, Any] = {
     "trials": None,  # has to be given
-    "seed": 1000,  # not among the usual `seeds`: the winner should owe nothing to the luck of one of them
+    "seed": 1000,  # not among the usual `seeds`: the luck of one of them must not choose the winner
     "space": {},
     "sampler": SAMPLERS[0],
     "pruner": PRUNERS[0],
@@ -27,7 +27,7 @@ RANGE_KEYS = ("low", "high", "log")
 
 
 def read_search(content: Any, methods: Sequence[MethodChoice], findings: Findings) -> Budget | None:
-    """The search that `content` asks for, if any; `findings` tell what is wrong with it, or with that of a method."""
+    """The search that `content` asks for, if any; errors in it, or in that of a method, go to `findings`."""
     if content is None:
         for method in methods:
             if method.space:
@@ -63,7 +63,7 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
 
 
 def _undrawable(budget: Budget, method: MethodChoice) -> Iterator[str]:
-    """Why `method` cannot have its trials: all that train anything get as many, each with other settings."""
+    """Why `method` cannot have its trials: all methods that train get the same number, each with other settings."""
     if not method_named(method.name).trains:
         return
     space = budget.space_of(method.name, method.space)

@@ -1,4 +1,4 @@
-"""What a search tries: the `space` of a run configuration."""
+"""The `space` of a search."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Budget:
     pruner: str = PRUNERS[0]
 
     def space_of(self, method: str, own: Space) -> Space:
-        """What `method`, whose own entry adds `own`, searches: nothing if it trains nothing."""
+        """The space of `method`, whose own entry adds `own`; empty if it trains nothing."""
         return {**self.space, **own} if method_named(method).trains else {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
-    """What a trial is compared with at each evaluation.
+    """The trials that a trial is compared with at each evaluation.
 
     Args:
         pruner: one of `PRUNERS`.

@@ -23,7 +23,7 @@ HUB_KEYS = ("hub", "revision", "config", "folder", *SPLITS)
 
 
 def read_task(entry: object, findings: Findings, folder: Path, tasks_from: Sequence[Path] = ()) -> Task | None:
-    """The task that `entry` asks for; None where `findings` then tell why not.
+    """The task that `entry` asks for; None where it is wrong, with the reason in `findings`.
 
     Paths are relative to the working directory; files are also looked for in `folder`. `tasks_from` are the folders
     of the user's own task files.

@@ -1,4 +1,4 @@
-"""Whether transformers can train with a `training:` section, tried out before anything is read or trained."""
+"""Whether transformers can train with a `training:` section, checked before any data is read."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ REFUSED_CHOICE = re.compile(r"(\S+) is not a valid \w+, please select one of (\[
 
 
 def check_training(training: Mapping[str, object], below: Mapping[str, object] = TRAINING_DEFAULTS) -> list[str]:
-    """What is wrong with a `training:` section, one message per finding.
+    """The errors of a `training:` section, one message each.
 
-    First the name, the type and the range of each field; then whether transformers takes all of them together, with
-    those of `below` that they do not replace.
+    First the name, the type and the range of each field; then whether transformers accepts all of them together, with
+    the fields of `below`.
     """
     problems = {key: _problem(str(key), value) for key, value in training.items()}
     taken = {key: value for key, value in training.items() if not problems[key]}

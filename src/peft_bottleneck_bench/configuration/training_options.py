@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# What holds where a configuration says nothing. `learning_rate` is missing here: it is the method's own
+# Defaults of a configuration. `learning_rate` is missing here: it is the method's own
 # (`methods.METHODS`).
 TRAINING_DEFAULTS: dict[str, object] = {
     "num_train_epochs": 3,
@@ -15,7 +15,7 @@ TRAINING_DEFAULTS: dict[str, object] = {
     "lr_scheduler_type": "linear",
     "warmup_steps": 0.06,  # a share of all steps
     "eval_strategy": "epoch",
-    "save_strategy": "epoch",  # how often a checkpoint is written, for a run that is cut off to go on from
+    "save_strategy": "epoch",  # how often a checkpoint is written, from which an interrupted run continues
     "early_stopping_patience": 3,  # evaluations without a better validation score, then training stops; None: never
     "train_sampling_strategy": "group_by_length",
     "generation_max_length": 128,  # of what a model writes, and of the targets it learns from, in tokens
@@ -157,5 +157,5 @@ SCORE_NEUTRAL = frozenset(
 
 
 def score_relevant(training: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that take part in the score, sorted: they are part of a run's identity."""
+    """The fields that affect the score, sorted: they are part of a run's identity."""
     return {key: training[key] for key in sorted(training) if key not in SCORE_NEUTRAL}

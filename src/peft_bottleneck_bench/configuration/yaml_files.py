@@ -46,7 +46,7 @@ _Yaml.add_implicit_resolver(
 
 
 def _parse_yaml(text: str, where: str) -> object:
-    """What `text` holds: text, numbers, booleans, null, and lists and mappings of them, all of which JSON can hold.
+    """The content of `text`: text, numbers, booleans, null, and lists and mappings of them, as JSON can hold.
 
     Raises:
         UserError: the text is no such YAML, or is beyond a bound of this module.
@@ -68,7 +68,7 @@ def _parse_yaml(text: str, where: str) -> object:
 
 
 def checked_values(content: Value, where: str) -> Value:
-    """`content`, all of which JSON can hold.
+    """`content`, if JSON can hold all of it.
 
     Raises:
         UserError: a value cannot be held.
@@ -107,7 +107,7 @@ def _check_size(node: yaml.Node | None) -> None:
 
 
 def _problems(value: object, path: str) -> Iterator[tuple[str, str]]:
-    """What JSON could not hold, and the place of it."""
+    """The values that JSON cannot hold, with their places."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _problems(inner, f"{path}.{key}" if path else str(key))

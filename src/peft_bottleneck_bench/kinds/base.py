@@ -1,4 +1,4 @@
-"""What every kind answers, and what it knows about a run."""
+"""The interface of every kind, and its knowledge of a run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SETTINGS = ("labels", "scheme", "class_weights", "negative_label", "prompt", "source_prefix", "markers")
 
 Example = dict[str, Any]  # columns to values of the kind's types
-Answers = list[Any]  # what a model says or should say, one entry per example, as the kind's metric takes it
+Answers = list[Any]  # predictions or references, one entry per example, in the form of the kind's metric
 Outputs = Sequence[Any]  # one array per row of the inputs
 Columns = dict[str, list[Any]]  # model inputs: one entry per row
 Collator = Callable[[list[Example]], Mapping[str, Any]]
@@ -33,14 +33,14 @@ IGNORED = -100  # the label of a token that no loss counts
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a kind must know beside the examples; a saved adapter keeps it, so that it can be used without its task.
+    """What a kind needs besides the examples. A saved adapter keeps it, and so works without its task.
 
     Args:
         labels: the label names in the order of their numbers; empty for kinds without labels.
         max_length: of an input, in tokens.
         prompt: for kinds that generate: the input, with the kind's source column in braces.
         markers: for relation extraction: the words that mark the entities, in the order of their embeddings.
-        generation: for kinds that generate: `max_new_tokens` and whatever else `generate` takes.
+        generation: for kinds that generate: `max_new_tokens` and other arguments of `generate`.
         class_weights: of each label in the loss; empty where all count alike.
         thresholds: for several labels per example: the probability from which each label is given.
     """
@@ -62,8 +62,8 @@ class Encoded:
     Args:
         columns: one list per input, one entry per row.
         examples: the example that each row belongs to: a long text may take several rows.
-        cut: how many examples lost a part because they are longer than `max_length`.
-        cut_targets: how many targets lost their end because the model may write no more.
+        cut: the number of examples that are cut to `max_length`.
+        cut_targets: the number of targets that are cut to the length that the model may write.
         words: for token kinds: the words that each row has an output for, in order.
     """
 
@@ -83,7 +83,7 @@ class Encoded:
 class Kind(ABC):
     """From checked examples to model inputs, and from model outputs to predictions.
 
-    Kinds have no state: what differs between runs is in their `Context`.
+    Kinds have no state; the `Context` holds what differs between runs.
     """
 
     name: ClassVar[str]
@@ -116,7 +116,7 @@ class Kind(ABC):
         return self.optional_columns
 
     def parts(self, example: Example) -> dict[str, bool]:
-        """Which of the parts that the examples of a task may have, all of them or none, this one has."""
+        """The optional columns that this example has; all examples of a task have them, or none."""
         return {column: column in example for column in self.optional_columns}
 
     def check_task(self, task: Task) -> None:
@@ -148,7 +148,7 @@ class Kind(ABC):
 
     @abstractmethod
     def stand_in(self, row: Example, context: Context) -> object:
-        """A value for the last column of a row that has none, so that it can be encoded as any other."""
+        """A value for the last column of a row without one, so that the row can be encoded."""
 
     def labels_of(self, example: Example) -> Sequence[str]:
         """The label names that the example mentions."""
@@ -168,7 +168,7 @@ class Kind(ABC):
         return None
 
     def calibrated(self, outputs: Outputs, examples: Sequence[Example], context: Context) -> Context:
-        """`context`, with what the outputs for the validation examples decide about later predictions."""
+        """`context`, with the settings of later predictions that the outputs on validation decide."""
         return context
 
     def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
@@ -176,12 +176,12 @@ class Kind(ABC):
         return {}
 
     def input_text(self, example: Example) -> str:
-        """What the model reads of an example, as one text."""
+        """The model's input from an example, as one text."""
         return "\t".join(str(example[column]) for column in ("text", "text_pair") if column in example)
 
     @abstractmethod
     def references(self, examples: Sequence[Example]) -> Answers:
-        """What the model should say, as the metric takes it, one entry per example."""
+        """The references in the form of the metric, one entry per example."""
 
     @abstractmethod
     def auto_class(self, config: PretrainedConfig) -> str:
@@ -189,7 +189,7 @@ class Kind(ABC):
 
     @abstractmethod
     def task_type(self, config: PretrainedConfig) -> str:
-        """PEFT's word for it."""
+        """PEFT's name for it."""
 
     def model_options(self, context: Context) -> dict[str, object]:
         """The fields of the model's configuration that depend on the task."""
@@ -215,7 +215,7 @@ class Kind(ABC):
         return context.model.load(self.auto_class(context.model.config), **self.model_options(context))
 
     def skeleton(self, context: Context) -> PreTrainedModel:
-        """The same model on the current device, with no weights read."""
+        """The same model on the current device, without reading weights."""
         return context.model.skeleton(self.auto_class(context.model.config), **self.model_options(context))
 
     @abstractmethod
@@ -234,7 +234,7 @@ class Kind(ABC):
     def predictions(
         self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
     ) -> Answers:
-        """What the model said, as the metric takes it, one entry per example; `outputs` has one entry per row."""
+        """The predictions in the form of the metric, one entry per example; `outputs` has one entry per row."""
 
 
 def texts_of(example: Example) -> list[str]:

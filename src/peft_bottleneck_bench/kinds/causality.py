@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LENGTH = 8
 MOST_PARAMETERS = 300_000_000  # of a model that is tried at its own size
-SHARE = 1e-4  # of the change at the changed token, above which an earlier one is said to see it
+SHARE = 1e-4  # share of the change at the last token; an earlier token that changes more sees it
 # Sizes of a smaller model of the same architecture, under the names that configurations have for them.
 _SMALLER = {
     **dict.fromkeys(("num_hidden_layers", "n_layer", "num_layers", "n_layers", "decoder_layers", "encoder_layers"), 2),
@@ -29,8 +29,8 @@ _known: dict[tuple[str, str], bool] = {}
 def sees_later_tokens(model: BaseModel, auto_class: str) -> bool:
     """Whether the outputs at earlier tokens change when the last one does.
 
-    A random model of the architecture is run twice on inputs that differ in the last token alone; a large one with two
-    layers and few words. In an encoder–decoder it is the decoder that is tried. A model that cannot be tried passes.
+    Runs a random model of the architecture twice, on inputs that differ in the last token alone. A large model gets
+    two layers and few words; an encoder–decoder is tried by its decoder. A model that cannot be tried passes.
     """
     key = (model.path, auto_class)
     if key not in _known:
@@ -39,7 +39,7 @@ def sees_later_tokens(model: BaseModel, auto_class: str) -> bool:
 
 
 def _configs(model: BaseModel, auto_class: str) -> list[Any]:
-    """The configuration of a model of a size that can be tried; none if there is none."""
+    """The configuration of a model of a size that can be tried; empty if there is none."""
     import transformers
 
     smaller = copy.deepcopy(model.config)
@@ -77,7 +77,7 @@ def _try(model: BaseModel, config: PretrainedConfig, auto_class: str) -> bool:
         with torch.no_grad():
             for parameter in tried.parameters():
                 if parameter.dim() > 1:
-                    parameter.normal_(std=0.1)  # fresh weights may be zero, and hide what they would carry
+                    parameter.normal_(std=0.1)  # fresh weights may be zero, and then pass nothing on
     most = min(getattr(config.get_text_config(), "vocab_size", 64), 64)
     first = torch.arange(LENGTH).unsqueeze(0) % (most - 8) + 4
     other = first.clone()
@@ -89,7 +89,7 @@ def _try(model: BaseModel, config: PretrainedConfig, auto_class: str) -> bool:
                 runs = [tried(input_ids=first, decoder_input_ids=ids).logits for ids in (first, other)]
             else:
                 runs = [tried(input_ids=ids).logits for ids in (first, other)]
-    except Exception:  # what the run itself needs, it says when it starts
+    except Exception:  # the run itself reports what it needs
         return False
     change = (runs[0] - runs[1]).abs().amax(-1)[0]
     return bool(change[:-1].max() > SHARE * change[-1])

@@ -28,15 +28,15 @@ METRICS = ("answer", "translation", "summarization", "number", "choice")
 
 class Generation(Kind):
     """Columns in braces in the task's `prompt`, or `messages`; `target`, a text or a list of them; optionally
-    `reference`, what the metric compares with in place of the target.
+    `reference`, which the metric compares with in place of the target.
 
-    The model reads the prompt with the columns in it, and is trained on the target alone (the first of several): in a
-    decoder-only model the prompt is part of the same sequence and has no loss. For evaluation the model writes on from
-    the prompt (`generate`), which is then padded on the left. A prompt longer than `max_length` loses the end of its
+    The model reads the prompt with the columns filled in, and learns the target alone (the first of several): in a
+    decoder-only model the prompt is part of the same sequence and has no loss. In evaluation the model continues the
+    prompt (`generate`), which is then padded on the left. A prompt longer than `max_length` loses the end of its
     longest column.
 
-    `messages` are the turns of a conversation, in the model's own chat template or a plain one. Every turn of the
-    assistant is trained on and nothing else; the last one is what the model has to say in an evaluation. A
+    `messages` are the turns of a conversation, in the model's own chat template or a plain one. The model learns
+    every turn of the assistant and nothing else; in evaluation it writes the last one. A
     conversation that is too long loses its oldest turns after the system's.
     """
 
@@ -149,7 +149,7 @@ class Generation(Kind):
         return ids[-context.max_length :], cut or len(ids) > context.max_length
 
     def _conversations(self, examples: Sequence[Example], context: Context) -> Encoded:
-        """Whole conversations, with a loss on what the assistant says."""
+        """Whole conversations, with a loss on the assistant's turns."""
         room = context.max_length + context.generation["max_new_tokens"]
         columns: Columns = {"input_ids": [], "labels": [], "attention_mask": []}
         cut = 0
@@ -175,14 +175,14 @@ class Generation(Kind):
         self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
     ) -> Answers:
         tokenizer = context.model.tokenizer
-        # The first token of an encoder–decoder's output is the one that it starts from, which may be the end token.
+        # An encoder–decoder's output begins with its start token, which may be the end token.
         start = int(context.model.config.is_encoder_decoder)
         ids = [_until_end(output, start, tokenizer) for output in outputs]
         return [text.strip() for text in tokenizer.batch_decode(ids, skip_special_tokens=True)]
 
 
 def generate(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor], options: Mapping[str, Any]) -> torch.Tensor:
-    """What the model writes on from `inputs`, [batch, length], without the prompt."""
+    """The model's continuation of `inputs`, [batch, length], without the prompt."""
     written: torch.Tensor = model.generate(**inputs, **options)
     return written if model.config.is_encoder_decoder else written[:, inputs["input_ids"].shape[1] :]
 
@@ -210,7 +210,7 @@ def _first(value: object) -> str:
 
 
 def target_ids(texts: Sequence[str], context: Context) -> list[list[int]]:
-    """The texts as tokens of what follows a prompt, without an end token."""
+    """The texts as tokens after a prompt, without an end token."""
     tokenizer = context.model.tokenizer
     if context.model.config.is_encoder_decoder:
         ids: list[list[int]] = tokenizer(text_target=list(texts))["input_ids"]
@@ -222,13 +222,13 @@ def target_ids(texts: Sequence[str], context: Context) -> list[list[int]]:
 
 
 def _targets(written: Sequence[str], context: Context) -> tuple[list[list[int]], int]:
-    """The targets as tokens, cut to what the model may write, and how many were cut."""
+    """The targets as tokens, cut to the length that the model may write, and how many were cut."""
     tokenizer, most = context.model.tokenizer, context.generation["max_new_tokens"]
     if context.model.config.is_encoder_decoder:
         whole: list[list[int]] = tokenizer(text_target=list(written))["input_ids"]
         kept: list[list[int]] = tokenizer(text_target=list(written), truncation=True, max_length=most)["input_ids"]
         return kept, sum(len(ids) > most for ids in whole)
-    # The end token is what the model learns to stop at.
+    # The model learns to stop at the end token.
     whole = target_ids(written, context)
     return [[*ids[: most - 1], tokenizer.eos_token_id] for ids in whole], sum(len(ids) > most - 1 for ids in whole)
 

@@ -1,4 +1,4 @@
-"""An encoder whose vocabulary has a few words more, and a head that reads the states at two of them."""
+"""An encoder with a few additional words, and a head that reads the states at two of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class MarkedModel(nn.Module):
     """`logits = W [h_head; h_tail] + b`, with `h` the last hidden states at the places of two markers.
 
-    The base model stays as it is: the embeddings of the markers are a module of their own, `markers` rows that replace
-    the base's embedding at the numbers from `first_marker` on. So they can be trained and saved, with the
-    classifier, under any method, on a frozen or quantised base. Encoder–decoders take part with their encoder.
+    The base model is unchanged: the embeddings of the markers are a separate module of `markers` rows, which replace
+    the base's embedding of the token numbers from `first_marker` on. So every method can train and save them with the
+    classifier, on a frozen or quantised base too. Of encoder–decoders the encoder is used.
 
     Shapes: `input_ids`, `attention_mask` [batch, length]; `marker_places` [batch, 2]; logits [batch, labels].
     """
@@ -41,7 +41,7 @@ class MarkedModel(nn.Module):
         self.dropout = nn.Dropout(0.1)
         self.classifier = nn.Linear(2 * hidden, labels)
         with torch.no_grad():
-            # A word without a meaning yet: at the words' mean, as far from it as they are on average.
+            # A word without a meaning: the mean of the words, plus noise of their standard deviation.
             self.markers.weight.copy_(words.mean(0) + self.markers.weight * words.std(0))
             self.classifier.weight.normal_(std=0.02)
             self.classifier.bias.zero_()

@@ -25,8 +25,8 @@ class MultilabelClassification(SequenceKind):
     """Columns `text`, optionally `text_pair`, and `labels`: a list of names, which may be empty, or a text with them
     between commas, semicolons or bars.
 
-    Each label has a probability of its own, and is given where that reaches its threshold: the one with the best F1 of
-    the label on validation. The loss is binary cross-entropy.
+    Each label has its own probability, and is predicted where that reaches its threshold: the one with the label's
+    best F1 on validation. The loss is binary cross-entropy.
     """
 
     name = "multilabel_classification"

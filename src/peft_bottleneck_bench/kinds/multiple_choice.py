@@ -19,8 +19,8 @@ class MultipleChoice(Generation):
     0, its letter or its text; optionally `names`, one for each choice, by which `answer` may call it.
 
     The model is trained to write the right choice after the prompt. In an evaluation each choice of tokens `c` has the
-    score `Σ_t log p(c_t | prompt, c_<t)`. The choice with the greatest one is given, and the one with the greatest one
-    divided by its number of characters, as lm-eval's `acc` and `acc_norm` take them.
+    score `Σ_t log p(c_t | prompt, c_<t)`. The prediction is the choice with the greatest score, and the one with the
+    greatest score per character (lm-eval's `acc` and `acc_norm`).
     """
 
     name = "multiple_choice"

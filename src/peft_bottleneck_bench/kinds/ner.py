@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class Ner(Kind):
     """Columns `tokens`, a list of words, and `tags`, as many tags in strict IOB2.
 
-    A word's tag is read off its first sub-word, or in a model that only sees what came before, off its last. A
+    A word's tag comes from its first sub-word, or in a decoder-only model from its last. A
     sentence longer than `max_length` is cut between words into several rows, so that no word is lost.
     """
 
@@ -93,7 +93,7 @@ class Ner(Kind):
     def predictions(
         self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
     ) -> Answers:
-        """A word that the tokenizer drops altogether (a control character, say) is outside every entity."""
+        """A word that the tokenizer drops (a control character, for example) is outside every entity."""
         tags = tags_of(context.labels)
         predicted = [["O"] * len(example["tokens"]) for example in examples]
         for row, owner in enumerate(encoded.examples):
@@ -109,7 +109,7 @@ def tags_of(types: Sequence[str]) -> list[str]:
 
 
 def _rows(words: Sequence[str], context: Context) -> Iterator[tuple[int, dict[str, list[int]], dict[int, int]]]:
-    """The rows of a sentence: the first word of each, its inputs, and the token that speaks for each of its words."""
+    """The rows of a sentence: the first word of each, its inputs, and the token that represents each of its words."""
     start = 0
     while start < len(words) or start == 0:
         inputs, tokens_of_words = _tokenize(words[start:], context.model)
@@ -141,8 +141,8 @@ def _words_that_fit(tokens_of_words: dict[int, list[int]], words: int, room: int
 def _tokenize(words: Sequence[str], model: BaseModel) -> tuple[dict[str, list[int]], dict[int, list[int]]]:
     """The inputs for the words joined by spaces, and the tokens that each word became.
 
-    Aligned by characters, which every fast tokenizer gives; splitting into words is an option that byte-level
-    tokenizers handle only with settings of their own.
+    Aligned by characters, which every fast tokenizer returns; byte-level tokenizers need settings of their own to
+    split into words.
     """
     owner: list[int] = []  # of each character
     for number, word in enumerate(words):

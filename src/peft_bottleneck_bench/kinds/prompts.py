@@ -1,4 +1,4 @@
-"""What a model reads before it writes: a prompt with columns in it, or the turns of a conversation."""
+"""The input of models that write: a prompt with columns in it, or the turns of a conversation."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def prompt_ids(values: Mapping[str, Any], prompt: str, model: BaseModel, max_len
 
     def ids_of(columns: Mapping[str, Any]) -> list[int]:
         ids: list[int] = model.tokenizer(filled(prompt, columns))["input_ids"]
-        # What follows the prompt in a decoder-only model is the target, not the end.
+        # In a decoder-only model the target follows the prompt, not the end token.
         ends = not model.config.is_encoder_decoder and ids and ids[-1] == model.tokenizer.eos_token_id
         return never_empty(ids[:-1] if ends else ids, model.tokenizer)
 
@@ -69,7 +69,7 @@ def prompt_ids(values: Mapping[str, Any], prompt: str, model: BaseModel, max_len
 
 
 def never_empty(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """`ids`; for a text that has no token, one that begins or ends texts, since a model needs something to read."""
+    """`ids`; for a text without tokens, the token that begins or ends texts, since a model needs an input."""
     if ids:
         return ids
     known = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, 0)
@@ -98,7 +98,7 @@ def checked_messages(value: object, column: str) -> list[Message]:
 
 
 def conversation_text(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase, *, reply: bool = False) -> str:
-    """The conversation in the model's template, or a plain one; with `reply`, up to where the next reply begins."""
+    """The conversation in the model's template, or a plain one; with `reply`, up to the start of the next reply."""
     template = None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
     text: str = tokenizer.apply_chat_template(
         list(messages), chat_template=template, tokenize=False, add_generation_prompt=reply
@@ -107,11 +107,11 @@ def conversation_text(messages: Sequence[Message], tokenizer: PreTrainedTokenize
 
 
 def conversation_ids(messages: Sequence[Message], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[bool]]:
-    """The tokens of a conversation, and whether each is part of what an assistant says.
+    """The tokens of a conversation, and whether each belongs to a turn of the assistant.
 
     Raises:
-        UserError: the template rewrites earlier turns, so that what the model reads before a reply is no beginning of
-            the conversation.
+        UserError: the template rewrites earlier turns, so that the text before a reply is no beginning of the
+            conversation.
     """
     text = conversation_text(messages, tokenizer)
     spans = []

@@ -23,9 +23,9 @@ class RelationExtraction(Kind):
     """Columns `text`, `head` and `tail` (each with character offsets `start` and `end`, optionally a `type`), and
     `relation`.
 
-    Both entities are put between markers, `[HEAD] … [/HEAD]` and `[TAIL] … [/TAIL]`, or `[HEAD:PER]` where the
-    markers are typed (Zhou and Chen 2022, arXiv:2102.01373). The relation is read off the states at the two markers
-    (Baldini Soares et al. 2019, arXiv:1906.03158). A text longer than `max_length` keeps what is nearest to them.
+    Both entities are put between markers, `[HEAD] … [/HEAD]` and `[TAIL] … [/TAIL]`, or `[HEAD:PER]` where the markers
+    are typed (Zhou and Chen 2022, arXiv:2102.01373). The relation is predicted from the states at the two markers
+    (Baldini Soares et al. 2019, arXiv:1906.03158). A text longer than `max_length` keeps the tokens nearest to them.
     """
 
     name = "relation_extraction"
@@ -85,7 +85,7 @@ class RelationExtraction(Kind):
         tokenizer = context.model.tokenizer_with(context.markers)
         markers = tokenizer.convert_tokens_to_ids(list(context.markers))
         opening = {marker for marker, word in zip(markers, context.markers, strict=True) if not word.startswith("[/")}
-        # A model that only sees what came before knows an entity at its end.
+        # A decoder-only model has read an entity only at its end.
         speaking = set(markers) - opening if context.model.is_causal else opening
         heads = {marker for marker, word in zip(markers, context.markers, strict=True) if "HEAD" in word}
         encoded = dict(tokenizer([marked_text(example, context.markers) for example in examples]))
@@ -147,7 +147,7 @@ def marked_text(example: Example, markers: Sequence[str]) -> str:
 
 
 def _plain(text: str, markers: Sequence[str]) -> str:
-    """`text` without anything that would be taken for a marker."""
+    """`text` without words that look like a marker."""
     for marker in markers:
         text = text.replace(marker, f"{marker[0]} {marker[1:]}")
     return text

@@ -1,4 +1,4 @@
-"""What every metric of the package has in common."""
+"""The base class of the package's metrics."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
         UserError: the metric has no such score.
     """
 
-    #: What the metric gives, its usual main score first.
+    #: The metric's scores, the usual main score first.
     scores: ClassVar[tuple[Score, ...]]
     #: The types of a reference and a prediction, as `datasets` features; several pairs where the metric takes several.
     types: ClassVar[MetricTypes]
@@ -80,7 +80,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
 
     @property
     def options(self) -> dict[str, object]:
-        """What `load` needs beside the name to make this metric again."""
+        """The options with which `load` makes this metric again."""
         return {"main": self.main}
 
     @classmethod
@@ -95,7 +95,7 @@ class Metric(evaluate.Metric, ABC):  # type: ignore[misc]  # evaluate has no typ
 
     @abstractmethod
     def statistics(self, references: Sequence[object], predictions: Sequence[object]) -> FloatArray:
-        """What each example contributes to the main score: [examples, k]. Sums over examples are all it depends on.
+        """The contribution of each example to the main score: [examples, k]. The score is a function of their sum.
 
         Raises:
             ValueError: the input is not what the metric takes; names what and where.

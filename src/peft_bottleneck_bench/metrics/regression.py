@@ -18,7 +18,7 @@ class Regression(Metric):
     """One number per example.
 
     - pearson, spearman: correlation in [-1, 1]. Where either side is constant it is undefined; the score is then 0,
-      because such a prediction tells nothing of the order.
+      because such a prediction has no order.
     - mse: mean squared error, smaller is better.
     """
 

@@ -23,8 +23,8 @@ class Summarization(TextMetric):
 
     Args:
         tokenizer: what a word is. `unicode`: a run of letters, marks and digits of any script, or one character where
-            a script has no spaces. `rouge_score`: a run of a–z and 0–9, as rouge-score itself has it, which drops
-            every other letter. `whitespace`: what is between spaces, for texts that are tokenised already.
+            a script has no spaces. `rouge_score`: a run of a–z and 0–9, as in rouge-score itself, which drops every
+            other letter. `whitespace`: what is between spaces, for texts that are tokenised already.
 
     The first two agree on texts of ASCII. They stem words of more than three ASCII characters by Porter's rules, which
     are for English.

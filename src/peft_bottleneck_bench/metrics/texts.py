@@ -1,4 +1,4 @@
-"""What metrics of texts have in common: one reference per example, or several."""
+"""The base class of metrics of texts, with one reference per example or several."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from .texts import TextMetric, all_of, streams
 from .words import script_of, with_spaces
 
 _ORDERS = 4  # of BLEU's n-grams
-# What a tokenizer needs beside sacreBLEU.
+# The packages that a tokenizer needs beside sacreBLEU.
 _EXTRAS = {"ja-mecab": '"sacrebleu[ja]"', "ko-mecab": '"sacrebleu[ko]"'}
 _OF_SCRIPT = {"chinese": "zh", "japanese": "char", "unspaced": "char"}
 
@@ -24,8 +24,8 @@ class Translation(TextMetric):
     """One text per example, detokenised.
 
     Args:
-        tokenize: sacreBLEU's tokenizer for BLEU. A task without it gets what its references call for: `zh` for
-            Chinese, `char` for Japanese, Thai and others without spaces (published scores of Japanese have
+        tokenize: sacreBLEU's tokenizer for BLEU. A task without it gets the one for the script of its references: `zh`
+            for Chinese, `char` for Japanese, Thai and others without spaces (published scores of Japanese use
             `ja-mecab`), else `13a`.
 
     - bleu: corpus BLEU with exponential smoothing (Post 2018).
@@ -69,7 +69,7 @@ class Translation(TextMetric):
     def signature(self) -> str:
         scorers = {"BLEU": self._bleu(), "chrF2": CHRF(), "TER": TER()}
         for scorer in scorers.values():
-            # A signature states the number of references, so it wants to see one.
+            # A signature states the number of references, so it needs one.
             scorer.corpus_score(["one"], [["one"]])
         return ", ".join(f"{name}|{scorer.get_signature()}" for name, scorer in scorers.items())
 

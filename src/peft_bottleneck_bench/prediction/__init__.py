@@ -1,1 +1,1 @@
-"""What a trained adapter says of new text."""
+"""Predictions of a trained adapter for new text."""

@@ -1,6 +1,6 @@
-"""New text as people write it, and predictions as they read them: one line for each example.
+"""Plain text in, readable predictions out: one line for each example.
 
-| kind | a line of input | a line of output, its parts set apart by tabs |
+| kind | a line of input | a line of output, its parts separated by tabs |
 | --- | --- | --- |
 | classification | the text; two texts with a tab between them where the task has pairs | label, probability, text |
 | regression | the same | number, text |
@@ -72,7 +72,7 @@ def with_entities(row: Row) -> Row:
 def entities(text: str, words: Sequence[tuple[int, int]], tags: Sequence[str]) -> list[Row]:
     """The entities that IOB2 tags name: type, text, and the characters `start` to `end`.
 
-    As the scorer reads them: an entity starts at B, and an I after anything else than its own type is none.
+    By the scorer's rules: an entity starts at B, and an I after another type or after O starts none.
     """
     found: list[Row] = []
     is_open = ""

@@ -1,4 +1,4 @@
-"""What a saved adapter says of new examples, from its folder to one answer per example."""
+"""Predictions of a saved adapter: from its folder to one answer per example."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def predict(
     """One row per example: its columns, what the adapter predicts, and for labels the `probabilities` of all.
 
     Args:
-        folder: what a run saved, below `adapters`.
+        folder: the folder that a run saved, below `adapters`.
         inputs: texts, or rows with the columns of the task, or a file of them (`Path("-")`: standard input).
         batch_size: rows that the model sees at once.
         model: another place of the base model; by default its place in training.
         quantization: of the base, `8bit`, `4bit` or `none`; by default as in training.
-        note: takes what is worth knowing: another base, inputs that were cut.
+        note: is called with notes: another base, inputs that were cut.
 
     Raises:
         UserError: the folder is damaged or does not fit its base, or an example is wrong; answers to those before it
@@ -47,7 +47,7 @@ def predict(
     check_weights(saved, saved.content.method, saved.content.options, saved.kind, context)
     placed = from_file(str(inputs)) if isinstance(inputs, Path) else _placed(inputs)
     batches = _batches(examples(placed, saved, context), batch_size)
-    first = next(batches, None)  # what is wrong with it is said before the weights are read
+    first = next(batches, None)  # its faults are reported before the weights are read
     if first is None:
         raise UserError(f"{inputs if isinstance(inputs, Path) else 'inputs'}: there is nothing to predict in it")
     predictor = Predictor(saved, base)

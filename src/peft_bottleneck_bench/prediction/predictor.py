@@ -1,4 +1,4 @@
-"""A trained model, made again from what its run saved, and what it says about new examples."""
+"""A trained model, rebuilt from the folder of its run, and its predictions for new examples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Example = dict[str, Any]
 
 
 class Predictor:
-    """What `saved` says about examples: the same as at the end of its run.
+    """The predictions of `saved`: the same as at the end of its run.
 
     Args:
         saved: the folder of the run.
@@ -40,7 +40,7 @@ class Predictor:
         self.context: Context = saved.context(model)
         self.precision = _precision(saved.content.training)
         self.cut = 0  # examples so far that are longer than `max_length`
-        set_seed(saved.content.seed)  # an untuned model has the fresh head of this seed, which nothing saves
+        set_seed(saved.content.seed)  # the head of an untuned model is fresh under this seed, and not saved
         self.model = _with_weights(self.kind.load(self.context), saved).eval()
         if model.quantization is None and torch.accelerator.is_available():
             self.model.to(torch.accelerator.current_accelerator())  # bitsandbytes places its models itself
@@ -84,7 +84,7 @@ class Predictor:
 
 
 def _with_weights(model: PreTrainedModel, saved: Saved) -> PreTrainedModel:
-    """The model with what was trained, as PEFT or as plain parameters."""
+    """The model with its trained weights, an adapter of PEFT or plain parameters."""
     if not saved.by_peft:
         _fill(dict(model.named_parameters()), load_file(saved.weights), saved)
         return model
@@ -109,7 +109,7 @@ def _fill(parameters: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Te
 
 
 def _precision(training: Mapping[str, object]) -> dict[str, Any]:
-    """The arguments of `torch.autocast` that evaluations ran under."""
+    """The arguments of `torch.autocast` in evaluations."""
     for name, dtype in (("bf16", torch.bfloat16), ("fp16", torch.float16)):
         if training.get(name):
             return {"dtype": dtype}

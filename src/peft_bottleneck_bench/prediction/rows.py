@@ -59,7 +59,7 @@ def _starts_array(start: bytes) -> bool:
 
 
 def _lines(name: str, stream: BinaryIO) -> Iterator[Placed]:
-    empty: list[str] = []  # the places of empty lines before the first line that says which form this is
+    empty: list[str] = []  # the places of empty lines before the first line that shows the form
     has_objects: bool | None = None
     for number, raw in enumerate(stream, start=1):
         place = f"{name}, line {number}"

@@ -17,7 +17,7 @@ Schema = Mapping[str, Any]
 def features(records: Iterable[Record]) -> datasets.Features:
     """The types of the fields of `records`, for `datasets.load_dataset("json", ..., features=...)`.
 
-    They follow the JSON Schema. Arrow has no mapping with free names, so a mapping gets all names that `records` have.
+    They follow the JSON Schema. Arrow has no mapping with free names, so a mapping gets all names in `records`.
     """
     import datasets
 

@@ -1,4 +1,4 @@
-"""What methods cost on a quiet machine: one file beside the records, measured apart from them."""
+"""Times of methods on a quiet machine: one file beside the records, measured apart from them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run predicted for each example: compressed JSON lines beside the record."""
+"""The predictions of a run, one per example: compressed JSON lines beside the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file, as one line."""
+"""The faults of a file, as one line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CHARACTERS = 60
 def in_one_line(error: ValidationError) -> str:
     """The first findings: the field, its value and what is allowed there."""
     found = error.errors(include_url=False)
-    # Another version has other fields: that it is another one says all.
+    # Another version has other fields; the version alone is the message.
     found = [one for one in found if one["loc"] == ("schema_version",)] or found
     more = f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
     return "; ".join(_finding(one["loc"], one["type"], one["msg"], one["input"]) for one in found[:SHOWN]) + more

@@ -1,4 +1,4 @@
-"""What a record says of its run."""
+"""The content of a record."""
 
 from __future__ import annotations
 
@@ -106,12 +106,12 @@ class DataUsed(Part, frozen=True):
 
     @property
     def identity(self) -> tuple[str, str | None, str | None, Counts]:
-        """What two records share that were made on the same data."""
+        """The fields that records of the same data share."""
         return self.source, self.revision, self.sha256, self.counts
 
 
 class Hardware(Part, frozen=True):
-    """The machine, as far as it bears on time and memory."""
+    """The machine, as far as time and memory depend on it."""
 
     device: str
     processor: str

@@ -1,4 +1,4 @@
-"""Methods in order, and which of them the data separate."""
+"""The order of the methods, and which of them the data separate."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ POWER = 0.8
 
 @dataclass(frozen=True)
 class Standing:
-    """How one method does in its table.
+    """The place of one method in its table.
 
     Args:
         std: over seeds; None with one seed.
-        interval: of the expected score over examples and seeds, at `LEVEL`; None where nothing varies that it could be
-            estimated from.
+        interval: of the expected score over examples and seeds, at `LEVEL`; None where nothing varies.
         ranks: the best and the worst rank that the tests leave possible: 1 + losses, methods − wins; None if untested.
         tier: 1 is the best; methods that the data cannot separate share one; None if untested.
     """
@@ -72,7 +71,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Ranking:
-    """A table's methods, best first, and what is known of every pair, the better one named first."""
+    """A table's methods, best first, and the comparison of every pair, the better one named first."""
 
     standings: dict[str, Standing]
     pairs: dict[tuple[str, str], Pair]

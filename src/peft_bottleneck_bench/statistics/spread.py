@@ -14,10 +14,10 @@ from .samples import RESAMPLES, FloatArray, Sample
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, or a difference of means, and how sure it is.
+    """A mean, or a difference of means, and its uncertainty.
 
     Args:
-        error: standard error; 0 where nothing varies that it could be estimated from.
+        error: standard error; 0 where nothing varies.
         freedom: Satterthwaite's degrees of freedom.
     """
 
@@ -84,7 +84,7 @@ class Spread:
 
 
 def _seed_variance(sample: Sample) -> float:
-    """Of the mean over seeds; 0 with one seed, whose noise is not known."""
+    """The variance of the mean over seeds; 0 with one seed, whose noise is not known."""
     seeds = len(sample.scores)
     return float(sample.scores.var(ddof=1)) / seeds if seeds > 1 else 0.0
 

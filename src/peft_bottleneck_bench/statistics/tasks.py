@@ -41,8 +41,8 @@ class AverageRanks:
 def average_ranks(scores: Mapping[str, Sequence[float]], *, greater_is_better: Sequence[bool]) -> AverageRanks:
     """Friedman's test with Nemenyi's comparison of all pairs (Demšar 2006, equations 6 and 7).
 
-    The tasks are the observations. So the result speaks of other tasks of the same sort, and few tasks say little,
-    however many examples each has.
+    The tasks are the observations. So the result is about other tasks of the same sort, and few tasks say little,
+    whatever their number of examples.
 
     Args:
         scores: of each method, one per task.

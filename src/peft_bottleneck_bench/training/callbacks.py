@@ -1,4 +1,4 @@
-"""What happens during a training: the best weights on validation are kept, steps are shown, a lost training ends."""
+"""Callbacks of a training: they keep the best weights on validation, show steps, and end a diverged training."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
             )
 
     def resume(self, best: Best, weights: Path) -> None:
-        """Takes up what an earlier start left: what is known of the `best` weights, and the file that holds them."""
+        """Continues from an earlier start: the facts on the `best` weights, and the file that holds them."""
         self.best = best.model_copy(deep=True)
         if best.validation and processes.is_main():
             shutil.copyfile(weights, self.file)
 
 
 class Prune(TrainerCallback):  # type: ignore[misc]
-    """Ends a trial whose validation scores promise less than those of finished trials, as Optuna's pruners decide."""
+    """Ends a trial whose validation scores are worse than those of finished trials, as Optuna's pruners decide."""
 
     def __init__(self, metric: str, pruning: Pruning) -> None:
         import optuna

@@ -1,4 +1,4 @@
-"""What a run that was cut off goes on from.
+"""Checkpoints, from which an interrupted run continues.
 
 A checkpoint is the folder that transformers' `Trainer` writes (the states of optimiser, schedule and random numbers),
 with the trained parameters in place of the whole model, the best ones so far, and `progress.json`. That file is
@@ -46,12 +46,12 @@ class Best(BaseModel):
 
 
 class TrainingProgress(BaseModel):
-    """A training up to a checkpoint, as far as `Trainer` itself does not keep it.
+    """The state of a training that `Trainer` itself does not keep.
 
     Args:
         seconds: of training, without evaluations and the writing of checkpoints.
         peak_memory_bytes: as `workbench.memory.PeakMemory` has it.
-        best: what `training.KeepBest` knows.
+        best: the state of `training.KeepBest`.
         versions: of the packages that trained: others may not give the same score from here on.
         files: the SHA-256 of every other file of the checkpoint.
     """
@@ -71,7 +71,7 @@ def versions() -> dict[str, str]:
 
 
 def complete(checkpoint: Path, seconds: float, peak_memory_bytes: int, best: Best, weights: Path) -> None:
-    """Makes the folder that `Trainer` wrote a checkpoint, and removes the ones before it.
+    """Completes the folder that `Trainer` wrote to a checkpoint, and removes the earlier ones.
 
     Args:
         weights: the file with the best parameters, if there are any.
@@ -96,7 +96,7 @@ def latest(folder: Path, say: Callable[[str], object] = lambda line: None) -> Pa
     """The last checkpoint below `folder` that a training can go on from; None if there is none.
 
     Args:
-        say: hears why a folder that looks like a checkpoint is left out.
+        say: is called with the reason why a folder that looks like a checkpoint is left out.
     """
     usable = []
     for checkpoint in folder.glob("checkpoint-*"):

@@ -49,11 +49,11 @@ def execute(
 
     Args:
         on_step: is called after each step with its number and how many there are.
-        say: hears what a user should know of the checkpoints.
+        say: is called with notes on the checkpoints for the user.
 
     Raises:
         StorageError: something cannot be written.
-        Exception: whatever else stopped the training; nothing is left then.
+        Exception: another error of the training; nothing is left then.
     """
     started = _now()
     work = run.adapter_path.with_name(f"{run.adapter_path.name}.partial")
@@ -66,7 +66,7 @@ def execute(
                 (work / ADAPTER_FOLDER).rename(run.adapter_path)
                 predictions_path = records.predictions_path(run.record_path)
                 records.write_predictions(predictions, predictions_path)
-                shutil.rmtree(work)  # after the record nobody would look for it
+                shutil.rmtree(work)  # after the record nobody looks for it
                 record = _frame(run, started)(
                     **measured, status="finished", finished=_now(), predictions=predictions_path.name
                 )
@@ -105,8 +105,8 @@ def make_trainer(
     set_seed(run.seed)  # the fresh head: the same for every method under this seed
     base = run.kind.load(run.context)
     if run.kind.task_type(run.model.config) != "CAUSAL_LM":
-        # Their loss is the mean over a batch. Trainer takes every `**kwargs` for a sign that the model divides by a
-        # count that it is given, and would multiply the loss by the processes, or the accumulated batches.
+        # Their loss is the mean over a batch. For a model with `**kwargs`, Trainer assumes that it divides by a given
+        # count, and would multiply the loss by the number of processes or of accumulated batches.
         base.accepts_loss_kwargs = False
     model = make_trainable(base, run.method.name, run.method.options, run.kind.task_type(run.model.config))
     if run.method.initial:
@@ -150,7 +150,7 @@ def _measure(
     checkpoint: Path | None,
     on_step: Callable[[int, int], None],
 ) -> tuple[dict[str, Any], list[records.Prediction]]:
-    """The part of the record that only training and evaluation can tell, and the rows of its predictions."""
+    """The part of the record that training and evaluation give, and the rows of its predictions."""
     trainer = make_trainer(run, features, work, on_step)
     trained = train(trainer, checkpoint)
     trainer.compute_metrics = None  # the test split is scored here, once
@@ -199,7 +199,7 @@ def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: A
 
 
 def _calibrated(run: Run, features: Mapping[str, Split], outputs: Any) -> Run:
-    """The run with what the outputs of the validation split decide about predictions: thresholds."""
+    """The run with the thresholds that the outputs on validation decide."""
     rows = features["validation"].restore(outputs)
     return replace(run, context=run.kind.calibrated(rows, run.data.splits["validation"], run.context))
 

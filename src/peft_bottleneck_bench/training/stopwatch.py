@@ -1,4 +1,4 @@
-"""The seconds that a training takes, and what the machine does for others meanwhile."""
+"""The seconds of a training, and the use of the machine by other processes meanwhile."""
 
 from __future__ import annotations
 

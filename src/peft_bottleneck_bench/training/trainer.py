@@ -1,4 +1,4 @@
-"""transformers' `Trainer`, as a run uses it."""
+"""transformers' `Trainer` for a run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
 
     Args:
         lengths: of the training examples, in tokens.
-        generation: what `generate` takes, for kinds that generate.
+        generation: arguments of `generate`, for kinds that generate.
         collators: for `training` and for `evaluation`.
     """
 
@@ -77,7 +77,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         prediction_loss_only: bool,
         ignore_keys: list[str] | None = None,
     ) -> tuple[torch.Tensor | None, ...]:
-        """Where the model generates: what it wrote, without the prompt, in place of logits and loss."""
+        """For models that generate: the written text without the prompt, in place of logits and loss."""
         if not self.generation:
             outputs: tuple[torch.Tensor | None, ...] = super().prediction_step(
                 model, inputs, prediction_loss_only, ignore_keys
@@ -90,7 +90,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         return None, written.contiguous(), inputs["labels"]
 
     def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
-        """Writes what is open to training, and nothing of a frozen base."""
+        """Writes the trainable parameters, and nothing of a frozen base."""
         if processes.is_main():
             folder = Path(output_dir or self.args.output_dir)
             folder.mkdir(parents=True, exist_ok=True)

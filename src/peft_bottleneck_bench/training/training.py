@@ -17,7 +17,7 @@ from .trainer import RunTrainer
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training gives beside the weights, which are in the model."""
+    """The result of a training besides the weights, which are in the model."""
 
     validation: Mapping[str, float]
     best_step: int
@@ -45,7 +45,7 @@ def training_arguments(
         **{
             "report_to": "none",
             "run_name": name or None,
-            # Said, since several processes without an accelerator do not find each other otherwise.
+            # Explicit, since several processes without an accelerator do not find each other otherwise.
             "use_cpu": not torch.accelerator.is_available(),
             "log_level_replica": "passive",  # as quiet as the main process
             "logging_nan_inf_filter": False,  # a loss that is not a number must be seen
@@ -60,9 +60,9 @@ def training_arguments(
 
 
 def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
-    """Trains, restores the best weights into the model, and tells what it took.
+    """Trains, restores the best weights into the model, and returns the costs.
 
-    Where nothing is open to training, the model is evaluated as it is.
+    Without trainable parameters, the model is evaluated as it is.
 
     Args:
         checkpoint: of an earlier start of the same run, to go on from.
@@ -76,7 +76,7 @@ def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
     trainer.train(checkpoint)
     state = trainer.state
     if not keep_best.best.validation:
-        trainer.evaluate()  # nothing was evaluated on the way: the last weights are the best known
+        trainer.evaluate()  # nothing was evaluated during training: the last weights are the best known
     elif keep_best.best.step != state.global_step:
         processes.wait_for_everyone()  # the main process has written the file
         restore(trainer.accelerator.unwrap_model(trainer.model), keep_best.file)

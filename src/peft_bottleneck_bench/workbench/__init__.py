@@ -1,4 +1,4 @@
-"""What runs beside the models that are measured, in our interpreter or in a peer's: it needs torch and transformers.
+"""Code that runs in the measured process, ours or a peer's: it needs torch and transformers.
 
-Nothing here imports the rest of this project, so that a peer's environment need not have it.
+Nothing here imports the rest of this project, so that a peer's environment does not need it.
 """

@@ -18,7 +18,7 @@ QUESTIONS = ("prepare", "release", "seconds", "peak_bytes")
 def main(library: str, setting: str) -> None:
     """Answers until its input ends."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # whatever the libraries print is not an answer
+    os.dup2(2, 1)  # prints of the libraries are no answers
     warnings.filterwarnings("ignore")
     from .workload import Session, Setting
 
@@ -47,7 +47,7 @@ def _one_line(error: Exception) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Of the interpreter and of the packages that bear on speed."""
+    """Versions of the interpreter and of the packages that decide the speed."""
     from importlib.metadata import PackageNotFoundError, version
 
     found = {"python": sys.version.split()[0]}

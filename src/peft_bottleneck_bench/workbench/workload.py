@@ -1,4 +1,4 @@
-"""What is measured, on any library's models.
+"""The measured workload, on any library's models.
 
 It runs in the environment of a peer too.
 """
@@ -26,7 +26,7 @@ STEPS_FOR_MEMORY = 2  # the optimiser's state is there from the first step on
 
 
 class Library(Protocol):
-    """How one library makes its candidates, and what else it can be timed at."""
+    """One library: how it builds its candidates, and its other timed operations."""
 
     def build(self, candidate: str, model: PreTrainedModel) -> PreTrainedModel:
         """The base model with this candidate's parameters open to training."""
@@ -61,8 +61,8 @@ class Setting:
     def base(self) -> PreTrainedModel:
         """A fresh copy of the base model.
 
-        Weights that are a window into their file lie otherwise in memory than those that a method makes, and a small
-        batch is computed faster with them by some percent; so every candidate gets its weights in memory of its own.
+        Memory-mapped weights make small batches faster by some percent than weights that a method creates. So every
+        candidate gets its own copy of the weights in memory.
         """
         import transformers
 
@@ -80,7 +80,7 @@ class Setting:
 
 
 def device() -> torch.device:
-    """Where everything is measured: the accelerator if there is one."""
+    """The device of the measurements: the accelerator if there is one."""
     found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return found or torch.device("cpu")
 
@@ -112,7 +112,7 @@ class Session:
             model = self.library.build(candidate, self.setting.base().train())
             self.models[candidate] = model
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-            # As Trainer has it.
+            # As in Trainer.
             self.optimizers[candidate] = torch.optim.AdamW(trained, lr=1e-4, fused=True) if trained else None
 
     def release(self) -> None:
@@ -144,8 +144,8 @@ class Session:
     def _in_mode(self, candidate: str, *, training: bool) -> PreTrainedModel:
         """A candidate in training or in eval mode.
 
-        Going through all modules of a model with many adapters before every turn would leave the processor's caches
-        full of them, and slow down what is measured.
+        Visiting all modules of a model with many adapters before every turn would fill the processor's caches, and
+        slow the measured work down.
         """
         model = self.models[candidate]
         return model.train(training) if model.training != training else model
@@ -194,7 +194,7 @@ class Session:
         return seconds
 
     def _with_second(self, candidate: str) -> PreTrainedModel:
-        """A copy of the candidate with two adapters, for what disturbs a model."""
+        """A copy of the candidate with two adapters, for operations that change a model."""
         key = f"{candidate} and another"
         if key not in self.models:
             model = self.library.build(candidate, self.setting.base())
