@@ -80,7 +80,14 @@ def test_presets_are_what_the_table_says() -> None:
             assert checkpoints == "both ways"
             config = eval(ours.strip("`"), dict(classes))
             expected = our_config({**DEFAULTS, **DETAILS, **PRESETS[found[0]]}, names)
-            told = {"init_method", "init_weights", "target_modules", "input_modules", "invertible_modules"}
+            told = {
+                "init_method",
+                "init_weights",
+                "target_modules",
+                "input_modules",
+                "invertible_modules",
+                "summand_modules",
+            }
             same = {key: value for key, value in config.to_dict().items() if key not in told}
             assert same == {key: value for key, value in expected.to_dict().items() if key not in told}
     assert seen == set(PRESETS)

@@ -20,7 +20,14 @@ _ALIKE = ("peft_type", "target_modules", "input_modules", "output_modules")  # f
 _ALONE = ("train_layernorm", "invertible", "composition")
 
 
-def fuse(model: PeftModel, adapters: Sequence[str], name: str, **options: Any) -> None:
+def fuse(
+    model: PeftModel,
+    adapters: Sequence[str],
+    name: str,
+    *,
+    modules_to_save: Sequence[str] | None = None,
+    **options: Any,
+) -> None:
     """Adds a fusion of several adapters to a model as an adapter of its own, and activates it for training.
 
     `y + Σ pᵢ V Bᵢ(x)` with `p = softmax(q·kᵢ / T)`, `q = W_q x`, `kᵢ = W_k Bᵢ(x)` (Pfeiffer et al. 2021,
@@ -32,13 +39,14 @@ def fuse(model: PeftModel, adapters: Sequence[str], name: str, **options: Any) -
         model: a model with the adapters, all of one method.
         adapters: their names.
         name: the fusion's own name.
+        modules_to_save: its task head; None: the modules that the adapters have for theirs.
         **options: fields of `Fusion`.
 
     Raises:
         ValueError: an adapter is unknown or is itself made of others, they sit in other places, or an option has a
             value that it cannot have.
     """
-    _add(model, Fusion(list(adapters), **options), name)
+    _add(model, Fusion(list(adapters), **options), name, modules_to_save)
     model.set_requires_grad(list(adapters), False)
     model.set_adapter(name)
 
@@ -86,7 +94,7 @@ def in_parallel(batch: Mapping[str, object], adapters: Sequence[str]) -> dict[st
     return {**batch, **repeated, "adapter_names": [adapter for adapter in adapters for _ in range(rows)]}
 
 
-def _add(model: PeftModel, composition: Composition, name: str) -> None:
+def _add(model: PeftModel, composition: Composition, name: str, modules_to_save: Sequence[str] | None = None) -> None:
     if not isinstance(model, PeftModel):
         raise TypeError(f"Only the adapters of a PeftModel compose, not of a {type(model).__name__}.")
     problems = list(composition.problems())
@@ -108,6 +116,8 @@ def _add(model: PeftModel, composition: Composition, name: str) -> None:
         if any(value != values[0] for value in values):
             raise ValueError(f"The adapters {composition.adapters} differ in {field}: {values}.")
     heads = sorted({head for config in configs for head in config.modules_to_save or ()})
+    if modules_to_save is not None:
+        heads = list(modules_to_save)
     config = replace(
         configs[0],
         composition=composition,

@@ -26,8 +26,7 @@ from .files import (
     read_tensors,
     write,
 )
-from .head_configs import NoCounterpart
-from .heads import FittedHead, Head, head_of
+from .heads import Head, fitted_head, head_of
 from .layouts import INVERTIBLE, SHARED
 from .names import Names
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 VERSION = "adapters.1.3.0"  # of the format that is written
+WrittenHead = tuple[dict[str, Any], dict[str, Tensor]]  # its configuration and its tensors
 
 # The library's first versions use other names for some modules and activations.
 _OLD_HOLDERS = re.compile(r"(?:attention|layer)_text_(?:task|lang)_adapters")
@@ -71,12 +71,7 @@ def load_checkpoint(
         config = our_config(theirs, names)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
-    fitted = None
-    if head is not None:
-        try:
-            fitted = FittedHead.of(head, names.base, resizable=not is_peft)
-        except NoCounterpart as reason:
-            warnings.warn(f"{where}: its head {head.name or head.kind!r} is left out: {reason}", stacklevel=2)
+    fitted = fitted_head(head, names.base, where, resizable=not is_peft)
     if fitted is not None:
         config.modules_to_save = fitted.modules_to_save(names.base)
     if is_peft:
@@ -126,28 +121,49 @@ def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name
     theirs = their_config(config, names, adapter_name)
     _refuse(where, not_expressed(theirs, names))
     _refuse(where, differences(config, theirs, names, adapter_name))
-    head = head_of(names.base, adapter_name) if config.modules_to_save else None
-    if config.modules_to_save and head is None:
-        warnings.warn(
-            f"modules_to_save={sorted(config.modules_to_save)} are no head of AdapterHub's library, and not written",
-            stacklevel=2,
-        )
-    description = {
-        "hidden_size": getattr(names.base.config, "hidden_size", None),
-        "model_class": type(names.base).__name__,
-        "model_name": names.base.config.name_or_path,
-        "model_type": names.base.config.model_type,
-        "name": adapter_name,
-        "version": VERSION,
-    }
+    head = head_to_write(names.base, config, adapter_name, adapter_name)
+    description = describe(names.base, adapter_name)
     weights = {
         names.written(key, adapter_name): value.detach().cpu().clone()
         for key, value in names.parameters(adapter_name, config)
     }
     write(Path(path), CONFIG_FILE, description | {"config": theirs}, weights)
-    if head is not None:
-        flexible = re.sub(r"(For\w+|LMHeadModel|Decoder)$", "AdapterModel", type(names.base).__name__)
-        write(Path(path), HEAD_CONFIG_FILE, description | {"config": head[0], "model_class": flexible}, head[1])
+    write_head(Path(path), head, description)
+
+
+def describe(base: PreTrainedModel, name: str) -> dict[str, Any]:
+    """What every configuration file of the library says about a model, and the name of what is saved."""
+    return {
+        "hidden_size": getattr(base.config, "hidden_size", None),
+        "model_class": type(base).__name__,
+        "model_name": base.config.name_or_path,
+        "model_type": base.config.model_type,
+        "name": name,
+        "version": VERSION,
+    }
+
+
+def head_to_write(
+    base: PreTrainedModel, config: BottleneckConfig, adapter_name: str, called: str
+) -> WrittenHead | None:
+    """The head among an adapter's modules to save; None, and a warning, where the library has no such head."""
+    if not config.modules_to_save:
+        return None
+    head = head_of(base, adapter_name, called)
+    if head is None:
+        warnings.warn(
+            f"modules_to_save={sorted(config.modules_to_save)} are no head of AdapterHub's library, and not written",
+            stacklevel=3,
+        )
+    return head
+
+
+def write_head(directory: Path, head: WrittenHead | None, description: Mapping[str, Any]) -> None:
+    """Writes a head, if there is one, beside what `description` describes."""
+    if head is None:
+        return
+    flexible = re.sub(r"(For\w+|LMHeadModel|Decoder)$", "AdapterModel", str(description["model_class"]))
+    write(directory, HEAD_CONFIG_FILE, {**description, "config": head[0], "model_class": flexible}, head[1])
 
 
 def _read_description(directory: Path, where: str) -> dict[str, Any]:

@@ -62,7 +62,7 @@ def load_adapterhub(
         for adapter in [adapter for adapter in fusion.adapters if adapter not in there]:
             adapted = checkpoints.load_checkpoint(adapted, beside[adapter], adapter, leave_out=leave_out)
             loaded.append(adapter)
-        add_fusion(adapted, folder, fusion, adapter_name, where)
+        add_fusion(adapted, folder, fusion, adapter_name, where, resizable=given is None)
     except (ValueError, FileNotFoundError):
         if given is None and loaded:
             adapted.unload()

@@ -19,13 +19,18 @@ from ..compose import fuse
 from ..composition import FUSION_PARTS, Fusion
 from ..layer import BottleneckLayer
 from ..methods import ParallelAdapterConfig
-from .checkpoints import VERSION
+from .checkpoints import describe, head_to_write, read_head, write_head
 from .files import read_json, read_tensors
+from .heads import fitted_head
 from .names import Names
 
 CONFIG_FILE = "adapter_fusion_config.json"
 WEIGHTS_FILES = ("adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin")
 ADAPTER_FILE = "adapter_config.json"
+_NAMED: Mapping[str, Mapping[str, Any]] = {
+    "static": dict(value=False, regularization=False, value_initialized=False),
+    "dynamic": {},
+}
 _HOLDER = "adapter_fusion_layer"
 _DEFAULTS: Mapping[str, Any] = dict(
     key=True,
@@ -58,9 +63,14 @@ def read_fusion(folder: Path, where: str) -> tuple[Fusion, dict[str, Any]]:
     """
     description = read_json(folder / CONFIG_FILE, where)
     missing = {"config", "name", "model_type"} - description.keys()
-    if missing or not isinstance(description["config"], dict):
-        raise ValueError(f"{where}: {CONFIG_FILE} lacks {', '.join(sorted(missing or {'config'}))}")
-    theirs = {**_DEFAULTS, **description["config"]}
+    if missing:
+        raise ValueError(f"{where}: {CONFIG_FILE} lacks {', '.join(sorted(missing))}")
+    given = description["config"]
+    given = _NAMED.get(given) if isinstance(given, str) else given
+    if not isinstance(given, dict):
+        presets = ", ".join(_NAMED)
+        raise ValueError(f"{where}: config must be an object or one of {presets}, got {description['config']!r}")
+    theirs = {**_DEFAULTS, **given}
     problems = [f"unknown field {key}={theirs[key]!r}" for key in theirs.keys() - _DEFAULTS.keys()]
     problems += [f"{key}={theirs[key]!r} is not expressed, only False" for key in _ONLY_DEFAULT if theirs[key]]
     fusion = Fusion(
@@ -85,8 +95,12 @@ def adapters_beside(folder: Path, where: str) -> dict[str, Path]:
     return {str(read_json(file, where).get("name")): file.parent for file in files}
 
 
-def add_fusion(model: PeftModel, folder: Path, fusion: Fusion, name: str, where: str) -> None:
-    """Adds a fusion to a model that has its adapters, with the weights of a folder.
+def add_fusion(
+    model: PeftModel, folder: Path, fusion: Fusion, name: str, where: str, *, resizable: bool = False
+) -> None:
+    """Adds a fusion to a model that has its adapters, with the weights of a folder, and its head if there is one.
+
+    `resizable` lets the model take over the number of labels of the fusion's head.
 
     Raises:
         ValueError: the library fuses these adapters in another way, or the weights do not fit. The model is then as
@@ -104,17 +118,21 @@ def add_fusion(model: PeftModel, folder: Path, fusion: Fusion, name: str, where:
         fusion.dropout = float(getattr(names.base.config, "attention_probs_dropout_prob", 0.0) or 0.0)
     options = {key: value for key, value in vars(fusion).items() if key != "adapters"}
     active = model.active_adapters
-    fuse(model, fusion.adapters, name, **options)
+    fitted = fitted_head(read_head(folder), names.base, where, resizable=resizable)
+    heads = None if fitted is None else fitted.modules_to_save(names.base)
+    fuse(model, fusion.adapters, name, modules_to_save=heads, **options)
     weights = _read_weights(folder, where)
     problems = _fill(dict(_parameters(names, name)), weights, inert=_without_effect(names, name))
     if problems:
         model.base_model.set_adapter(active)
         model.delete_adapter(name)
         raise ValueError(f"{where}: {'; '.join(problems)}")
+    if fitted is not None:
+        fitted.join(names.base, name)
 
 
 def write_fusion(model: PeftModel, folder: Path, fusion: Fusion, name: str) -> None:
-    """Writes a fusion as a folder that `load_adapter_fusion` of the library reads."""
+    """Writes a fusion, and its head, as a folder that `load_adapter_fusion` of the library reads."""
     names = Names.of(model.get_base_model())
     theirs = dict(_DEFAULTS) | {key: getattr(fusion, key) for key in ("key", "query", "value", "temperature")}
     theirs |= {
@@ -123,16 +141,7 @@ def write_fusion(model: PeftModel, folder: Path, fusion: Fusion, name: str) -> N
         "value_initialized": fusion.init_value,
     }
     called = ",".join(fusion.adapters)
-    description = {
-        "adapter_names": fusion.adapters,
-        "config": theirs,
-        "hidden_size": getattr(names.base.config, "hidden_size", None),
-        "model_class": type(names.base).__name__,
-        "model_name": names.base.config.name_or_path,
-        "model_type": names.base.config.model_type,
-        "name": called,
-        "version": VERSION,
-    }
+    description = describe(names.base, called) | {"adapter_names": fusion.adapters, "config": theirs}
     weights = {
         key.replace(f"{_HOLDER}.", f"{_HOLDER}.{called}."): value.detach().cpu().clone()
         for key, value in _parameters(names, name)
@@ -140,6 +149,7 @@ def write_fusion(model: PeftModel, folder: Path, fusion: Fusion, name: str) -> N
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(json.dumps(description, indent=2, sort_keys=True), encoding="utf-8")
     torch.save(weights, folder / WEIGHTS_FILES[-1])
+    write_head(folder, head_to_write(names.base, model.peft_config[name], name, called), describe(names.base, called))
 
 
 def _read_weights(folder: Path, where: str) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ the adapter.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -139,8 +140,19 @@ class FittedHead:
             base.num_labels = self.settings["num_labels"]
 
 
-def head_of(base: PreTrainedModel, adapter_name: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """The head that an adapter has among its modules to save, as a flexible one of its name.
+def fitted_head(head: Head | None, base: PreTrainedModel, where: str, *, resizable: bool) -> FittedHead | None:
+    """A checkpoint's head in a model; None, and a warning that says why, where the model does not compute it."""
+    if head is None:
+        return None
+    try:
+        return FittedHead.of(head, base, resizable=resizable)
+    except NoCounterpart as reason:
+        warnings.warn(f"{where}: its head {head.name or head.kind!r} is left out: {reason}", stacklevel=3)
+        return None
+
+
+def head_of(base: PreTrainedModel, adapter_name: str, called: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """The head that an adapter has among its modules to save, as a flexible one that is `called` so.
 
     Returns:
         Its configuration and its tensors; None where the library has no head of these modules.
@@ -155,11 +167,11 @@ def head_of(base: PreTrainedModel, adapter_name: str) -> tuple[dict[str, Any], d
         if used == saved and all(copied or _is_output(base, module) for module, copied in found):
             config = flexible_config(layout, base)
             tensors = {
-                f"heads.{adapter_name}.{place}.{key}": value.detach().cpu().clone()
+                f"heads.{called}.{place}.{key}": value.detach().cpu().clone()
                 for place, (module, _) in zip(positions(config), found, strict=True)
                 for key, value in module.named_parameters()
             }
-            first = f"heads.{adapter_name}.{positions(config)[0]}.weight"
+            first = f"heads.{called}.{positions(config)[0]}.weight"
             tensors[first] = tensors[first] / _scale(layout, base)
             return config, tensors
     return None

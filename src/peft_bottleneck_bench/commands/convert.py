@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 from ..errors import UserError
 
 CONFIG_FILE = "adapter_config.json"  # both libraries call it so
+FUSION_FILE = "adapter_fusion_config.json"  # of AdapterHub's library
 PEFT_WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 BASE_CONFIG_FILE = "config.json"  # of the base model, which keeps the labels of a head
 # The class that PEFT adapts for a task type.
@@ -55,7 +57,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "convert",
         help="turn checkpoints of AdapterHub's library into those of PEFT, or the other way round",
         description="Converts the adapter in SOURCE, whichever of the two libraries wrote it, for the other one. "
-        "If SOURCE is a folder of adapters, it converts each, and prints a table.",
+        "If SOURCE is a folder of adapters, it converts each, and prints a table. A fusion stays beside the adapters "
+        "that it is made of: convert the folder that has them all.",
     )
     parser.add_argument(
         "source", metavar="SOURCE", help="the directory of an adapter, one that contains several, or a hub id"
@@ -84,6 +87,7 @@ def convert(source: Path | str, target: Path, model: str | None = None, model_cl
     """
     source = _located(source)
     description = _description(source)
+    group = _Group.around(source)
     if target.exists() and any(target.iterdir()):
         raise UserError(f"{target} exists and is not empty")
     from_peft = "peft_type" in description
@@ -95,7 +99,7 @@ def convert(source: Path | str, target: Path, model: str | None = None, model_cl
             warnings.simplefilter("always")
             # PEFT only warns where the class is not the one that the adapter was saved from.
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            class_name = (_to_adapterhub if from_peft else _to_peft)(source, target, path, model_class, description)
+            class_name = (_to_adapterhub if from_peft else _to_peft)(group, source, target, path, model_class)
     except (OSError, ValueError, TypeError, RuntimeError, UserWarning) as error:
         raise UserError(_one_line(error)) from error
     notes = [note for warning in caught if "AdapterHub" in (note := _one_line(warning.message))]
@@ -104,13 +108,79 @@ def convert(source: Path | str, target: Path, model: str | None = None, model_cl
 
 def adapters_in(folder: Path) -> list[Path]:
     """The directories in a folder, at any depth, that hold an adapter."""
-    return sorted(file.parent for file in folder.rglob(CONFIG_FILE))
+    return sorted(file.parent for name in (CONFIG_FILE, FUSION_FILE) for file in folder.rglob(name))
 
 
-def _to_peft(source: Path, target: Path, path: str, model_class: str | None, description: dict[str, Any]) -> str:
+@dataclass(frozen=True)
+class _Group:
+    """A fusion and the adapters that it is made of, which have one class of the base model; or one adapter alone.
+
+    Attributes:
+        name: what the adapter at hand is called.
+        others: the adapters that it is made of by name; None: it is not made of others.
+        members: the directories of all, this one included.
+    """
+
+    name: str
+    others: dict[str, Path] | None
+    members: tuple[Path, ...]
+
+    @classmethod
+    def around(cls, source: Path) -> _Group:
+        """What the adapter in `source` belongs to, as the folders beside it say."""
+        own = source.absolute()
+        called = {path: _name_of(path) for path in sorted(own.parent.glob("*/")) if _is_whole(path)}
+        beside = [*called]
+        made_of = _made_of(source)
+        if made_of is not None:
+            others = {called[path]: path for path in beside if called[path] in made_of and path != own}
+            missing = [name for name in made_of if name not in others]
+            if missing:
+                raise UserError(f"{source}: the adapters {missing} that it is made of are not in folders beside it")
+            return cls(source.name, {name: others[name] for name in made_of}, (source, *others.values()))
+        for path in beside:
+            made_of = _made_of(path)
+            if made_of is not None and called.get(own) in made_of:
+                members = (path, *(other for other in beside if called[other] in made_of))
+                return cls(called[own], None, members)
+        return cls("default", None, (source,))
+
+
+def _file_in(folder: Path) -> Path | None:
+    """The file that describes the adapter in a folder."""
+    return next((folder / name for name in (CONFIG_FILE, FUSION_FILE) if (folder / name).is_file()), None)
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether the file that describes an adapter is there, and can be read."""
+    try:
+        return _file_in(folder) is not None and bool(_description(folder))
+    except UserError:
+        return False
+
+
+def _name_of(folder: Path) -> str:
+    """An adapter's name: its own in a checkpoint of AdapterHub's library, its folder's in one of PEFT."""
+    description = _description(folder)
+    return folder.name if "peft_type" in description else str(description.get("name"))
+
+
+def _made_of(folder: Path) -> list[str] | None:
+    """The names of the adapters that a fusion is made of; None: it is no fusion."""
+    description = _description(folder)
+    if "peft_type" in description:
+        composition = description.get("composition")
+        return list(composition["adapters"]) if isinstance(composition, dict) else None
+    if (folder / FUSION_FILE).is_file():
+        return list(description.get("adapter_names") or str(description.get("name")).split(","))
+    return None
+
+
+def _to_peft(group: _Group, source: Path, target: Path, path: str, model_class: str | None) -> str:
     from peft_bottleneck.adapterhub import load_adapterhub, read_head
 
-    head = read_head(source)
+    heads = [head for member in group.members if (head := read_head(member)) is not None]
+    head = heads[0] if heads else None
     class_name = model_class or (head.auto_class if head is not None else None) or "AutoModel"
     settings = head.settings() if head is not None else {}
     try:
@@ -120,26 +190,52 @@ def _to_peft(source: Path, target: Path, path: str, model_class: str | None, des
             raise
         class_name = "AutoModel"  # transformers has no model of this type with such a head
         base = _class(class_name).from_pretrained(path)
-    adapted = load_adapterhub(base, source)
-    adapted.save_pretrained(target)
-    if settings and adapted.peft_config["default"].modules_to_save:
+    adapted = load_adapterhub(base, source, group.name)
+    _save_one(adapted, group.name, target)
+    if settings and adapted.peft_config[group.name].modules_to_save:
         base.config.save_pretrained(target)
     return class_name
 
 
-def _to_adapterhub(source: Path, target: Path, path: str, model_class: str | None, description: dict[str, Any]) -> str:
+def _save_one(adapted: Any, name: str, target: Path) -> None:
+    """Saves one adapter of a model as the directory `target`, not as a folder in it."""
+    if name == "default":
+        adapted.save_pretrained(target)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        adapted.save_pretrained(folder, selected_adapters=[name])
+        if target.exists():
+            target.rmdir()
+        (Path(folder) / name).rename(target)
+
+
+def _to_adapterhub(group: _Group, source: Path, target: Path, path: str, model_class: str | None) -> str:
     from peft import PeftModel
     from transformers import AutoConfig
 
     from peft_bottleneck.adapterhub import read_tensors, save_adapterhub
 
-    read_tensors(source, PEFT_WEIGHTS_FILES, str(source))  # says in one line what PEFT does not
-    class_name = model_class or _class_for_peft(description)
+    for member in group.members:
+        read_tensors(member, PEFT_WEIGHTS_FILES, str(member))  # says in one line what PEFT does not
+    class_name = model_class or _class_for_peft(_description(source))
     settings = {}
     if (source / BASE_CONFIG_FILE).exists():
         settings["config"] = AutoConfig.from_pretrained(source)
     base = _class(class_name).from_pretrained(path, **settings)
-    save_adapterhub(PeftModel.from_pretrained(base, source), target)
+    if group.others is None:
+        save_adapterhub(PeftModel.from_pretrained(base, source, adapter_name=group.name), target, group.name)
+        return class_name
+    (first, directory), *others = group.others.items()
+    model = PeftModel.from_pretrained(base, directory, adapter_name=first)
+    for name, directory in (*others, (group.name, source)):
+        model.load_adapter(directory, adapter_name=name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+        save_adapterhub(model, folder, group.name)
+        if target.exists():
+            target.rmdir()
+        (Path(folder) / "fusion").rename(target)
     return class_name
 
 
@@ -164,14 +260,15 @@ def _located(source: Path | str) -> Path:
 
 
 def _description(source: Path) -> dict[str, Any]:
+    file = _file_in(source) or source / CONFIG_FILE
     try:
-        description = json.loads((source / CONFIG_FILE).read_text(encoding="utf-8"))
+        description = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{source}: no {CONFIG_FILE} can be read there ({error.strerror})") from error
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{source / CONFIG_FILE}: not JSON: {error}") from error
+        raise UserError(f"{file}: not JSON: {error}") from error
     if not isinstance(description, dict):
-        raise UserError(f"{source / CONFIG_FILE}: must hold an object, got {type(description).__name__}")
+        raise UserError(f"{file}: must hold an object, got {type(description).__name__}")
     return description
 
 
@@ -192,7 +289,7 @@ def _convert(parsed: argparse.Namespace) -> int:
 
     logging.disable_progress_bar()
     folder = Path(parsed.source)
-    if folder.is_dir() and not (folder / CONFIG_FILE).exists() and (found := adapters_in(folder)):
+    if folder.is_dir() and _file_in(folder) is None and (found := adapters_in(folder)):
         return _convert_all(folder, found, parsed)
     print(convert(parsed.source, parsed.target, parsed.model, parsed.model_class))
     return 0
