@@ -57,10 +57,7 @@ def test_every_page_with_code_is_tested() -> None:
     assert with_code == {*RUN, *ELSEWHERE}
 
 
-@pytest.mark.filterwarnings("ignore:.*deprecated:FutureWarning")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore:Using the latest cached version")
+@pytest.mark.filterwarnings("default")  # what libraries say of each other fails no example
 @pytest.mark.parametrize("page", RUN)
 def test_the_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if page == "docs/guides/existing-code.md":

@@ -100,7 +100,8 @@ def _trial(found: tuple[Record, int] | None) -> str:
     if found is None:
         return ""
     record, _ = found
-    training = record.configuration.training
+    training = record.configuration["training"]
+    assert isinstance(training, dict)
     warmup = training.get("warmup_steps")
     words = f"{float(str(training['learning_rate'])):g}" + ("" if warmup is None else f", warm-up {warmup}")
     return f"{words}: {record.validation_score:.3f}"
