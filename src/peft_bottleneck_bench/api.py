@@ -51,7 +51,7 @@ class Plan:
     """All runs of a configuration, each checked before any of them starts.
 
     Args:
-        runs: those whose settings the configuration says.
+        runs: those with settings in the configuration.
         searches: each with its trials, and with final runs of the best.
     """
 
@@ -64,13 +64,13 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """What is worth knowing of the data, of heads that start fresh and of a budget, in one line each."""
+        """Notes on the data, on heads that start fresh and on a budget, one line each."""
         planned = [*self.runs, *(trial for search in self.searches for trial in search.state().trials)]
         return [*data_notes(planned), *head_notes(planned), *budget_notes(planned)]
 
     @property
     def records(self) -> dict[Path, Record]:
-        """The records that there are of the runs and of the final runs of searches, by their files."""
+        """The existing records of the runs and of the final runs of searches, by their files."""
         return running.known_records(self.runs, self.searches)
 
 
@@ -85,7 +85,7 @@ def plan(configuration: Configuration) -> Plan:
 
 
 def run_grid(plan: Plan, *, engine: Engine | None = None) -> Outcome:
-    """Executes what `plan` has and what has no finished record yet.
+    """Executes the runs and searches of `plan` that have no finished record.
 
     A run that raises leaves a record with the reason, and the next one starts.
 
@@ -93,7 +93,7 @@ def run_grid(plan: Plan, *, engine: Engine | None = None) -> Outcome:
         engine: where runs are executed: `Jobs(4)`, four at once on this machine; by default one after the other.
 
     Raises:
-        KeyboardInterrupt: a signal has asked for the end; what is finished stays.
+        KeyboardInterrupt: a signal has asked for the end; finished runs stay.
     """
     return running.run_grid(plan.runs, plan.searches, engine)
 

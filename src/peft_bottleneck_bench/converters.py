@@ -67,7 +67,7 @@ def token_entities(tokens: Sequence[str], **entities: tuple[int, int]) -> Exampl
 
 
 def iob2(tags: Sequence[str]) -> list[str]:
-    """Tags in IOB1, or in a loose IOB2, as strict IOB2: what opens an entity is a B-.
+    """Tags in IOB1, or in a loose IOB2, as strict IOB2: every entity opens with B-.
 
     >>> iob2(["I-PER", "I-PER", "B-PER", "O", "I-LOC"])
     ['B-PER', 'I-PER', 'B-PER', 'O', 'B-LOC']

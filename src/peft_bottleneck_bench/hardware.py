@@ -1,4 +1,4 @@
-"""The machine, as far as it bears on time and memory."""
+"""The machine, as far as time and memory depend on it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: both end the command at once or at its next step, and never unnoticed.
 
-Python raises `KeyboardInterrupt` wherever the program happens to be. Inside a destructor or a callback from C such an
-exception is printed and ignored, and a library may turn it into another one. So the handler also sets a flag, which
+Python raises `KeyboardInterrupt` at any place of the program. In a destructor or a callback from C the exception is
+printed and ignored, and a library may turn it into another one. So the handler also sets a flag, which
 `check` looks at: before every run, at every step, and when a run ends with an error.
 """
 

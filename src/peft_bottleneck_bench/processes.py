@@ -1,7 +1,7 @@
 """The processes of one launch: `accelerate launch` starts several for one run, each with its part of every batch.
 
 All of them read the same configuration, make the same plan and train together. Files and the terminal belong to the
-main process; what only it may decide (which run is next) or write it does inside `on_main`, which the others wait for.
+main process; it decides (which run is next) and writes inside `on_main`, which the others wait for.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from .errors import UserError
 
 Result = TypeVar("Result")
 
-# How long a process that failed waits for the others to end their part of the run too. They do so within a step or an
-# evaluation if they failed as well; otherwise they wait for this one, and would for ever.
+# How long a process that failed waits for the others to end their part of the run too. If they fail as well, they end
+# within a step or an evaluation; otherwise they would wait for this one for ever.
 GRACE_SECONDS = 60.0
 LONGEST_WAIT = timedelta(days=1)  # for the main process, which may score a large test split meanwhile
 
@@ -62,11 +62,11 @@ def check_launch() -> None:
                 "launch it with distributed_type MULTI_GPU, or train with a loop of your own: "
                 "docs/guides/many-devices.md"
             )
-    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)  # transformers would follow it, unseen by the record
+    os.environ.pop("ACCELERATE_MIXED_PRECISION", None)  # transformers would follow it, and the record would not say so
 
 
 def wait_for_everyone() -> None:
-    """Returns when every process has got here."""
+    """Returns when every process is here."""
     on_main(lambda: None)
 
 
@@ -91,7 +91,7 @@ def on_main(action: Callable[[], Result]) -> Result:
 
 @contextmanager
 def all_or_none(stranded: Callable[[str], object]) -> Iterator[None]:
-    """What raises in one process inside the block raises in every one at its end.
+    """An error in one process inside the block is raised in every process at its end.
 
     Where an error in this process leaves the others waiting inside the block, nothing can reach them: after
     `GRACE_SECONDS` this process calls `stranded` with the reason and ends, which makes the launcher end the others.

@@ -22,7 +22,7 @@ from .records import Counts, DataUsed
 from .saved.initial import identity as initial_identity
 from .tasks import Task
 
-# Goes into every run's hash: raised when a change of this harness changes scores.
+# Part of every run's hash: a change of this harness that changes scores raises it.
 PROTOCOL = 1
 
 
@@ -53,7 +53,7 @@ class Run:
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
-        """Everything that was asked for, defaults filled in."""
+        """The complete configuration, with all defaults."""
         return {
             "protocol": PROTOCOL,
             "task": self.task.name,
@@ -77,18 +77,18 @@ class Run:
             **({"budget": asdict(self.method.budget)} if self.method.budget else {}),
             # Part of the run's identity: the same settings found by more trials are another result.
             **({} if self.search is None else {"search": dict(self.search)}),
-            # They share the batches out: two of batch size 16 train as one of 32, but for their dropout.
+            # Processes share each batch: two of batch size 16 train like one of 32, except for dropout.
             **({} if processes.count() == 1 else {"processes": processes.count()}),
         }
 
     @cached_property
     def hash(self) -> str:
-        """Of what decides the score, search included: runs that share it must give the same on the same machine."""
+        """The hash of all settings that decide the score: on one machine, runs that share it give the same score."""
         return run_hash(self.configuration)
 
     @property
     def place(self) -> Path:
-        """Where the run belongs below `results` and `adapters`."""
+        """The run's path below `results` and `adapters`."""
         return Path(self.task.name, self.model.slug, self.method.label, f"seed{self.seed}-{self.hash}")
 
     @property
@@ -101,8 +101,8 @@ class Run:
 
     @property
     def description(self) -> dict[str, Any]:
-        """What `run.json` beside the saved weights holds: the configuration, the place of the base model, and the
-        columns that an example has beside the one that the model predicts.
+        """The content of `run.json` beside the saved weights: the configuration, the base model, and the input
+        columns of an example.
         """
         example = self.data.splits["train"][0]
         return {
@@ -134,5 +134,5 @@ class Run:
 def run_hash(configuration: Mapping[str, Any]) -> str:
     """The hash of a run with this resolved configuration."""
     decisive = {**configuration, "training": score_relevant(configuration.get("training", {}))}
-    decisive.pop("budget", None)  # the options say what it chose
+    decisive.pop("budget", None)  # the options hold its choice
     return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:10]

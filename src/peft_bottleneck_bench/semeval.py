@@ -1,4 +1,4 @@
-"""SemEval-2010 task 8: its relations and its marks, which its task, its metric and its files share."""
+"""The relations and markers of SemEval-2010 task 8, for its task, metric and file format."""
 
 RELATIONS = (
     "Cause-Effect",

@@ -1,4 +1,4 @@
-"""What a task file says: what is measured, on which data, under which licence.
+"""The content of a task file: kind, data, metric and licence.
 
 A file `eval_tasks/<name>.py` holds one constant `TASK = Task(...)`. It is found by its place: no list names it. Users
 keep their own task files in a folder of their own (`tasks_from: DIR`). Nothing here imports torch, so that listing the
@@ -90,7 +90,7 @@ class Hub:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is measured: data, kind and one main metric.
+    """A task: data, kind and one main metric.
 
     Args:
         name: the file's name, and the name in configurations and records.
@@ -142,7 +142,7 @@ def shipped(name: str, suffix: str = "jsonl") -> Files:
 
 
 def is_shipped(data: Files | Hub) -> bool:
-    """Whether the files are in `eval_tasks/data`; a set under licence has files that only its licensees have."""
+    """Whether the files are in `eval_tasks/data`; only licensees have the files of a set under licence."""
     return isinstance(data, Files) and str(data.train).startswith(str(SHIPPED))
 
 

@@ -32,7 +32,7 @@ class Row:
         runs: its records by path, one per seed, in the order of the seeds.
         problem: why it is incomplete, and therefore not ranked; None if it is not.
         standing: mean and spread of the finished runs; None if there is none.
-        collapses: what shows that a run learnt nothing.
+        collapses: signs that a run learnt nothing.
         cost: its times on a quiet machine, if they were measured.
     """
 
@@ -70,11 +70,11 @@ class Board:
     """All runs that may be compared: one task, model, data and metric.
 
     Args:
-        record: any of its runs, for what they have in common.
+        record: any of its runs, for the fields that all share.
         rows: the ranked ones by rank, then the others by score, then the incomplete ones by name.
         ranking: None where no method could be ranked.
-        baseline: the best answer that takes no model; None where there is none.
-        notes: what a reader must know to read the board, one sentence each.
+        baseline: the best score without a model; None where there is none.
+        notes: facts that a reader of the board must know, one sentence each.
     """
 
     title: str
@@ -94,7 +94,7 @@ class Board:
 
     @property
     def score(self) -> Score | None:
-        """What is known of the main score; None for one of a metric of the Hub."""
+        """The main score's name and range; None for one of a metric of the Hub."""
         metric = METRICS.get(self.record.metric.name)
         scores = metric.scores if metric is not None else ()
         return next((score for score in scores if score.name == self.main_metric), None)
@@ -190,12 +190,12 @@ def _rows(runs: Runs) -> list[Row]:
 
 
 def _variant_key(record: Record) -> str:
-    """What two runs of one method share if they differ in seed alone."""
+    """The key that runs of one method share if they differ in seed alone."""
     return json.dumps([record.method, _settings(record)], sort_keys=True)
 
 
 def _labels(variants: Sequence[Record]) -> list[str]:
-    """The method of each variant; where several share one, with the settings that tell them apart."""
+    """The method of each variant; where several share one, with the settings that differ."""
     settings = [dict(_flat(_settings(record))) for record in variants]
     by_method: dict[str, list[dict[str, str]]] = defaultdict(list)
     for record, own in zip(variants, settings, strict=True):
@@ -213,7 +213,7 @@ def _label(method: str, own: Mapping[str, str], namesakes: Sequence[Mapping[str,
 
 
 def _settings(record: Record) -> dict[str, JsonValue]:
-    """The configuration without the seed and without what decides only speed."""
+    """The configuration without the seed and without settings that affect only speed."""
     settings = {key: value for key, value in record.configuration.items() if key != "seed"}
     training = settings.get("training")
     if isinstance(training, dict):

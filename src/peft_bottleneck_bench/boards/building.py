@@ -1,4 +1,4 @@
-"""Everything that is made from the records of a folder, written into it."""
+"""Writes the tables, the page and the pictures of a folder of records into it."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def _boards(results: Path) -> list[Board]:
 
 
 def _pictures(found: list[Board], results: Path) -> list[list[Path]]:
-    """Draws every board, and removes the pictures of boards that are no more."""
-    from . import pictures  # matplotlib takes a second, which a page alone need not wait for
+    """Draws every board, and removes the pictures of boards that no longer exist."""
+    from . import pictures  # importing matplotlib takes a second, and the page alone does not need it
 
     methods = pictures.styles(found)
     drawn = [

@@ -1,4 +1,4 @@
-"""Whether records are what they say: for boards that take the records of others."""
+"""Checks of records, for boards that take the records of others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOLERANCE = 1e-6
 
 
 def check(folder: Path, against: Path | None = None) -> tuple[int, list[str]]:
-    """How many records are below `folder`, and what is wrong with them, one line each.
+    """The number of records below `folder`, and their errors, one line each.
 
     Args:
         against: a folder whose records must have the same data and metric on the tasks that both have.

@@ -1,4 +1,4 @@
-"""Runs that learnt nothing: a constant answer, a score that takes no model, a loss that never fell."""
+"""Runs that learnt nothing: a constant answer, a score that needs no model, a loss that does not fall."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a column of a board is, for the terminal, the document and the page alike."""
+"""The columns of a board, for the terminal, the document and the page."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class Column:
 
     Args:
         name: its heading.
-        cell: what a row shows there.
-        key: what rows are sorted by; None for a missing value.
-        short: what a terminal shows, where room is scarce; None leaves the column out there.
+        cell: the text of a row.
+        key: the value by which rows are sorted; None if missing.
+        short: the text on a terminal; None leaves the column out there.
         heading: the name there, if it is another.
     """
 

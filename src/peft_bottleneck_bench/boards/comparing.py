@@ -23,17 +23,17 @@ Place = tuple[str, str]  # task and model
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the data say of A and B on one task and model.
+    """The comparison of A and B on one task and model.
 
     Args:
-        names: what A and B are called here.
+        names: of A and B.
         standings: theirs.
         seeds: those that both have.
         difference: of the means, A less B.
         interval: of the difference at `LEVEL`, for this pair alone; None where fewer than two examples differ.
         p_value: that equal methods would differ so much, for this pair alone.
         corrected: `p_value` adjusted for `pairs` pairs; the verdict follows it.
-        notes: what a reader must know, one sentence each.
+        notes: facts that a reader must know, one sentence each.
     """
 
     task: str
@@ -67,7 +67,7 @@ class Comparison:
 
     @property
     def why_both(self) -> str | None:
-        """Why the interval and the verdict disagree; None where they do not."""
+        """Why the interval and the verdict disagree; None where they agree."""
         if self.better is not None or self.interval is None or self.interval[0] <= 0 <= self.interval[1]:
             return None
         return (
@@ -152,7 +152,7 @@ def _runs(path: Path, task: str | None) -> Runs:
 
 
 def _rows(name: str, found: list[Board], results: Path) -> Mapping[Place, list[tuple[Board, Row]]]:
-    """The rows that `name` means, by task and model."""
+    """The rows of `name`, by task and model."""
     is_method = not Path(name).exists()
     rows: dict[Place, list[tuple[Board, Row]]] = {}
     for board in found:

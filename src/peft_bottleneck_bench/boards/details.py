@@ -1,4 +1,4 @@
-"""What the page shows of a run when it is opened."""
+"""The details of a run on the page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..records import TIME_FORMAT, Prediction, Record
 from . import formatting as show
 from .examples import SHOWN, errors
 
-LABELS = 12  # a larger confusion matrix is not read but searched, which its largest cells serve better
+LABELS = 12  # of a larger confusion matrix the page shows the largest cells
 POINTS = 200  # of a curve: more than a picture has room for
 
 Details = dict[str, object]

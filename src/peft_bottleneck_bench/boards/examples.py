@@ -1,4 +1,4 @@
-"""Test examples as the page shows them: errors of a run, and what the methods of a board disagree on."""
+"""Test examples on the page: errors of a run, and disagreements of a board's methods."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Examples(TypedDict):
 
 
 def errors(rows: Sequence[Prediction], kind: str) -> Examples:
-    """The first wrong predictions; of a regression the farthest off."""
+    """The first wrong predictions; for regression the largest errors."""
     wrong = [row for row in rows if not _right(row)]
     order = "first"
     if kind == "regression":
@@ -85,7 +85,7 @@ def _right(row: Prediction) -> bool:
 
 
 def _majority(rows: Sequence[Prediction]) -> str:
-    """What most seeds predict, with how many do, unless all do."""
+    """The prediction of most seeds, with their number, unless all agree."""
     prediction, count = Counter(short(row.prediction) for row in rows).most_common(1)[0]
     return prediction if count == len(rows) else f"{prediction} ({count} of {len(rows)})"
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Readable numbers."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def train_time(value: float | None, shared_machine: bool) -> str:
-    """The time, or that it says nothing since other processes used the machine."""
+    """The time, or a note that other processes used the machine."""
     return "shared machine" if shared_machine else seconds(value)
 
 

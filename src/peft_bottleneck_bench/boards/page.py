@@ -48,8 +48,8 @@ _COSTS = {
 def page(boards: Sequence[Board], overviews: Sequence[Overview], folder: Path) -> str:
     """The page for the boards of the records below `folder`.
 
-    Whatever records and predictions hold is escaped: by the template engine in the page itself, and by `textContent`
-    in what the script adds. The page's policy allows its own style and script alone, by their hashes.
+    All text of records and predictions is escaped: by the template engine in the page, and by `textContent` in the
+    script. The page's policy allows its own style and script alone, by their hashes.
     """
     environment = Environment(
         loader=FunctionLoader(_part), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -85,12 +85,12 @@ def _hash(text: str) -> str:
 
 
 def _board(number: int, board: Board, folder: Path, runs: list[Details]) -> dict[str, object]:
-    """What the template needs of a board; adds the details of its runs to `runs`."""
+    """The template's data of a board; adds the details of its runs to `runs`."""
     rows = {row.method: _rows(row) for row in board.rows}
     for row in board.rows:
         for (path, record), predictions in zip(row.runs.items(), rows[row.method], strict=True):
             runs.append(details(path.relative_to(folder), record, predictions))
-    # Only where the board is ranked are the predictions known to be of the same examples.
+    # Only on a ranked board the predictions are sure to be of the same examples.
     comparable = {
         row.method: [run for run in rows[row.method] if isinstance(run, list)]
         for row in board.rows
@@ -131,7 +131,7 @@ def _test_rows(path: Path, record: Record) -> list[Prediction] | str | None:
 
 
 def _method(row: Row) -> dict[str, object]:
-    """A method in the pictures and in what can be downloaded."""
+    """A method in the pictures and in the downloads."""
     standing = row.standing
     return {
         "name": row.method,
@@ -156,7 +156,7 @@ class Axis:
         self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
         self.baseline: float | None = None
         if board.baseline and self.low - (self.high - self.low) <= board.baseline.score <= self.high:
-            # Farther off, the line would leave the intervals no room.
+            # A line farther away would leave no room for the intervals.
             self.low = min(self.low, board.baseline.score)
             self.baseline = self.place(board.baseline.score)
 

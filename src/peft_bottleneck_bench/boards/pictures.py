@@ -22,7 +22,7 @@ LONGEST_NAME = 60
 Style = tuple[str, str]  # colour and marker
 Cost = tuple[str, str, Callable[[Row], float | None]]
 
-# Okabe and Ito's colours, which the colour-blind can tell apart, and two more; black is left to the ink.
+# Okabe and Ito's colours, which the colour-blind can distinguish, and two more; black is the colour of text.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 _INK, _LINE = "#1a1a1b", "#d8d8d9"
@@ -43,7 +43,7 @@ _RC: Any = {
     "ytick.color": _INK,
 }
 
-#: What a method costs: the words for it, its unit, and where a row has it.
+#: The costs of a method: the name, the unit, and the value of a row.
 COSTS: tuple[Cost, ...] = (
     ("trainable parameters", "", trainable),
     ("train time", "s", train_seconds),
@@ -129,7 +129,7 @@ def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: Cos
     axes.plot([x for x, _ in front], [y for _, y in front], color=_INK, lw=0.8, ls=":", zorder=0)
     positive = [x for x, _, _ in points if x > 0]
     if positive and max(positive) > 20 * min(positive):
-        # A method that costs nothing has no place on a logarithmic axis.
+        # A logarithmic axis has no place for a cost of 0.
         symmetric = {"linthresh": min(positive)} if len(positive) < len(points) else {}
         axes.set_xscale("symlog" if symmetric else "log", **symmetric)
         axes.minorticks_off()

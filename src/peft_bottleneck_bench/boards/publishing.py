@@ -1,4 +1,4 @@
-"""Records for others: with predictions that hold no text of the data, and that still give every rank."""
+"""Records for others: their predictions hold no text of the data, and still give every rank."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the runs of a board predicted on their common test examples."""
+"""The predictions of a board's runs on their common test examples."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Tests:
     """The predictions of a board's runs on the test split.
 
     Args:
-        metric: None where the metric is one of the Hub, which knows no single examples.
+        metric: None for a metric of the Hub, which does not score single examples.
         predictions: by record, in the order of `references`.
-        statistics: of the runs that come without texts: what each example contributes to the main score.
+        statistics: for runs without texts: the contribution of each example to the main score.
         problems: why a run has no predictions.
     """
 
@@ -40,7 +40,7 @@ class Tests:
     problems: dict[Path, str] = field(default_factory=dict)
 
     def contributions(self, run: Sequence[Path]) -> FloatArray:
-        """What each example of a run contributes to the main score: [examples, k]."""
+        """The contribution of each example of a run to the main score: [examples, k]."""
         (path,) = run
         if path in self.statistics:
             return self.statistics[path]
@@ -48,7 +48,7 @@ class Tests:
         return self.metric.statistics(self.references, self.predictions[path])
 
     def score(self, predictions: list[JsonValue]) -> float | None:
-        """The main score of `predictions`; None without a metric, or where a run comes without texts."""
+        """The main score of `predictions`; None without a metric, or for a run without texts."""
         if self.metric is None or self.statistics:
             return None
         return float(self.metric.score(self.metric.statistics(self.references, predictions).sum(axis=0)))

@@ -1,4 +1,4 @@
-"""What a board says, in words: who may be best, who is worse than whom, and what it cannot tell."""
+"""The verdict of a board, in words: which methods may be best, which are worse, and what the data leave open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_words(ranking: Ranking, *, examples: int, seeds: int) -> list[str]:
 
 
 def remarks(board: Board) -> list[str]:
-    """What else a reader must know: incomplete methods, collapsed runs, and the board's notes."""
+    """Further facts for readers: incomplete methods, collapsed runs, and the board's notes."""
     incomplete = [f"{row.method} is incomplete: {row.problem}" for row in board.rows if row.problem]
     collapsed = [f"{row.method} collapsed: {'; '.join(row.collapses)}" for row in board.rows if row.collapses]
     return [*incomplete, *collapsed, *board.notes]
@@ -66,7 +66,7 @@ def _worse(ranking: Ranking) -> list[str]:
 
 
 def _limits(ranking: Ranking, examples: int, seeds: int) -> list[str]:
-    """What the board cannot tell, and how large a difference has to be that it could."""
+    """The pairs that the board leaves open, and the size of a difference that it would find."""
     open_pairs = [names for names, pair in ranking.pairs.items() if not pair.separated]
     if not open_pairs:
         return []

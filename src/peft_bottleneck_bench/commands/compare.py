@@ -1,4 +1,4 @@
-"""The command `compare`: which of two is better, as far as the data can tell."""
+"""The command `compare`: tests which of two methods is better."""
 
 from __future__ import annotations
 

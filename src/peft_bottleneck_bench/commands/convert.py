@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import UserError
 
-CONFIG_FILE = "adapter_config.json"  # both libraries call it so
+CONFIG_FILE = "adapter_config.json"  # the name in both libraries
 FUSION_FILE = "adapter_fusion_config.json"  # of AdapterHub's library
 PEFT_WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 BASE_CONFIG_FILE = "config.json"  # of the base model, which keeps the labels of a head
@@ -34,10 +34,10 @@ class Converted:
 
     Attributes:
         target: where it is.
-        library: the library that it is for now.
+        library: that of the result.
         base: the base model.
         class_name: the class of the base model.
-        notes: what did not come along.
+        notes: the parts that are left out.
     """
 
     target: Path
@@ -217,7 +217,7 @@ def _to_adapterhub(group: _Group, source: Path, target: Path, path: str, model_c
     from peft_bottleneck.adapterhub import read_tensors, save_adapterhub
 
     for member in group.members:
-        read_tensors(member, PEFT_WEIGHTS_FILES, str(member))  # says in one line what PEFT does not
+        read_tensors(member, PEFT_WEIGHTS_FILES, str(member))  # its errors are one line, unlike PEFT's
     class_name = model_class or _class_for_peft(_description(source))
     settings = {}
     if (source / BASE_CONFIG_FILE).exists():
@@ -296,7 +296,7 @@ def _convert(parsed: argparse.Namespace) -> int:
 
 
 def _convert_all(folder: Path, found: Sequence[Path], parsed: argparse.Namespace) -> int:
-    """Converts every adapter in a folder, and prints what became of each; 1 if one could not be converted."""
+    """Converts every adapter in a folder, and prints each result; returns 1 if one cannot be converted."""
     from rich.table import Table
 
     from ..terminal import print_wide

@@ -1,4 +1,4 @@
-"""The command `costs`: what the methods of a grid cost in time, on a quiet machine."""
+"""The command `costs`: times of the methods of a grid, on a quiet machine."""
 
 from __future__ import annotations
 

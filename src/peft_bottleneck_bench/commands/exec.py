@@ -1,7 +1,7 @@
 """The command `exec`: runs any program with our methods registered, as `coverage run` runs one under measurement.
 
-PEFT has no entry points for methods of other packages, so whoever loads an adapter of ours by its name has to import
-`peft_bottleneck`. A program that does not, such as lm-eval, gets the import from here, and so do the Python processes
+PEFT has no entry points for methods of other packages, so a program that loads our adapters must import
+`peft_bottleneck`. This command adds the import to a program without it, such as lm-eval, and to the Python processes
 that it starts.
 """
 

@@ -106,7 +106,7 @@ def option_rows(name: str) -> list[Row]:
 
 
 def _plain(value: object) -> object:
-    """The value where JSON has a word for it; null where a class makes its own default."""
+    """The value if JSON has one; null where a class makes its own default."""
     return value if isinstance(value, (str, int, float, bool, list, dict)) else None
 
 

@@ -1,4 +1,4 @@
-"""The command `predict`: what a trained adapter says of new text."""
+"""The command `predict`: predictions of a trained adapter for new text."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Examples:
 
     @property
     def notes(self) -> list[str]:
-        """What was converted, one sentence each."""
+        """The conversions, one sentence each."""
         return [f"{count:,} {what}" for what, count in self.converted.items()]
 
     def of(self, rows: Placed, index: int) -> list[Row]:
@@ -61,7 +61,7 @@ class Examples:
             ) from error
 
     def raw(self, row: Row) -> Iterable[Row]:
-        """The kind's columns of a row, from whichever form it has."""
+        """The kind's columns of a row in any of the forms."""
         if self.task.convert is not None:
             return self.task.convert(row)
         if self.kind.name == "ner":

@@ -1,4 +1,4 @@
-"""How a file is written, where its suffix does not say it."""
+"""The format of a file, where its suffix does not say it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """What a task says about its files.
+    """The settings of a task for its files.
 
     Args:
         name: one of `files.FORMATS`; empty: the suffix says it.

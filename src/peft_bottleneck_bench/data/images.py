@@ -31,7 +31,7 @@ def image_rows(folder: Path) -> FileRows:
 
 
 def beside(rows: FileRows, folder: Path) -> FileRows:
-    """The rows, with the names of images that are in `folder` as paths."""
+    """The rows, with the names of images in `folder` as paths."""
 
     def placed(value: Any) -> Any:
         is_name = isinstance(value, str) and Path(value).suffix.lower() in SUFFIXES

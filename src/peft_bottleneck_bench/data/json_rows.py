@@ -1,4 +1,4 @@
-"""Rows of JSON in the forms that people hold it in."""
+"""Rows of JSON in its common forms."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def parse(text: str, place: str, *, first_line: int = 1) -> Any:
 
 
 class _ExtraData(UserError):
-    """There is more after the first document."""
+    """The text continues after the first document."""
 
 
 def _object(pairs: list[tuple[str, object]]) -> Row:

@@ -1,4 +1,4 @@
-"""The names of labels: their order, and what makes two of them one by mistake."""
+"""The names of labels: their order, and mistakes that make two of one."""
 
 from __future__ import annotations
 

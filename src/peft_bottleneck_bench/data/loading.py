@@ -1,4 +1,4 @@
-"""From a task to checked examples: three splits, their labels, and what identifies the data."""
+"""From a task to checked examples: three splits, their labels, and the identity of the data."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Data:
     Args:
         splits: train, validation and test to examples in the kind's columns.
         labels: the label names in the order of their numbers; empty for kinds without labels.
-        identity: what fixes the content: hashes of files, or the hub's revision.
-        notes: what a reader should know about the examples, one sentence each.
+        identity: hashes of files, or the hub's revision.
+        notes: facts on the examples for readers, one sentence each.
     """
 
     splits: Mapping[str, Sequence[Row]]
@@ -68,7 +68,7 @@ def load_data(task: Task, kind: Kind, limits: Mapping[str, int]) -> Data:
         labels = examples.labels or _source_labels(sources["train"], examples) or _labels_of_train(placed, task, kind)
         if "train" in placed:
             findings.attempt(check_labels, labels, examples.labels)
-        # Without labels from train, nothing true can be said about the other splits.
+        # Without labels from train, the other splits cannot be checked.
         for split in placed if labels or "train" in placed else ():
             findings.attempt(_check_known, placed[split], sources[split], kind, labels)
     _check_enough(task, kind, labels)
@@ -124,7 +124,7 @@ def _source_labels(source: Source, examples: Examples) -> tuple[str, ...]:
 
 
 def _labels_of_train(placed: Mapping[str, Sequence[Placed]], task: Task, kind: Kind) -> tuple[str, ...]:
-    """The labels that occur in train, and in what was taken out of it: a rare one must not be unknown by chance."""
+    """The labels that occur in train, and in the rows taken out of it: a rare label must not be unknown by chance."""
     parts = ("train",) if isinstance(task.data.validation, (str, tuple)) else ("train", "validation")
     names = {name for part in parts for _, example in placed.get(part, ()) for name in kind.labels_of(example)}
     return sorted_labels(names)

@@ -1,4 +1,4 @@
-"""The content of files, also of compressed ones, within bounds that no honest file meets."""
+"""The content of files, also of compressed ones, within bounds that no real data file reaches."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""Relations in the forms that data sets have, as a text with the characters of head and tail.
+"""Relations in the forms of published data sets, as a text with the characters of head and tail.
 
 | form | a row |
 | --- | --- |
 | token indices, `end` after the last | `{"tokens": […], "head": [start, end], "tail": [start, end], "relation": …}` |
 | TACRED | `{"token": […], "subj_start", "subj_end", "obj_start", "obj_end", "subj_type", "obj_type", "relation"}` |
-| SpERT, as CoNLL04 and SciERC are passed around | `{"tokens": […], "entities": [{"type", "start", "end"}], \
+| SpERT, the form of CoNLL04 and SciERC | `{"tokens": […], "entities": [{"type", "start", "end"}], \
 "relations": [{"type", "head", "tail"}]}`: an example for each relation |
 | marked text | `{"text": "<e1>Ann</e1> met <e2>Bo</e2>.", "relation": …}`, or with `[E1]`, `[HEAD]` and `[TAIL]` |
 """

@@ -1,4 +1,4 @@
-"""Tags of named entities in the schemes that data sets have, as strict IOB2."""
+"""Tags of named entities in the common schemes, as strict IOB2."""
 
 from __future__ import annotations
 

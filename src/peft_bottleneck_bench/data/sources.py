@@ -31,7 +31,7 @@ class Source(Protocol):
 
     @property
     def lazy(self) -> bool:
-        """Whether a row is read when it is asked for: then a limit saves reading the others."""
+        """Whether rows are read on access: then a limit saves reading the others."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int) -> Row: ...
@@ -137,14 +137,14 @@ def held_out(validation: int | float, rows: int) -> int:
 
 
 def shuffled(count: int) -> list[int]:
-    """The numbers below `count` in an order that is always the same."""
+    """The numbers below `count` in a fixed random order."""
     order = list(range(count))
     random.Random(SHUFFLE_SEED).shuffle(order)
     return order
 
 
 def identity(data: Files | Hub, test: Source) -> dict[str, Any]:
-    """What fixes the content of `data`: the commit of a hub dataset, the hashes of files.
+    """The identity of the content of `data`: the commit of a hub dataset, the hashes of files.
 
     Where the task's revision is a branch, the rows of its `test` split know the commit.
     """
@@ -173,7 +173,7 @@ def _content(path: Path) -> list[Path]:
 
 
 def format_of(files: Files) -> Format:
-    """How the task's files are written."""
+    """The format of the task's files."""
     return Format(name=files.format, delimiter=files.delimiter, quote=files.quote, header=files.header)
 
 

@@ -1,4 +1,4 @@
-"""One run in this process, whatever becomes of it: its record, or why there is none."""
+"""One run in this process: its record, or why there is none."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Attempt:
     them in blocks.
 
     Args:
-        say: hears what a user should know.
+        say: is called with notes for the user.
     """
 
     def __init__(self, say: Callable[[str], object]) -> None:
@@ -87,7 +87,7 @@ def record_failure(run: Run, reason: str) -> Result:
 
 
 def reason_of(error: Exception) -> str:
-    """What a record says of the error that ended its run."""
+    """The reason in the record of a failed run."""
     reason = f"{type(error).__name__}: {_first_line(error)}".removesuffix(": ")
     # On a CPU, PyTorch raises a plain RuntimeError.
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in reason:

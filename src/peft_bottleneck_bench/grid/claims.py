@@ -1,8 +1,8 @@
-"""Claims on runs: several processes, on one machine or many, can work on the same results, and none does a run twice.
+"""Claims on runs: several processes, on one machine or many, work on the same results, and none does a run twice.
 
-Beside the record `NAME.json` of a run, its claim is a lock on the file `NAME.lock`. The system gives a lock back when
-its process ends, however it ends. The file goes once the record is there: whoever still gets a lock on a file that is
-gone looks for the record first, and finds it.
+Beside the record `NAME.json` of a run, its claim is a lock on the file `NAME.lock`. The system releases a lock when
+its process ends, in any way. The file is removed once the record exists: a process that still gets a lock on a
+removed file looks for the record first, and finds it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What each method of a grid costs in time: all methods of a task and model take turns in this process.
+"""Times of the methods of a grid: all methods of a task and model take turns in this process.
 
 A grid's own times are of no use for that where its runs share a machine. Nothing here depends on trained weights, so
 this may run before or after the grid.
@@ -46,7 +46,7 @@ def measure(runs: Iterable[Run], *, turns: int, say: Callable[[str], object] = p
 
     Args:
         turns: how often each method is timed; at least 2, for quartiles.
-        say: hears of each task as it begins.
+        say: is called at the start of each task.
     """
     watch = Stopwatch()
     rows: list[Cost] = []

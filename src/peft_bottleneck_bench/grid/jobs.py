@@ -1,7 +1,7 @@
 """Several runs at once on one machine: each worker process has its share of the threads and of the accelerators.
 
-A worker gets the next run through its pipe, and answers with steps, lines and the result. One that dies takes only
-its own run with it, and another one starts in its place. Nothing heavy is imported before a worker knows its device.
+A worker gets the next run through its pipe, and answers with steps, lines and the result. A worker that dies loses
+only its own run, and another one replaces it. Nothing heavy is imported before a worker knows its device.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .progress import SilentProgress
 
 WAITING_SECONDS = 0.5
-ENDING_SECONDS = 10.0  # for a worker to end after it was asked to
+ENDING_SECONDS = 10.0  # for a worker to end after the request
 
 
 class Jobs:
@@ -47,8 +47,8 @@ class Jobs:
     def start(self, run: Run) -> None:
         worker = next(worker for worker in self.workers if worker.run is None)
         worker.run = run
-        with suppress(OSError):  # a worker that is gone: `wait` finds that out
-            # The functions of a task file are done with: the data are read.
+        with suppress(OSError):  # a worker that has ended: `wait` reports it
+            # The functions of a task file are no longer needed: the data are read.
             worker.pipe.send(replace(run, task=replace(run.task, convert=None)))
 
     def wait(self) -> Iterable[tuple[Run, Result]]:
@@ -85,7 +85,7 @@ class Jobs:
 
 
 class _Worker:
-    """A process and the run that it is at."""
+    """A process and its present run."""
 
     def __init__(self, place: int, number: int) -> None:
         context = get_context("spawn")

@@ -12,7 +12,7 @@ MOST_EXAMPLES = 2_000  # of a split that are looked at
 
 
 def length_notes(runs: Iterable[Run]) -> list[str]:
-    """The longest input of each task on each model, and how many inputs and targets are cut."""
+    """The longest input of each task on each model, and the numbers of cut inputs and targets."""
     first_of_each = {(run.task.name, run.model.name): run for run in runs}
     return [f"{run.task.name} · {run.model.slug}: {note}" for run in first_of_each.values() for note in _notes(run)]
 

@@ -1,4 +1,4 @@
-"""How much a run will train, and how long that may take by what finished runs took."""
+"""The number of steps of a run, and an estimate of its time from finished runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MACHINE = ("device", "processor", "cores")  # of a record's hardware: what must 
 def optimiser_steps(run: Run) -> int:
     """The steps that the run takes unless it stops early; 0 where nothing is trained.
 
-    One row per example is assumed; of texts that are longer than the model takes, there are more.
+    It assumes one row per example; long texts take more.
     """
     if not run.trainable_parameters:
         return 0
@@ -35,8 +35,8 @@ def optimiser_steps(run: Run) -> int:
 class Pace:
     """Estimates from the finished records below `folders` that this kind of machine made.
 
-    A run is taken to need as long per trained example, evaluation and loading included, as the finished runs of its
-    task, model and method did; where there are none, as those of its task and model.
+    The estimate assumes the same time per trained example, evaluation and loading included, as in the finished runs
+    of the task, model and method, or else of the task and model.
     """
 
     def __init__(self, folders: Iterable[Path]) -> None:
@@ -57,7 +57,7 @@ class Pace:
                     self.whole[names].append(_seconds(record))
 
     def seconds(self, run: Run) -> float | None:
-        """How long `run` may take, unless it stops early; None where there is nothing to go by."""
+        """An estimate of the time of `run`, unless it stops early; None without finished runs."""
         names = (run.task.name, run.model.slug, run.method.label)
         steps = optimiser_steps(run)
         if not steps:
@@ -68,5 +68,5 @@ class Pace:
 
 
 def _seconds(record: records.Record) -> float:
-    """From start to finish; the times in a record are whole seconds, so never less than was spent in training."""
+    """From start to finish, at least the time of training: the times in a record are whole seconds."""
     return max((record.finished - record.started).total_seconds(), record.train_seconds or 0.0)

@@ -24,8 +24,8 @@ from .task_setup import check_references, make_context, metric_of
 def plan(configuration: Configuration) -> list[Run]:
     """All runs of the grid, in the order tasks, models, methods, seeds.
 
-    Reads all data, and tries every method on every model (without weights), so that nothing a user can mend is left
-    to be found hours later.
+    Reads all data, and tries every method on every model (without weights), so that errors of the user show before
+    the first run.
 
     Raises:
         UserError: one message for everything that is wrong.

@@ -1,4 +1,4 @@
-"""The plan of a grid as a table: what would be trained, how large it is, and how long it may take."""
+"""The plan of a grid as a table: the runs, their sizes, and estimates of their times."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def _done(run: Run) -> bool:
 
 
 def _span(row: Sequence[Run], number: Callable[[Run], int]) -> str:
-    """What `number` is for all of the row, or from where to where it goes."""
+    """The value of `number` for the row, or its range."""
     numbers = sorted({number(run) for run in row})
     return f"{numbers[0]:,}" if len(numbers) == 1 else f"{numbers[0]:,}–{numbers[-1]:,}"
 

@@ -1,4 +1,4 @@
-"""How far a grid is: bars on a terminal, a few lines in a log."""
+"""The progress of a grid: bars on a terminal, a few lines in a log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ QUIET_SECONDS = 60.0  # in a log, a long run says how far it is no more often th
 
 
 class SilentProgress:
-    """Counts and says nothing: for the processes of a launch that leave the terminal to the main one.
+    """Counts without output: for processes of a launch other than the main one.
 
     Args:
         total: the number of runs to do, by this process or another.
@@ -43,9 +43,9 @@ class SilentProgress:
         """The run has taken `step` of `steps`."""
 
     def training_rest(self, run: Run, step: int, steps: int) -> str:
-        """How long the steps after `step` may take, by those since the first that was shown; empty at that one."""
+        """An estimate for the steps after `step`, from those since the first shown one; empty at that one."""
         now = time.monotonic()
-        # A run that was cut off goes on from where it was, so the first step that is shown may be any.
+        # An interrupted run continues from its checkpoint, so the first shown step may be any.
         first, then = self.running[run.record_path] = self.running.get(run.record_path) or (step, now)
         return f"about {duration((now - then) / (step - first) * (steps - step))} left" if first < step < steps else ""
 
@@ -62,14 +62,14 @@ class SilentProgress:
         self.count(why)
 
     def count(self, line: str) -> None:
-        """Says `line` after how many runs are counted, and before how long the others may take."""
+        """Prints `line` between the count of the runs and the estimate for the others."""
         counted = self.done + self.others
         rest = f"; {self.rest}" if self.rest else ""
         self.say(f"[{counted:>{len(str(self.total))}}/{self.total}] {line}{rest}")
 
     @property
     def rest(self) -> str:
-        """How long the runs that are left may take, by those done here; empty where nothing can be said."""
+        """An estimate for the remaining runs from those done here; empty without any."""
         left = self.total - self.done - self.others
         return f"about {duration((self.last_end - self.began) / self.done * left)} left" if left and self.done else ""
 
@@ -128,7 +128,7 @@ class BarProgress(SilentProgress):
         self.show_grid()
 
     def show_grid(self) -> None:
-        """Done, running, left to others, and left to do."""
+        """The numbers of runs that are done, running, at other processes, and to do."""
         parts = [f"{self.done} done", f"{len(self.running)} running"]
         if self.others:
             parts.append(f"{self.others} with others")
@@ -159,7 +159,7 @@ def show_progress(total: int) -> Iterator[SilentProgress]:
 
 
 def outcome(record: Record) -> str:
-    """What came of a run, in half a line."""
+    """The result of a run, in half a line."""
     if record.status == "failed":
         return f"failed: {record.reason}"
     scores = f"{record.main_metric} {record.test_score:.4f} (validation {record.validation_score:.4f})"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 WAITING_SECONDS = 0.5
 LOST_NODES = 5  # how often a run is tried again whose node or worker was lost
-AHEAD = 2  # runs that are handed out for each that the cluster can do at once: nobody waits for the driver
+AHEAD = 2  # runs that are submitted for each that the cluster can do at once, so that no node waits for the driver
 Files = dict[str, bytes]
 Execute = Callable[[Run, Callable[[int, int], None], Callable[[str], object]], Result]
 
@@ -48,7 +48,7 @@ class RayEngine:
     Args:
         address: of the cluster, as `ray.init` takes it; empty for one of this machine alone.
         resources: of each run.
-        execute: what a worker does with a run.
+        execute: the function that executes a run.
 
     Raises:
         UserError: Ray is not installed, or the cluster cannot be reached.
@@ -157,7 +157,7 @@ class RayEngine:
 def _work(
     execute: Execute, run: Run, data: Data, model: Files, marks: list[str], cpus: float, lines: Queue
 ) -> tuple[Result, Files]:
-    """What a node does: the result of the run, and its files where this node does not see the driver's folders."""
+    """The work of a node: the result of the run, and its files where this node does not see the driver's folders."""
     from ..quiet import quiet, quiet_bars
 
     quiet()

@@ -1,4 +1,4 @@
-"""All runs of a configuration; what is finished, or another process is at, is not run again."""
+"""All runs of a configuration, except those that are finished or at another process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .search import Search, unsearched
 
 @dataclass
 class Outcome:
-    """What a grid left: the records of all its runs by path, those of earlier starts and other processes included.
+    """The result of a grid: the records of all its runs by path, those of earlier starts and other processes included.
 
     Args:
         hopeless: searches none of whose trials finished, and which therefore have no final runs.
@@ -34,7 +34,7 @@ class Outcome:
 
     @property
     def failed(self) -> int:
-        """How many of the runs that were asked for failed. A trial that failed is an answer; it does not count."""
+        """How many of the runs that were asked for failed. A failed trial is a result, and does not count."""
         return len(self.hopeless) + [record.status for record in self.records.values()].count("failed")
 
 
@@ -42,11 +42,11 @@ def run_grid(runs: Sequence[Run], searches: Sequence[Search] = (), engine: Engin
     """Executes every run, every trial and then every final run of a search that has no finished record yet.
 
     A run that raises is recorded as failed with its reason, and the next one starts; a failed run is tried again when
-    the grid is started again, a failed trial is not. A run that another process has claimed is left to it. A run whose
+    the grid is started again, a failed trial is not. A run that another process has claimed is skipped. A run whose
     files cannot be written is left out, and the others go on.
 
     Raises:
-        KeyboardInterrupt: a signal has asked for the end; what is finished stays.
+        KeyboardInterrupt: a signal has asked for the end; finished runs stay.
     """
     total = len(runs) + sum(search.budget.trials + len(search.seeds) for search in searches)
     earlier = _records([*runs, *_known(searches)])
@@ -125,7 +125,7 @@ class _Grid:
             ended = list(self.engine.wait())
             for run, result in ended:
                 self.end(run, result)
-            if ended or not self.claims:  # what has ended, here or elsewhere, may have settled what comes next
+            if ended or not self.claims:  # a run that has ended, here or elsewhere, may decide the next ones
                 waiting.extend(self.unseen(_known(searches)))
 
     def unseen(self, runs: Sequence[Run]) -> list[Run]:
@@ -154,7 +154,7 @@ class _Grid:
         self.engine.start(run)
 
     def look(self, run: Run, claims: ExitStack) -> str | None:
-        """Why `run` is not this process's; None if it is now."""
+        """Why `run` is not this process's; None if it is."""
         owned = claims.enter_context(claim(run.record_path))
         record = records.read_if_there(run.record_path)
         if record is not None and record != self.earlier.get(run.record_path):
@@ -174,7 +174,7 @@ class _Grid:
         self.progress.left_out(1, f"{run}: left out: {why}")
 
     def close(self) -> None:
-        """Ends what runs, and gives the claims back."""
+        """Ends the present runs, and releases the claims."""
         self.engine.close()
         for claims in self.claims.values():
             claims.close()

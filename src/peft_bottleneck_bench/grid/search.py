@@ -22,7 +22,7 @@ from .suggestions import Setting, suggestions
 
 @dataclass(frozen=True)
 class State:
-    """How far a search is.
+    """The state of a search.
 
     Args:
         trials: those whose settings are known.
@@ -56,7 +56,7 @@ class Search:
     made: dict[int, Run] = field(default_factory=dict)
 
     def state(self) -> State:
-        """What the records say. Of trials that are equally good on validation, the first wins."""
+        """The state by the records. Of trials that are equally good on validation, the first wins."""
         scores: list[float | None] = []
         while True:
             settings = suggestions(self.space, self.budget, scores)
@@ -84,7 +84,7 @@ class Search:
         return self.made[number]
 
     def with_pruning(self, trial: Run) -> Run:
-        """`trial` beside what is known of the others now."""
+        """`trial` with the present scores of the others."""
         if self.budget.pruner == "none":
             return trial
         paths = [other.record_path for other in self.made.values()]
@@ -184,7 +184,7 @@ def _with_setting(configuration: Configuration, run: Run, setting: Setting) -> R
 
 @dataclass(frozen=True)
 class _Result:
-    """How good a trial was on validation, greater being better; None if it failed."""
+    """The score of a trial on validation, greater is better; None if it failed."""
 
     score: float | None
 

@@ -1,4 +1,4 @@
-"""Which settings the trials of a search try: by Optuna, and the same ones for the same space, seed and records."""
+"""The settings of a search's trials, by Optuna: the same ones for the same space, seed and records."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def suggestions(space: Space, budget: Budget, scores: Sequence[float | None]) ->
     distributions = {name: _distribution(dimension) for name, dimension in space.items()}
     follows = budget.sampler == "tpe"
     if not follows:
-        study.tell(study.ask(distributions), 0.0)  # the first point tells the sampler the space, and is none of it
+        study.tell(study.ask(distributions), 0.0)  # the first point gives the space to the sampler, and is none of it
     known = min(budget.trials, len(scores) + 1) if follows else budget.trials
     found: list[Setting] = []
     for _ in range(known * REPEATS):
@@ -57,7 +57,7 @@ def _study(budget: Budget) -> Study:
         raise UserError('search: Optuna is not installed: pip install "peft-bottleneck[search]"') from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # its experimental classes say so
+        warnings.simplefilter("ignore")  # its experimental classes warn
         sampler: optuna.samplers.BaseSampler = optuna.samplers.QMCSampler(
             qmc_type="sobol",
             scramble=True,

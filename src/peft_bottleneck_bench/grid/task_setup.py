@@ -1,4 +1,4 @@
-"""What a task needs beside its data: the metric that judges it, and what its kind must know about its runs."""
+"""The parts of a task besides its data: its metric, and its kind's context for a run."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def check_references(task: Task, data: Data, metric: Metric | HubMetric) -> None
         UserError: names the first that it does not take.
     """
     if not isinstance(metric, Metric):
-        return  # only computing it says what a metric of the hub takes
+        return  # a metric of the hub shows only in computation which values it takes
     for split in ("validation", "test"):
         for reference in KINDS[task.kind].references(data.splits[split]):
             if problem := metric.problem(reference, reference=True):
@@ -72,7 +72,7 @@ def check_references(task: Task, data: Data, metric: Metric | HubMetric) -> None
 def make_context(
     task: Task, data: Data, model: BaseModel, max_length: int | None, training: Mapping[str, Any]
 ) -> Context:
-    """What the kind must know of the runs of `task` on `model`."""
+    """The kind's context for the runs of `task` on `model`."""
     kind = KINDS[task.kind]
     markers: tuple[str, ...] = ()
     generation: dict[str, Any] = {}

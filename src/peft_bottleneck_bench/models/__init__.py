@@ -1,1 +1,1 @@
-"""Base models, the methods that adapt them, and what a run saves of them."""
+"""Base models, and the methods that adapt them."""

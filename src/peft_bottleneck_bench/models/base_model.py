@@ -1,4 +1,4 @@
-"""Models and tokenizers: from the hub, a directory, or a file that an installed Python package carries."""
+"""Models and tokenizers from the hub, a directory, or an installed Python package."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class BaseModel:
 
     @property
     def lasting_name(self) -> str:
-        """The name, with a directory's place in full: the same from any working directory."""
+        """The name, a directory as an absolute path: the same from any working directory."""
         return str(Path(self.path).resolve()) if self.is_local and not self.name.startswith("package:") else self.name
 
     @property
@@ -110,9 +110,9 @@ class BaseModel:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What fixes the weights: the hub's commit, or a hash of the configuration and of samples of each weight file.
+        """The weights' identity: the hub's commit, or a hash of the configuration and of samples of each weight file.
 
-        And how they are quantised, if they are.
+        It includes the quantisation, if any.
 
         A sample is the file's size and three stretches of 1 MiB (head, middle, tail): reading all of a large model
         would take longer than many a run.
@@ -133,9 +133,9 @@ class BaseModel:
         return {"name": self._with_quantization(default_label(self.name)), "sha256": digest.hexdigest(), **quantised}
 
     def input_length(self, asked: int | None, new_tokens: int = 0) -> int:
-        """The longest input in tokens: what was asked for, or `LONGEST_INPUT`, but no more than the model takes.
+        """The longest input in tokens: the given number, or `LONGEST_INPUT`, but no more than the model takes.
 
-        A decoder-only model writes its `new_tokens` at positions behind the input.
+        A decoder-only model writes its `new_tokens` at positions after the input.
 
         Raises:
             UserError: they leave no position for an input.
@@ -160,7 +160,7 @@ class BaseModel:
         return decoder and not self.config.is_encoder_decoder
 
     def tokenizer_with(self, words: tuple[str, ...]) -> PreTrainedTokenizerBase:
-        """A tokenizer that knows some words more; their numbers follow those of the model's own vocabulary."""
+        """A tokenizer with additional words; their numbers follow the model's own vocabulary."""
         if words not in self._extended:
             from transformers import AddedToken
 
@@ -187,7 +187,7 @@ class BaseModel:
         return self._with_padding(model)
 
     def quantised_loading(self, auto_class: str) -> object:
-        """How `load` has the weights quantised.
+        """The quantisation of the weights in `load`.
 
         Raises:
             UserError: bitsandbytes is missing, or does not work here, or the model's blocks are not found.
@@ -201,7 +201,7 @@ class BaseModel:
             raise UserError(f"model '{self.name}': {error}") from error
 
     def skeleton(self, auto_class: str, **options: object) -> PreTrainedModel:
-        """The same model made on the current device, with no weights read."""
+        """The same model on the current device, without reading weights."""
         import transformers
 
         config = copy.deepcopy(self.config)
@@ -236,7 +236,7 @@ def default_label(name: str) -> str:
 
 
 def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Where the files are missing, transformers makes a tokenizer of special tokens and, for some types, a space.
+    """Without the files, transformers makes a tokenizer of special tokens and, for some types, a space.
 
     Raises:
         ValueError: the tokenizer is such a one.

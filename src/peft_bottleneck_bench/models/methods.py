@@ -1,6 +1,6 @@
-"""The methods that the harness knows by heart: the three adapters of the plugin and what they are compared with.
+"""The methods with a row of their own: the three adapters of the plugin and the baselines.
 
-Every other method of PEFT goes by its name in PEFT's registry, with PEFT's own defaults; a row here adds defaults.
+Every other method of PEFT has its name in PEFT's registry, and PEFT's own defaults; a row here adds defaults.
 Nothing in this module imports torch, so that listing the methods is instant.
 """
 
@@ -41,7 +41,7 @@ class Method:
 
     @property
     def trains(self) -> bool:
-        """Whether the method trains anything that settings could make better or worse."""
+        """Whether settings of the training affect the method."""
         return self.by_peft or self.head
 
 
@@ -90,7 +90,7 @@ METHODS: Mapping[str, Method] = {
 }
 
 
-# What the harness adds to methods of PEFT that are not in the table.
+# Defaults that the harness adds to methods of PEFT that are not in the table.
 OTHERS: Mapping[str, Method] = {
     "prompt_tuning": Method(
         summary="a method of PEFT", defaults={"num_virtual_tokens": 20}, size="num_virtual_tokens", learning_rate=5e-3

@@ -41,7 +41,7 @@ def size_option(name: str) -> str | None:
 
 
 def option_help(name: str) -> dict[str, str]:
-    """What PEFT says of each option of a method, in one line each; empty where it says nothing."""
+    """PEFT's description of each option of a method, in one line each; empty where there is none."""
     return {option.name: " ".join(str(option.metadata.get("help", "")).split()) for option in _options(name)}
 
 
@@ -76,7 +76,7 @@ def check_method(name: str, options: Mapping[str, object]) -> None:
         raise UserError(*wrong)
     try:
         class_(**{**method_named(name).defaults, **options})
-    except Exception as error:  # each of PEFT's classes raises what it likes
+    except Exception as error:  # PEFT's classes raise errors of many types
         raise UserError(f"method '{name}': {one_line(error)}") from error
 
 

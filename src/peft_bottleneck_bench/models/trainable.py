@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
-# The first PEFT for the transformers that renamed the cache, by what that one asks for.
+# The first PEFT for the transformers that renamed the cache.
 KNOWS_NEW_NAME = Version("0.22")
 
-# What PEFT's methods raise where they do not fit. Not RuntimeError: memory that runs out is one.
+# The errors of PEFT's methods where they do not fit. Not RuntimeError, which running out of memory raises too.
 REFUSALS = (ValueError, LookupError, TypeError, AttributeError, NotImplementedError, AssertionError, ImportError)
 
 
@@ -30,7 +30,7 @@ def head_modules(model: PreTrainedModel) -> list[str]:
     """The modules that turn the base model's last hidden states into the task's output, pooler included.
 
     All methods train the same head in full. The pooler belongs to it: it is either fresh, as the classifier is, or
-    was trained for another task. The head of a language model does not: it is as much pretrained as its base.
+    was trained for another task. The head of a language model does not: it is pretrained like its base.
     """
     base = model.base_model
     if base is model:
@@ -82,7 +82,7 @@ def make_trainable(
 
 
 def _check_prefix(model: PreTrainedModel, task_type: str) -> None:
-    """PEFT hands a prefix over as cached keys and values, and finds only in training that nothing takes them."""
+    """PEFT passes a prefix as cached keys and values, and only training shows where a model ignores them."""
     name = cache_name(type(model.base_model))
     if name is None or (model.config.is_encoder_decoder and task_type != "SEQ_2_SEQ_LM"):
         reason = "they take no cached keys and values"

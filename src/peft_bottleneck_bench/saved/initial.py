@@ -1,4 +1,4 @@
-"""Training that goes on from what an earlier run saved, on other data."""
+"""Training from the weights that an earlier run saved, on other data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEY = "init_adapter"
 
 
 def read_initial(entry: object) -> tuple[object, Saved | None]:
-    """An entry of `methods`, its `init_adapter` replaced by the method and the options that were saved there.
+    """An entry of `methods`, its `init_adapter` replaced by the saved method and options.
 
     Raises:
         UserError: no run saved that folder, or the entry asks for another method or other options.
@@ -44,7 +44,7 @@ def read_initial(entry: object) -> tuple[object, Saved | None]:
 
 
 def identity(saved: Saved) -> dict[str, Any]:
-    """What a run's configuration says of the weights that it started from."""
+    """The identity of the initial weights in a run's configuration."""
     return {KEY: {"sha256": saved.sha256, "task": saved.content.task, "kind": saved.content.kind}}
 
 
@@ -81,12 +81,12 @@ def check_weights(saved: Saved, method: str, options: Mapping[str, object], kind
     with torch.device("meta"):
         skeleton = kind.skeleton(context)
         model = make_trainable(skeleton, method, options, kind.task_type(context.model.config))
-        if not hasattr(model, "prompt_encoder"):  # PEFT names a prefix by computing it; it fits wherever its base does
+        if not hasattr(model, "prompt_encoder"):  # PEFT computes the names of a prefix; it fits wherever its base does
             _fitting(model, saved, kind, context)
 
 
 def load_initial(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context) -> None:
-    """Gives a model that is ready to train the weights in `saved`; the head too, if `keeps_head`."""
+    """Copies the weights in `saved` into a model that is ready to train; the head too, if `keeps_head`."""
     from safetensors.torch import load_file
 
     names = _fitting(model, saved, kind, context)

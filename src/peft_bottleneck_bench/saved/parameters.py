@@ -10,7 +10,7 @@ from torch import nn
 
 
 def trained_parameters(model: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of the parameters that are open to training, by name, on the CPU."""
+    """Copies of the trainable parameters, by name, on the CPU."""
     return {
         name: parameter.detach().to("cpu", copy=True).contiguous()
         for name, parameter in model.named_parameters()

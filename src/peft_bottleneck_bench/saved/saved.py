@@ -1,4 +1,4 @@
-"""The folder that a run saved: its weights, and what is needed to use them without its task."""
+"""The folder that a run saved: its weights, and the data to use them without the task."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .saving import PARAMETERS_FILE, RUN_FILE, sha256
 
 
 class Description(Model):
-    """What `run.json` holds beside the settings that are of no use after the training."""
+    """The content of `run.json` that is of use after the training."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore", protected_namespaces=())
 
@@ -106,7 +106,7 @@ class Saved:
     def base(self, name: str | None = None, quantization: str | None = None) -> BaseModel:
         """The base model, or another one in its place; quantised as in training unless said otherwise (`none`).
 
-        A base from the hub is taken at the commit that the training saw.
+        A base from the hub is loaded at the commit of the training.
 
         Raises:
             UserError: there is none.

@@ -1,4 +1,4 @@
-"""Writes trained weights into a folder, with what is needed to use them again."""
+"""Writes trained weights into a folder, with the data to use them again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ NOT_HASHED = ("README.md", RUN_FILE)
 
 
 def save_adapter(model: PreTrainedModel, description: Mapping[str, object], folder: Path) -> None:
-    """Writes the trained weights: as PEFT does where PEFT made them, else as one file of the trained parameters.
+    """Writes the trained weights: an adapter by PEFT, else one file of the trained parameters.
 
     Args:
         description: the content of `run.json` beside them, which `Run.description` gives. Hashes of the other files

@@ -1,4 +1,4 @@
-"""Our methods and what they are compared with, all at the same sites and with bottlenecks of size d/16."""
+"""Our methods and their references, all at the same sites and with bottlenecks of size d/16."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class Candidate:
     """One row of the table.
 
     Args:
-        name: as it is built; in AdapterHub's library too.
-        quantities: what it is timed at.
+        name: of the method, also in AdapterHub's library.
+        quantities: those to time.
         reference: the candidate that its training time is compared with; inference is compared with `base`.
         library: `peft`, where our methods live as PEFT's own do, or `adapterhub`.
         memory: whether its training memory is measured.
@@ -50,7 +50,7 @@ def candidates(*, causal: bool, peer: bool) -> list[Candidate]:
     infer = INFER if causal else tuple(quantity for quantity in INFER if quantity != "generate")
     methods = ("houlsby", "pfeiffer", "parallel_adapter")
     rows = [Candidate("base", infer)]
-    for method in methods:  # a method beside its floor: what is compared is measured close together
+    for method in methods:  # a method beside its floor, so that compared turns are close in time
         rows += [
             Candidate(f"floor of {method}", TRAIN, memory=method == "houlsby"),
             Candidate(method, (*TRAIN, *infer, *HANDLING), f"floor of {method}", memory=True),
@@ -156,7 +156,7 @@ def _config(method: str, **options: object) -> PeftConfig:
 
 
 def _bare(model: PreTrainedModel, sites: str) -> PreTrainedModel:
-    """Houlsby adapters in four calls of torch at each place and nothing around them: no library can take less."""
+    """Houlsby adapters as four calls of torch at each place and nothing else: the least that a library can take."""
     model.requires_grad_(False)
     for name, module in list(model.named_modules()):
         if re.fullmatch(sites, name):

@@ -1,4 +1,4 @@
-"""Where candidates live: in this process, or in a worker that waits for questions."""
+"""The hosts of candidates: this process, or a worker that waits for questions."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ main(*sys.argv[1:])
 class Hosts:
     """The hosts of several libraries, of which one computes at a time.
 
-    Whoever comes first after a turn of another process finds the processor's caches full of the other's data. So that
-    turn is taken twice, and counts once.
+    The first turn after one of another process finds the caches full of the other's data. So it is taken twice, and
+    counts once.
     """
 
     def __init__(self, hosts: Mapping[str, Session | Worker]) -> None:

@@ -30,9 +30,9 @@ from .rounds import alternate, paired_ratio, summary
 Record = dict[str, Any]
 IMPORTS = 5
 MEMORY_TURNS = 3  # on a CPU, whose allocator takes some percent more or less from one process to the next
-# Turns in a repetition. Training and inference are measured on models that are built anew for every repetition: where
-# its weights happen to lie in memory makes a model faster or slower, by a percent or so, for as long as it lives.
-# Short turns are cheap, and many of them close together tell more than few long ones on a machine that drifts.
+# Turns in a repetition. Training and inference are measured on models that are built anew for every repetition: the
+# place of its weights in memory makes a model faster or slower, by a percent or so.
+# Short turns are cheap, and on a machine that drifts many of them close together are more exact than few long ones.
 TURNS_OF_A_BUILD: Mapping[str, int] = MappingProxyType(
     {"train": 1, "infer_short": 10, "infer_one": 3, "infer_batch": 1, "generate": 1}
 )
@@ -42,14 +42,14 @@ _IMPORT = "import time, {first}; start = time.perf_counter(); import {second}; p
 
 @dataclass(frozen=True)
 class Measurement:
-    """What to measure, and on what.
+    """The measured model, quantities and candidates.
 
     Args:
         base: the model.
         batch: rows and tokens of a batch.
         repeats: repetitions.
         peer_python: an interpreter with AdapterHub's library; None leaves it out.
-        report: hears what comes next.
+        report: is called with the name of the next measurement.
         dtype: of the base's weights.
         only: the labels of the candidates to measure; their references come with them. Empty for all.
         steps: turns at a quantity on each build; None for those of `TURNS_OF_A_BUILD`.
@@ -157,7 +157,7 @@ class Measurement:
             yield from self._entries(quantity, found[quantity], turns[quantity])
 
     def memory(self, lengths: Sequence[int]) -> list[Record]:
-        """What training adds to the loaded model at these lengths, every candidate in fresh processes, taking turns.
+        """The memory that training adds to the loaded model at these lengths, in fresh processes, in turns.
 
         Raises:
             UserError: a process has failed.
@@ -181,7 +181,7 @@ class Measurement:
         ]
 
     def _handling(self, hosts: Hosts) -> Iterator[Record]:
-        """The entries of what brings models of its own."""
+        """The entries of quantities with models of their own."""
         for quantity in HANDLING:
             if not self.measures(quantity) or not self._rows_of(quantity):
                 continue
@@ -217,7 +217,7 @@ class Measurement:
 
 
 def import_seconds(turns: int = IMPORTS) -> Record:
-    """What importing PEFT adds to torch's import, and importing this package to both, in fresh interpreters.
+    """The times that importing PEFT adds to torch's import, and this package to both, in fresh interpreters.
 
     The first import of each compiles its modules and is not counted: an installed package has been compiled.
     """

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Record = Mapping[str, Any]
 
-#: What each quantity is called, in the order of the tables.
+#: The heading of each quantity, in the order of the tables.
 QUANTITIES: dict[str, str] = {
     "train": "training step",
     "infer_short": "inference, one short text",
@@ -83,10 +83,10 @@ def markdown(records: Sequence[Record], level: int = 2) -> str:
 
 
 def title(record: Record) -> str:
-    """What was measured where."""
+    """The model, the batch and the machine."""
     hardware = record["hardware"]
     device = "" if record["device"] == "cpu" else f"{hardware['device']}, "
-    dtype = record.get("dtype", "float32")  # older records were all of that type and do not say so
+    dtype = record.get("dtype", "float32")  # older records are of that type and lack the field
     return (
         f"{_name(record)} in {dtype}, {record['repeats']} builds, {device}{hardware['processor']} "
         f"({hardware['cores']} threads)"
@@ -94,14 +94,14 @@ def title(record: Record) -> str:
 
 
 def setting(record: Record) -> str:
-    """When it was measured, and with which versions."""
+    """The date and the versions."""
     versions = ", ".join(f"{name} {version}" for name, version in record["versions"].items())
     peer = ", ".join(f"{name} {version}" for name, version in record.get("peer_versions", {}).items())
     return f"Measured {record['started']} with {versions}{f'; the peer: {peer}' if peer else ''}."
 
 
 def import_time(record: Record) -> str:
-    """What importing this package adds to importing PEFT."""
+    """The time that importing this package adds to importing PEFT."""
     if "import_seconds" not in record:
         return ""
     after, peft = (record["import_seconds"][name]["median"] for name in ("peft_bottleneck", "peft"))
@@ -125,7 +125,7 @@ def write(record: Record, folder: Path) -> list[Path]:
 
 
 def ratio(record: Record, quantity: str, candidate: str) -> str:
-    """What a candidate takes beside its reference."""
+    """The time of a candidate relative to its reference."""
     return difference(_entries(record, quantity)[candidate]["ratio"])
 
 
@@ -142,7 +142,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def percent(ratio: float) -> str:
-    """What a ratio adds to the reference: 1.031 is +3.1 %."""
+    """A ratio as a difference: 1.031 is +3.1 %."""
     return f"{(ratio - 1) * 100:+.1f} %"
 
 

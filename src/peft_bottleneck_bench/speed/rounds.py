@@ -1,4 +1,4 @@
-"""Turns in alternating order, and what they tell: medians, spread, and ratios of turns of the same repetition."""
+"""Turns in alternating order, and their statistics: medians, spread, and ratios of turns of the same repetition."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ CONFIDENCE = 0.95
 def alternate(turns: Mapping[str, Callable[[], float]], repetitions: int, *, start: int = 0) -> dict[str, list[float]]:
     """Seconds of every candidate in every repetition; each repetition goes through all, every second one backwards.
 
-    One round before the first warms up and is not kept. Whoever calls this once a build gives the number of the build
-    as `start`: its rounds begin with that candidate, an odd one goes backwards first. The ends of a round are not the
-    same as its middle.
+    One round before the first warms up and is not kept. With one call per build, `start` is the number of the build:
+    its rounds begin with that candidate, and an odd one goes backwards first, since the ends of a round differ from
+    its middle.
     """
     found: dict[str, list[float]] = {name: [] for name in turns}
     for turn in turns.values():
