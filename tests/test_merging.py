@@ -122,7 +122,10 @@ REFUSED: list[tuple[Any, str]] = [
     (HoulsbyConfig(non_linearity="identity", bottleneck="gated"), "non_linearity='identity'"),
     (HoulsbyConfig(non_linearity="identity", bottleneck="conv"), "non_linearity='identity'"),
     (PfeifferConfig(), "Pfeiffer adapters cannot be merged: no weights of the base model compute what"),
-    (PfeifferConfig(non_linearity="identity"), "they do not read what a linear layer of the base model writes"),
+    (
+        PfeifferConfig(non_linearity="identity"),
+        "they do not read the output of a linear layer of the base model writes",
+    ),
 ]
 
 

@@ -40,7 +40,7 @@ class MergeableLayer(BottleneckLayer):
         if bottleneck.extra:
             return f"no weights of the base model compute their {', '.join(bottleneck.extra)}; leave them out"
         if self.placement is not after or bottleneck.read is not None or not is_linear(base):
-            return "they do not read what a linear layer of the base model writes"
+            return "they do not read the output of a linear layer of the base model"
         if not is_full_precision(base.weight):
             return "the base model is quantised; load it in full precision"
         biased = any(linear.bias is not None and bool(linear.bias.any()) for linear in self.maps(adapter).values())

@@ -59,7 +59,7 @@ def feature_sizes(module: nn.Module, hidden_size: int | None) -> tuple[int, int]
         return reads, reads if reads in writes or has_experts(module) else writes[-1]
     if hidden_size is None:
         raise ValueError(
-            f"Cannot tell how many channels {type(module).__name__} reads and writes. Supported are linear layers, "
+            f"It is unknown how many channels {type(module).__name__} reads and writes. Supported are linear layers, "
             "normalisation layers, embeddings, and modules that contain linear layers."
         )
     return hidden_size, hidden_size

@@ -16,34 +16,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import records
-from .boards import Board, boards
-from .configuration.choices import Configuration
-from .configuration.reading import load_configuration
+from .boards import Board as Board
+from .boards import boards
+from .configuration.choices import Configuration as Configuration
+from .configuration.reading import load_configuration as load_configuration
 from .grid import running
 from .grid.engines import Engine
-from .grid.jobs import Jobs
+from .grid.jobs import Jobs as Jobs
 from .grid.parameter_budget import budget_notes
 from .grid.plan import data_notes, head_notes
-from .grid.running import Outcome
+from .grid.running import Outcome as Outcome
 from .grid.search import Search, plan_grid
-from .prediction.predicting import predict
-from .records import Record
+from .prediction.predicting import predict as predict
+from .records import Record as Record
 from .run import Run
-
-__all__ = [
-    "Board",
-    "Configuration",
-    "Jobs",
-    "Outcome",
-    "Plan",
-    "Record",
-    "leaderboard",
-    "load_configuration",
-    "plan",
-    "predict",
-    "read_records",
-    "run_grid",
-]
 
 
 @dataclass(frozen=True)

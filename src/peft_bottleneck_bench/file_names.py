@@ -21,7 +21,7 @@ def file_name_problem(name: str) -> str | None:
     if not name:
         return "is empty"
     if name in (".", ".."):
-        return "is a folder of its own meaning"
+        return "names a special folder"
     if found := sorted(RESERVED & set(name)):
         return f"has {' '.join(found)}"
     if not name.isprintable():

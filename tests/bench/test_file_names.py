@@ -16,8 +16,8 @@ def test_a_safe_name_has_no_problem(name: str) -> None:
     ("name", "problem"),
     [
         ("", "is empty"),
-        (".", "is a folder of its own meaning"),
-        ("..", "is a folder of its own meaning"),
+        (".", "names a special folder"),
+        ("..", "names a special folder"),
         ("../x", "has /"),
         ("/etc/passwd", "has /"),
         ("a\\b", "has \\"),

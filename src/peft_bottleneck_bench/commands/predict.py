@@ -37,7 +37,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "folder",
         metavar="ADAPTER_DIR",
         type=Path,
-        help="what a run saved: the folder below `adapters` with a run.json",
+        help="the folder that a run saved below `adapters` with a run.json",
     )
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="new text; see below")
     parser.add_argument(

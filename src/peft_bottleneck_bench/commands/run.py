@@ -71,7 +71,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--init-adapter",
         metavar="DIR",
-        help="go on training what an earlier run saved in DIR, in place of the methods of FILE",
+        help="train the weights further that an earlier run saved in DIR, in place of the methods of FILE",
     )
     parser.add_argument(
         "--tasks-from",
@@ -83,7 +83,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--dry-run",
         action="store_true",
         help="check everything, and print the plan: parameters, steps, what is finished, and the time that is left, "
-        "reckoned from finished runs; trains and writes nothing",
+        "estimated from finished runs; trains and writes nothing",
     )
     parser.add_argument(
         "--jobs",

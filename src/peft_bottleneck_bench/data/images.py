@@ -25,7 +25,7 @@ def image_rows(folder: Path) -> FileRows:
     """
     files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
     if stray := [file for file in files if file.parent == folder]:
-        raise UserError(f"{stray[0]}: an image without a label: it belongs into a folder that has the label's name")
+        raise UserError(f"{stray[0]}: an image without a label: move it into a folder with the label's name")
     rows = [{"image": str(file), "label": file.relative_to(folder).parts[0]} for file in files]
     return FileRows(str(folder), rows, range(1, len(rows) + 1), "image")
 
