@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,8 @@ from .overview import over_tasks
 from .verdict import in_words
 
 NEEDED = ("method", "example", "score")
-OPTIONAL = ("task", "seed")
+TOTALS = ("method", "correct", "examples")
+MOST_EXAMPLES = 1_000_000  # of a total
 LARGEST = 1e15
 #: method -> seed -> example -> score
 Scores = dict[str, dict[str, dict[str, float]]]
@@ -50,10 +52,23 @@ class ScoreBoard:
     ranking: Ranking
     examples: int
     seeds: int
+    totals: bool = False
 
 
-def read_scores(path: Path) -> dict[str, Scores]:
+@dataclass(frozen=True)
+class ScoreTable:
+    """What a CSV file holds: scores by task, of examples or made from totals."""
+
+    tasks: Mapping[str, Scores]
+    totals: bool
+
+
+def read_scores(path: Path) -> ScoreTable:
     """The scores of a CSV file by task; without a column `task` or `seed`, all are of one.
+
+    A file has a row per example (`NEEDED`) or per run (`TOTALS`). A total does not say which examples were right,
+    so chance deals them out, for each run anew: two methods then vary independently, as the binomial distribution has
+    it. Methods on the same examples agree more often than that, so totals separate fewer of them.
 
     Raises:
         UserError: the file, a column, a number or an example is missing or given twice; names the line.
@@ -63,11 +78,21 @@ def read_scores(path: Path) -> dict[str, Scores]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file, strict=True)
             columns = rows.fieldnames or []
-            if missing := [name for name in NEEDED if name not in columns]:
-                raise UserError(f"{path}: no column {', '.join(missing)}: it has {', '.join(columns) or 'none'}")
+            totals = set(TOTALS) <= set(columns)
+            if not totals and (missing := [name for name in NEEDED if name not in columns]):
+                raise UserError(
+                    f"{path}: no column {', '.join(missing)}: it has {', '.join(columns) or 'none'}, and needs "
+                    f"{', '.join(NEEDED)}, or {', '.join(TOTALS)}"
+                )
             for row in rows:
                 where = f"{path}, line {rows.line_num}"
-                scores = tasks[row.get("task") or ""][_text(row, "method", where)][row.get("seed") or ""]
+                method, seed = _text(row, "method", where), row.get("seed") or ""
+                scores = tasks[row.get("task") or ""][method][seed]
+                if totals:
+                    if scores:
+                        raise UserError(f"{where}: the total of this method, task and seed is given twice")
+                    scores.update(_dealt(row, where, f"{row.get('task')} {method} {seed}"))
+                    continue
                 example = _text(row, "example", where)
                 if example in scores:
                     raise UserError(f"{where}: example '{example}' of this method, task and seed is given twice")
@@ -78,7 +103,24 @@ def read_scores(path: Path) -> dict[str, Scores]:
         raise UserError(f"{path}: not a CSV file in UTF-8: {error}") from error
     if not tasks:
         raise UserError(f"{path}: no rows")
-    return tasks
+    return ScoreTable(tasks, totals)
+
+
+def _dealt(row: Mapping[str, str | None], where: str, name: str) -> dict[str, float]:
+    """As many examples as the row says, with as many ones, in an order of the run's own."""
+    correct, examples = (_whole(row, column, where) for column in ("correct", "examples"))
+    if not 0 <= correct <= examples <= MOST_EXAMPLES or not examples:
+        raise UserError(f"{where}: {correct} correct of {examples} examples: expected 0 to {MOST_EXAMPLES:,} examples")
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
+    right = np.random.default_rng(seed).permutation(examples) < correct
+    return {str(place): float(one) for place, one in enumerate(right)}
+
+
+def _whole(row: Mapping[str, str | None], name: str, where: str) -> int:
+    text = _text(row, name, where)
+    if not text.isdecimal() or len(text) > 12:
+        raise UserError(f"{where}: {name} is '{text}': expected a whole number")
+    return int(text)
 
 
 def _text(row: Mapping[str, str | None], name: str, where: str) -> str:
@@ -99,14 +141,14 @@ def _number(row: Mapping[str, str | None], where: str) -> float:
     return score
 
 
-def score_boards(tasks: Mapping[str, Scores], *, greater_is_better: bool = True) -> list[ScoreBoard]:
+def score_boards(table: ScoreTable, *, greater_is_better: bool = True) -> list[ScoreBoard]:
     """Every task with its methods ranked by their mean score over examples.
 
     Raises:
         UserError: the runs of a task are of different examples.
     """
     boards = []
-    for task, methods in tasks.items():
+    for task, methods in table.tasks.items():
         first, examples = next((name, next(iter(runs.values()))) for name, runs in methods.items())
         runs = {(name, seed): scores for name, seeds in methods.items() for seed, scores in seeds.items()}
         for (name, seed), scores in runs.items():
@@ -124,8 +166,10 @@ def score_boards(tasks: Mapping[str, Scores], *, greater_is_better: bool = True)
             )
             for name, seeds in methods.items()
         }
-        ranking = rank(samples, greater_is_better=greater_is_better)
-        boards.append(ScoreBoard(task, ranking, len(examples), max(len(seeds) for seeds in methods.values())))
+        limits = (0.0, 1.0) if table.totals else (-math.inf, math.inf)
+        ranking = rank(samples, greater_is_better=greater_is_better, limits=limits)
+        seeds = max(len(runs) for runs in methods.values())
+        boards.append(ScoreBoard(task, ranking, len(examples), seeds, table.totals))
     return boards
 
 
@@ -151,6 +195,8 @@ def _table(board: ScoreBoard) -> Table:
     words = in_words(board.ranking, examples=board.examples, seeds=board.seeds)
     if board.seeds == 1:
         words.append("One seed per method: another training run may order them otherwise.")
+    if board.totals:
+        words.append("From totals: methods count as independent; by example, more of them may separate.")
     table = Table(
         title=Text(visible(board.task)) if board.task else None,
         title_justify="left",

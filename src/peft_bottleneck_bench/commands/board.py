@@ -13,7 +13,8 @@ examples:
   peft-bottleneck leaderboard --from scores.csv
 
 scores.csv has a header and one row per example: method, example, score; and, where there are several, task and seed.
-The score of a method is its mean over examples, so a 0 or 1 per example gives accuracy.
+The score of a method is its mean over examples, so a 0 or 1 per example gives accuracy. Where only totals are known, a
+row has method, correct, examples.
 """
 
 

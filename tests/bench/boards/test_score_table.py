@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from peft_bottleneck_bench.boards.score_table import Mean, read_scores, score_boards
+from peft_bottleneck_bench.boards.verdict import in_words
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.statistics import Sample, rank, resampled_scores
@@ -78,11 +80,71 @@ def test_task_and_seed_may_be_left_out(tmp_path: Path) -> None:
     assert (board.task, board.seeds, list(board.ranking.standings)) == ("", 1, ["a", "b"])
 
 
+def write_totals(path: Path, chances: dict[str, float], examples: int, seeds: int = 1) -> Path:
+    generator = np.random.default_rng(1)
+    lines = [
+        f"{method},{seed},{generator.binomial(examples, chance)},{examples}"
+        for method, chance in chances.items()
+        for seed in range(seeds)
+    ]
+    path.write_text("\n".join(["method,seed,correct,examples", *lines]))
+    return path
+
+
+def test_totals_have_the_binomial_interval(tmp_path: Path) -> None:
+    (board,) = score_boards(read_scores(write_totals(tmp_path / "t.csv", {"a": 0.8, "b": 0.3}, 1000)))
+    assert (board.totals, board.examples) == (True, 1000)
+    standing = board.ranking.standings["a"]
+    assert standing.interval is not None
+    half = (standing.interval[1] - standing.interval[0]) / 2
+    expected = 1.96 * (standing.mean * (1 - standing.mean) / 1000) ** 0.5
+    assert half == pytest.approx(expected, rel=0.1)
+    assert board.ranking.standings["b"].tier == 2
+
+
+def test_totals_of_equal_methods_are_tied(tmp_path: Path) -> None:
+    chances = {str(number): 0.5 for number in range(12)}
+    (board,) = score_boards(read_scores(write_totals(tmp_path / "t.csv", chances, 400)))
+    assert {standing.tier for standing in board.ranking.standings.values()} == {1}
+
+
+def test_totals_of_nothing_right_stay_within_the_limits(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("method,correct,examples\na,1,500\nb,0,500\nc,500,500\n")
+    (board,) = score_boards(read_scores(path))
+    for standing in board.ranking.standings.values():
+        assert standing.interval is None or 0 <= standing.interval[0] <= standing.interval[1] <= 1
+
+
+def test_what_the_documents_say_of_published_totals() -> None:
+    root = Path(__file__).parents[3]
+    (board,) = score_boards(read_scores(root / "benchmarks" / "scores" / "peft_metamathqa.csv"))
+    words = in_words(board.ranking, examples=board.examples, seeds=board.seeds)
+    best = re.split(r", | and ", words[0].partition(" may each be best")[0])
+    scores = [board.ranking.standings[name].mean for name in best]
+    tied = re.search(r"do not separate (\d+) of (\d+) pairs", " ".join(words))
+    gap = re.search(r"has to differ by ([\d.]+)", " ".join(words))
+    assert tied is not None
+    assert gap is not None
+    text = " ".join((root / "docs" / "leaderboard" / "reading.md").read_text(encoding="utf-8").split())
+    assert f"Of its {len(board.ranking.standings)} methods {len(best)} may be best" in text
+    assert f"from {scores[0]:.4f} down to {min(scores):.4f}" in text
+    assert f"differ by {gap[1]} to be separated. {tied[1]} of the {tied[2]} pairs stay tied." in text
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("method,score\na,1\n", "no column example: it has method, score"),
-        ("", "no column method, example, score: it has none"),
+        (
+            "",
+            "no column method, example, score: it has none, and needs method, example, score, or method, c",
+        ),
+        ("method,correct,examples\na,5,4\n", "line 2: 5 correct of 4 examples"),
+        ("method,correct,examples\na,0,0\n", "line 2: 0 correct of 0 examples"),
+        ("method,correct,examples\na,0.5,4\n", "line 2: correct is '0.5': expected a whole number"),
+        ("method,correct,examples\na,3,4\na,2,4\n", "line 3: the total of this method, task and seed is given twice"),
+        ("method,correct,examples\na,3,4\nb,2,5\n", "b: other examples than a: '4' is in one of them alone"),
         ("method,example,score\n", "no rows"),
         ("method,example,score\na,1,good\n", "line 2: score is 'good': expected a number"),
         ("method,example,score\na,1,nan\n", "line 2: score is 'nan': expected a number"),
