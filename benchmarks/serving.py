@@ -16,7 +16,6 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from sharing import RECORD, write
 
@@ -26,7 +25,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SERVED = ("onnx_runtime", "plain_server", "sentence_embeddings")
 
 
-def measure(name: str, options: Sequence[str]) -> list[dict[str, Any]]:
+def measure(name: str, options: Sequence[str]) -> list[dict[str, object]]:
     """What an example returns: the seconds of each of its candidates, in turns."""
     spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
     assert spec is not None

@@ -13,9 +13,13 @@ import ast
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mkdocs.structure.files import File, Files
+
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+    from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 WHOLE = {"contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md", "changelog.md": "CHANGELOG.md"}
@@ -26,7 +30,7 @@ DRAWING = re.compile(r"^!\[([^\]]*)\]\((?:\.\./)*(images/\w+\.svg)\)$", re.MULTI
 WITHOUT = "The project has no committed scores yet: `results/` appears here as soon as its records are committed."
 
 
-def on_files(files: Files, config: Any) -> Files:
+def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that other files are, and the leaderboard's own page and pictures."""
     for page, source in WHOLE.items():
         files.append(File.generated(config, page, content=_within_the_site((ROOT / source).read_text("utf-8"))))
@@ -38,7 +42,7 @@ def on_files(files: Files, config: Any) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
+def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Fills the marks of a page."""
     if BOARD_MARK in markdown:
         markdown = markdown.replace(BOARD_MARK, leaderboard(RESULTS))

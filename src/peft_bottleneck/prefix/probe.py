@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
@@ -13,7 +11,7 @@ from .rows import Inputs
 ROUNDINGS = 8  # of the largest number; equal in float32 on a processor
 
 
-def outputs_of(result: Any) -> list[Tensor]:
+def outputs_of(result: object) -> list[Tensor]:
     """The tensors of floating-point numbers that a call returned."""
     leaves = tree_leaves(dict(result) if isinstance(result, dict) else result)
     return [leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.is_floating_point()]

@@ -152,19 +152,21 @@ class FrozenPrefix:
         for store in self._stores.values():
             store.close()
 
-    def _replace(self, module: Any, name: str, by: Callable[..., Any]) -> None:
+    def _replace(self, module: Any, name: str, by: Callable[..., object]) -> None:
         replaced = _Replaced(by, getattr(module, name), vars(module).get(name))
         vars(module)[name] = replaced
         self._replaced.append((module, name, replaced))
 
-    def _generate(self, generate: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _generate(
+        self, generate: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> object:
         before, self._plainly = self._plainly, True
         try:
             return generate(*args, **kwargs)
         finally:
             self._plainly = before
 
-    def _forward(self, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _forward(self, forward: Callable[..., object], args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         if self._closed or self._plainly:
             return forward(*args, **kwargs)
         inputs = read_inputs(self._signature, self.owner.main_input_name, args, kwargs)
@@ -210,7 +212,7 @@ class FrozenPrefix:
     def _blocks(self) -> list[nn.Module]:
         return list(self.owner.get_submodule(self.stack.blocks).children())
 
-    def _check(self, plan: _Plan, forward: Callable[..., Any], inputs: Inputs) -> None:
+    def _check(self, plan: _Plan, forward: Callable[..., object], inputs: Inputs) -> None:
         """Compares one batch with and without reuse, in evaluation mode.
 
         Raises:
@@ -230,7 +232,7 @@ class FrozenPrefix:
         self._open(plan, hidden.dtype)
         plan.checked, plan.checked_padding = True, plan.checked_padding or inputs.is_padded
 
-    def _hidden(self, plan: _Plan, forward: Callable[..., Any], inputs: Inputs) -> Tensor:
+    def _hidden(self, plan: _Plan, forward: Callable[..., object], inputs: Inputs) -> Tensor:
         """The output of the frozen blocks `[batch, tokens, d]`, zero at padding."""
         store, keys = plan.store, inputs.keys()
         assert store is not None  # opened after the check
@@ -270,12 +272,12 @@ class FrozenPrefix:
                 )
             plan.store, plan.computed = self._stores[name], computed
 
-    def _compute(self, plan: _Plan, forward: Callable[..., Any], inputs: Inputs, rows: Sequence[int]) -> Tensor:
+    def _compute(self, plan: _Plan, forward: Callable[..., object], inputs: Inputs, rows: Sequence[int]) -> Tensor:
         """The output of the frozen blocks for some of the rows, without dropout."""
         last = self._blocks()[plan.blocks - 1]
         own = last.forward
 
-        def reach(*args: Any, **kwargs: Any) -> Any:
+        def reach(*args: object, **kwargs: object) -> object:
             output = own(*args, **kwargs)
             raise _Reached(output[0] if isinstance(output, (tuple, list)) else output)
 
@@ -291,15 +293,15 @@ class FrozenPrefix:
         """While it is on, each frozen block returns `hidden`."""
         frozen = self._blocks()[: plan.blocks]
         first, compute = frozen[0], frozen[0].forward
-        further: tuple[Any, ...] | None = None
+        further: tuple[object, ...] | None = None
 
-        def begin(*args: Any, **kwargs: Any) -> Any:
+        def begin(*args: object, **kwargs: object) -> object:
             nonlocal further
             with torch.no_grad(), evaluating(first):
                 further = tuple(compute(*args, **kwargs)[1:])
             return given(*args, **kwargs)
 
-        def given(*args: Any, **kwargs: Any) -> Any:
+        def given(*args: object, **kwargs: object) -> object:
             incoming = next((value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)), None)
             if torch.is_grad_enabled() and incoming is not None and incoming.requires_grad:
                 hidden.requires_grad_()  # asked of the embeddings, by reentrant checkpointing
@@ -328,13 +330,13 @@ class _Reached(Exception):
 class _Replaced:
     """A method of one module that another function stands in for; its signature is the method's."""
 
-    def __init__(self, by: Callable[..., Any], method: Callable[..., Any], own: Any) -> None:
+    def __init__(self, by: Callable[..., object], method: Callable[..., object], own: Any) -> None:
         functools.update_wrapper(self, method, updated=())
         self.by = by
         self.method = method
         self.own = own  # what was in the module's own attributes before
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args: object, **kwargs: object) -> object:
         return self.by(self.method, args, kwargs)
 
     def restore(self, module: nn.Module, name: str) -> None:

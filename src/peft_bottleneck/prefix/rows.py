@@ -91,7 +91,7 @@ class Inputs:
 
 
 def read_inputs(
-    signature: inspect.Signature, main: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    signature: inspect.Signature, main: str, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> Inputs | None:
     """The inputs of a call of this signature; None where the call is one that no stored row can stand in for.
 
@@ -99,7 +99,7 @@ def read_inputs(
         main: the name of the input that the rows are counted by.
     """
     bound = signature.bind(*args, **kwargs).arguments
-    values: dict[str, Any] = {}
+    values: dict[str, object] = {}
     for name, parameter in signature.parameters.items():
         if parameter.kind is parameter.VAR_POSITIONAL and bound.get(name):
             return None
@@ -123,7 +123,7 @@ def read_inputs(
     return Inputs(values, size, per_row, _lengths(mask) if mask is not None and mask.dim() == 2 else None)
 
 
-def _forbids(name: str, value: Any) -> bool:
+def _forbids(name: str, value: object) -> bool:
     if name in _NOT_READ:
         return False
     if name in _NOT_REUSED or (name == "use_cache" and value):
@@ -133,7 +133,7 @@ def _forbids(name: str, value: Any) -> bool:
     return value.requires_grad if isinstance(value, Tensor) else not isinstance(value, (bool, int, float, str))
 
 
-def _counts(name: str, value: Any) -> bool:
+def _counts(name: str, value: object) -> bool:
     return name not in _NOT_READ and name != "use_cache" and not name.startswith("output_")
 
 

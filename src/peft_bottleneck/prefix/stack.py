@@ -43,7 +43,7 @@ class Stack:
     trailing: int | None
     hands_on: bool
 
-    def output(self, hidden: Tensor, further: tuple[Any, ...] | None = None) -> Any:
+    def output(self, hidden: Tensor, further: tuple[object, ...] | None = None) -> object:
         """The hidden states as a block returns them, and what stands behind them, None if that is not read."""
         if self.trailing is None:
             return hidden
@@ -64,14 +64,14 @@ class _BlockCall:
 
     index: int
     reads: list[Tensor]
-    returns: Any
+    returns: object
 
     @property
     def hidden(self) -> Any:
         return self.returns[0] if isinstance(self.returns, (tuple, list)) else self.returns
 
     @property
-    def further(self) -> tuple[Any, ...] | None:
+    def further(self) -> tuple[object, ...] | None:
         """What it returns behind the hidden states; None where it returns no tuple."""
         return tuple(self.returns[1:]) if isinstance(self.returns, (tuple, list)) else None
 
@@ -156,7 +156,7 @@ def _follow(name: str, module: nn.Module, calls: _Calls) -> list[RemovableHandle
 
 
 def _record(name: str, index: int, block: nn.Module, calls: _Calls) -> RemovableHandle:
-    def returned(block: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def returned(block: nn.Module, args: Any, kwargs: Any, output: object) -> None:
         reads = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         calls.blocks.setdefault(name, []).append(_BlockCall(index, reads, output))
 

@@ -23,7 +23,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def replaced_forwards(by: Mapping[nn.Module, Callable[..., Any]]) -> Iterator[None]:
+def replaced_forwards(by: Mapping[nn.Module, Callable[..., object]]) -> Iterator[None]:
     """Other functions in the place of some modules' `forward`, hooks left as they are."""
     before = {module: vars(module).get("forward") for module in by}
     for module, function in by.items():
