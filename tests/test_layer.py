@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from peft import LoraConfig, get_peft_model
 from tiny_models import Residual, tiny_inputs, tiny_model
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_outputs import BaseModelOutput
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 
@@ -74,6 +76,34 @@ def test_on_the_output_of_a_block() -> None:
         with model.disable_adapter():
             plain = model(**inputs, output_hidden_states=True).hidden_states
         torch.testing.assert_close(states[1], plain[1] + by_hand(layers(model)[0], plain[1]))
+
+
+class Named(NamedTuple):
+    hidden: Tensor
+    other: str
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda x: (x, "other"),
+        lambda x: [x, "other"],
+        lambda x: Named(x, "other"),
+        lambda x: BaseModelOutput(last_hidden_state=x, attentions=("other",)),  # type: ignore[arg-type]
+    ],
+    ids=["tuple", "list", "named", "model_output"],
+)
+def test_what_a_module_returns_keeps_its_form(form: Callable[[Tensor], Any]) -> None:
+    class Returning(nn.Linear):
+        def forward(self, x: Tensor) -> Any:
+            return form(super().forward(x))
+
+    model = model_of(HoulsbyConfig(target_modules=["0"], bottleneck_size=R), nn.Sequential(Returning(D, D)))
+    layer = model.base_model.model[0]
+    y, answer = nn.Linear.forward(layer.base_layer, X), model(X)
+    assert type(answer) is type(form(X))
+    torch.testing.assert_close(answer[0], y + by_hand(layer, y, phi=F.silu))
+    assert answer[1] in ("other", ("other",))
 
 
 def test_gated() -> None:

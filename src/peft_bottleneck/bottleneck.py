@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from .convolution import TokenContext
+from .modules import bare_parameters
 from .phm import Phm, PhmLinear, build_phm_maps
 
 Activation = Callable[[Tensor], Tensor]
@@ -142,23 +143,25 @@ class Bottleneck:
 
         `parts` are the modules of `part_names`, `scale` is `s`, trained or not.
         """
+        down, up = parts["down"], parts["up"]
+        # Calls of modules that do nothing but multiply are left out; a compiler leaves them out by itself.
+        compiling = torch.compiler.is_compiling()
+        own_down, own_up = (None, None) if compiling else (bare_parameters(down), bare_parameters(up))
+        # `delta` is a tensor that nobody else sees, and that `vmap` has batched if it has `y`.
+        in_place = x is y and own_up is not None and not self.extra
         # torch multiplies a strided input in an order that depends on whether the weight is trained; a saved and
         # loaded adapter gives the same bits.
         x = x.contiguous()
-        down = parts["down"]
-        if isinstance(down, PhmLinear):
-            dtype = down.dtype
-        else:  # torch.ao's integer maps, whose weight is a method, take any type
-            dtype = down.weight.dtype if isinstance(down.weight, Tensor) else x.dtype
+        dtype = _dtype(down, x) if own_down is None else own_down["weight"].dtype
         # Autocast converts the input by itself; a conversion here would only add a copy.
         if x.dtype != dtype and not torch.is_autocast_enabled(x.device.type):
             x = x.to(dtype)
         z = parts["norm_before"](x) if "norm_before" in parts else x
-        hidden = down(z)
+        hidden = down(z) if own_down is None else F.linear(z, own_down["weight"], own_down["bias"])
         if self.context is not None:
             hidden = parts["conv"](hidden, self.context, key=id(self))
         hidden = self.phi(parts["gate"](z)) * hidden if self.form == "gated" else self.phi(hidden)
-        delta = parts["up"](hidden)
+        delta = up(hidden) if own_up is None else F.linear(hidden, own_up["weight"], own_up["bias"])
         if self.stochastic_depth and training:
             delta = delta * _kept_examples(delta, 1 - self.stochastic_depth)
         if isinstance(scale, Tensor) or "norm_after" in parts:
@@ -170,7 +173,16 @@ class Bottleneck:
         if "norm_after" in parts:
             delta = parts["norm_after"](delta)
         delta = delta if delta.dtype == y.dtype else delta.to(y.dtype)
-        return y + delta if scale == 1.0 else torch.add(y, delta, alpha=scale)
+        if scale != 1.0:
+            return torch.add(y, delta, alpha=scale)
+        return delta.add_(y) if in_place and type(delta) is type(y) is Tensor else y + delta
+
+
+def _dtype(down: Any, x: Tensor) -> torch.dtype:
+    """The type in which the maps compute: torch.ao's integer maps, whose weight is a method, take any."""
+    weight = down if isinstance(down, PhmLinear) else down.weight
+    dtype: torch.dtype = getattr(weight, "dtype", x.dtype)
+    return dtype
 
 
 def _kept_examples(delta: Tensor, probability: float) -> Tensor:

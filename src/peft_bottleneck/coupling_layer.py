@@ -92,7 +92,8 @@ class CouplingLayer(TunerLayer):
         """The maps of one adapter's coupling by name."""
         return {name: self._part(name)[adapter] for name in PARTS}
 
-    def _forward(self, *args: object, **kwargs: object) -> Any:
+    def forward(self, *args: object, **kwargs: object) -> Any:
+        self.was_called = True
         output = self.base_layer(*args, **kwargs)
         if isinstance(output, tuple):
             return self._map(output[0]), *output[1:]

@@ -154,38 +154,45 @@ class BottleneckLayer(TunerLayer):
     def holds(self, adapter: str) -> bool:
         return adapter in self.bottlenecks
 
-    def _forward(self, *args: object, **kwargs: object) -> Any:
-        return self.placement(self, *args, **kwargs)
+    def forward(self, *args: object, **kwargs: object) -> Any:
+        if "forward" in self.__dict__:
+            self.was_called = True
+        return self.placement(self, self._modules["base_layer"], *args, **kwargs)
 
     def adapt(self, output: Any, read: Callable[[Tensor], Tensor] | None = None) -> Any:
         """`y + B(x)` for every active adapter, in their order; each gets the `y` of the one before.
 
         Args:
-            output: `y`, `[…, d_out]`, or a tuple or list that begins with it.
+            output: `y`, `[…, d_out]`, or a tuple, list or `ModelOutput` that begins with it.
             read: gives `x`, `[…, d_in]`, for `y`; None: `x` is `y`. A bottleneck with a read point of its own takes
                 the tapped input instead.
         """
-        if isinstance(output, tuple):
-            return self.adapt(output[0], read), *output[1:]
-        if isinstance(output, list):
-            return [self.adapt(output[0], read), *output[1:]]
-        y: Tensor = output
-        inputs: dict[str | None, Tensor] = {name: tap.take(y.device) for name, tap in self.taps.items()}
+        if not isinstance(output, Tensor):
+            return _with_first(output, self.adapt(output[0], read))
+        y = output
+        inputs: dict[str | None, Tensor] = {}
+        for name, tap in self.taps.items():
+            inputs[name] = tap.take(y.device)
         summands = None if self.summands is None else self.summands.take(y)
-        if self.disable_adapters or self.merged:
+        if self._disable_adapters or self.merged_adapters:
             return y
-        active = [*self.bottlenecks, *self.compositions] if self.rows is not None else self.active_adapters
-        if summands is None or not any(name in self.bottlenecks or name in self.compositions for name in active):
+        if summands is None or not self._has_active():
             return self._adapt(y, inputs, read)
         first, rest = summands
         return self._adapt(first, inputs, lambda y: y + rest if read is None else read(y + rest)) + rest
+
+    def _has_active(self) -> bool:
+        """Whether an adapter of this layer takes part in the call."""
+        names = [*self.bottlenecks, *self.compositions]
+        return bool(names if self.rows is not None else set(names) & set(self.active_adapters))
 
     def _adapt(self, y: Tensor, inputs: dict[str | None, Tensor], read: Callable[[Tensor], Tensor] | None) -> Tensor:
         """`y + B(x)` for every active adapter; `inputs` is what was tapped."""
         if self.rows is not None:
             inputs[None] = y if read is None else read(y)
             return self._adapt_rows(y, inputs, self.rows)
-        for adapter in self.active_adapters:
+        active = self._active_adapter
+        for adapter in (active,) if isinstance(active, str) else active:
             if adapter in self.bottlenecks or adapter in self.compositions:
                 inputs[None] = y if read is None else read(y)
                 y = self._add(adapter, y, inputs)
@@ -217,28 +224,33 @@ class BottleneckLayer(TunerLayer):
         bottleneck = self.bottlenecks[adapter]
         return Member(bottleneck, self.parts(adapter), None if bottleneck.scale is not None else self._scale(adapter))
 
-    def _input_of(self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
-        """`x` of one adapter, out of `inputs` by read point."""
-        x = inputs[self.bottlenecks[adapter].read]
-        # Some mixtures of experts read `[batch, tokens, d]` and return `[batch·tokens, d]`.
-        return x if x.dim() == y.dim() else x.reshape(*y.shape[:-1], x.shape[-1])
-
     def _add(self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor]) -> Tensor:
-        """`y + B(x)` of one adapter, or the output of a composition."""
-        composition = self.compositions.get(adapter)
-        if composition is None:
-            return self._add_bottleneck(adapter, y, inputs, training=self.training)
-        present = [name for name in composition.adapters if name in self.bottlenecks]
-        outputs = {name: self._add_bottleneck(name, torch.zeros_like(y), inputs, training=False) for name in present}
-        x = self._input_of(present[-1], y, inputs)
-        return composition.add_to(y, x, outputs, self.composition_parts(adapter), training=self.training)
+        """`y + B(x)` of one adapter, or the output of a composition; `inputs` are the `x` by read point."""
+        bottleneck = self.bottlenecks.get(adapter)
+        if bottleneck is None:
+            return self._add_composition(self.compositions[adapter], adapter, y, inputs)
+        x = inputs[bottleneck.read]
+        if x.dim() != y.dim():
+            x = _rows_as_in(y, x)
+        scale = bottleneck.scale
+        if scale is None or self.multiplier != 1.0:
+            return bottleneck.add_to(y, x, self.parts(adapter), self.scale(adapter), training=self.training)
+        return bottleneck.add_to(y, x, self.parts(adapter), scale, training=self.training)
 
-    def _add_bottleneck(
-        self, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor], *, training: bool
+    def _add_composition(
+        self, composition: Composition, adapter: str, y: Tensor, inputs: Mapping[str | None, Tensor]
     ) -> Tensor:
-        bottleneck = self.bottlenecks[adapter]
-        x = self._input_of(adapter, y, inputs)
-        return bottleneck.add_to(y, x, self.parts(adapter), self.scale(adapter), training=training)
+        present = {name: self.bottlenecks[name] for name in composition.adapters if name in self.bottlenecks}
+        read = {name: _rows_as_in(y, inputs[bottleneck.read]) for name, bottleneck in present.items()}
+        outputs = {
+            name: bottleneck.add_to(
+                torch.zeros_like(y), read[name], self.parts(name), self.scale(name), training=False
+            )
+            for name, bottleneck in present.items()
+        }
+        last = list(present)[-1]
+        parts = self.composition_parts(adapter)
+        return composition.add_to(y, read[last], outputs, parts, training=self.training)
 
     def composition_parts(self, adapter: str) -> dict[str, Any]:
         """The modules of one composition by name."""
@@ -261,10 +273,26 @@ class BottleneckLayer(TunerLayer):
         costs ten times as much as `_modules`, the dictionary behind it.
         """
         modules: Any = self._modules
-        names = self.bottlenecks[adapter].part_names
-        return {name: modules[self.prefix + name]._modules[adapter] for name in names}
+        found = {}
+        for name in self.bottlenecks[adapter].part_names:
+            found[name] = modules[self.prefix + name]._modules[adapter]
+        return found
 
     def maps(self, adapter: str) -> dict[str, Map]:
         """The linear maps of one adapter's bottleneck by name."""
         parts = self.parts(adapter)
         return {name: parts[name] for name in FORMS[self.bottlenecks[adapter].form]}
+
+
+def _rows_as_in(y: Tensor, x: Tensor) -> Tensor:
+    """`x` shaped as `y`: some mixtures of experts read `[batch, tokens, d]` and return `[batch·tokens, d]`."""
+    return x if x.dim() == y.dim() else x.reshape(*y.shape[:-1], x.shape[-1])
+
+
+def _with_first(output: Any, first: Tensor) -> Any:
+    """What a module returned, with another first tensor: a tuple with or without names, a list, a `ModelOutput`."""
+    if isinstance(output, dict):
+        return type(output)({**output, next(iter(output)): first})
+    if hasattr(output, "_fields"):
+        return type(output)(first, *output[1:])
+    return type(output)((first, *output[1:]))

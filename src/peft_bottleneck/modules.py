@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules import module as hooks_of_all
 from transformers.pytorch_utils import Conv1D
 
 from .registration import BaseTunerLayer
@@ -21,6 +23,39 @@ def is_norm(module: nn.Module) -> bool:
 def is_linear(module: nn.Module) -> bool:
     """Whether a module is a linear map: torch's, or transformers' `Conv1D`."""
     return isinstance(module, (nn.Linear, Conv1D))
+
+
+_LINEAR_FORWARD = nn.Linear.forward
+
+
+def bare_parameters(module: nn.Module) -> Mapping[str, Any] | None:
+    """`weight` and `bias` of a module whose call is `F.linear` of them alone: nothing converts or watches it.
+
+    None for any other. A call through the module costs a processor about as much as the product for a short text.
+    """
+    own: Mapping[str, Any] = module._parameters
+    if (
+        type(module) is nn.Linear
+        and len(own) == 2  # a sharded or replicated module has others, or attributes in their place
+        and not (
+            module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+        )
+        and "forward" not in module.__dict__
+        and nn.Linear.forward is _LINEAR_FORWARD
+        and not (
+            hooks_of_all._global_forward_hooks
+            or hooks_of_all._global_forward_pre_hooks
+            or hooks_of_all._global_backward_hooks
+            or hooks_of_all._global_backward_pre_hooks
+        )
+    ):
+        return own
+    return None
+
+
+def is_bare_linear(module: nn.Module) -> bool:
+    """Whether calling a module is `F.linear` of its parameters alone."""
+    return bare_parameters(module) is not None
 
 
 def has_experts(module: nn.Module) -> bool:

@@ -1,6 +1,6 @@
 """How a bottleneck is composed with a module of the base model.
 
-With `f` the module, `x` its input and `B` a bottleneck:
+With `f` the module, `base` below, `x` its input and `B` a bottleneck:
 
 =============  ====================  ==========================================================================
 placement      output                sites
@@ -21,24 +21,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from .layer import BottleneckLayer
 
 
-def after(layer: BottleneckLayer, *args: object, **kwargs: object) -> Any:
+def after(layer: BottleneckLayer, base: nn.Module, *args: object, **kwargs: object) -> Any:
     """`y + B(y)`, `y = f(x)`; or `y + B(x)`, `x` a tapped input."""
-    return layer.adapt(layer.base_layer(*args, **kwargs))
+    return layer.adapt(base(*args, **kwargs))
 
 
-def in_block(layer: BottleneckLayer, *args: object, **kwargs: object) -> object:
+def in_block(layer: BottleneckLayer, base: nn.Module, *args: object, **kwargs: object) -> Any:
     """`f(x)`: the layer only keeps the weights; the block applies them to its output."""
-    return layer.base_layer(*args, **kwargs)
+    return base(*args, **kwargs)
 
 
-def around_norm(layer: BottleneckLayer, x: Tensor, *args: object, **kwargs: object) -> object:
+def around_norm(layer: BottleneckLayer, norm: nn.Module, x: Tensor, *args: object, **kwargs: object) -> Any:
     """`f(x + B(f(x)))`, `f` a normalisation."""
-    norm = layer.base_layer
 
     def read(y: Tensor) -> Tensor:
         normed = norm(y, *args, **kwargs)
@@ -48,6 +47,6 @@ def around_norm(layer: BottleneckLayer, x: Tensor, *args: object, **kwargs: obje
     return norm(layer.adapt(x, read=read), *args, **kwargs)
 
 
-def beside(layer: BottleneckLayer, x: Tensor, *args: object, **kwargs: object) -> Any:
+def beside(layer: BottleneckLayer, base: nn.Module, x: Tensor, *args: object, **kwargs: object) -> Any:
     """`f(x) + B(x)`, `x` the module's own input or a tapped one."""
-    return layer.adapt(layer.base_layer(x, *args, **kwargs), read=lambda y: x)
+    return layer.adapt(base(x, *args, **kwargs), read=lambda y: x)

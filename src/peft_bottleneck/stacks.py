@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .bottleneck import Bottleneck, Parts
+from .modules import is_bare_linear
 from .rows import Share
 
 _PARTS = frozenset({"down", "gate", "up"})
@@ -49,7 +50,7 @@ class Member:
 
     def kind(self) -> Kind | None:
         """The key of the stack that it can be in; None where it has to be called by itself."""
-        if not (self.parts.keys() <= _PARTS and all(map(_is_plain, self.parts.values()))):
+        if not (self.parts.keys() <= _PARTS and all(map(is_bare_linear, self.parts.values()))):
             return None
         if self.bottleneck.stochastic_depth:
             return None
@@ -65,7 +66,7 @@ class Member:
         return (
             self.bottleneck is other.bottleneck
             and self.scale is other.scale
-            and all(other.parts[name] is part and _is_plain(part) for name, part in self.parts.items())
+            and all(other.parts[name] is part and is_bare_linear(part) for name, part in self.parts.items())
         )
 
 
@@ -245,15 +246,6 @@ class Stacks:
 
     def __reduce__(self) -> tuple[type[Stacks], tuple[()]]:
         return Stacks, ()
-
-
-def _is_plain(part: object) -> bool:
-    """Whether calling a module is the product alone: no hook converts, offloads or watches it."""
-    return (
-        type(part) is nn.Linear
-        and not (part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
-        and "forward" not in part.__dict__
-    )
 
 
 def _in_graph(members: Iterable[Member]) -> bool:

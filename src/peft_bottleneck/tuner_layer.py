@@ -1,4 +1,8 @@
-"""The base class of tuner layers: a module of the base model, and parts of named adapters around it."""
+"""The base class of tuner layers: a module of the base model, and parts of named adapters around it.
+
+The code of every call reads attributes and dictionaries directly, past properties and `__getattr__`: on a processor
+Python costs a short text as much as the products.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +30,6 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.was_called = False  # asked only where another `forward` is bound to this layer
         self.own_attributes: frozenset[str] = frozenset()
 
-    def _forward(self, *args: object, **kwargs: object) -> Any:
-        """The layer's output, in place of the base layer's."""
-        raise NotImplementedError
-
     def release(self) -> None:
         """Gives the base layer and other modules back as they are without adapters."""
         hand_on_methods(self, self.base_layer, self.own_attributes)
@@ -47,9 +47,8 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         return None
 
     def forward(self, *args: object, **kwargs: object) -> Any:
-        if "forward" in vars(self):
-            self.was_called = True
-        return self._forward(*args, **kwargs)
+        """The layer's output, in place of the base layer's; sets `was_called` where `__call__` needs it."""
+        raise NotImplementedError
 
     def __call__(self, *args: object, **kwargs: object) -> object:
         """The output of `forward`, also where another library has bound one to this layer (`patching`).
@@ -57,9 +56,10 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         Raises:
             RuntimeError: the `forward` bound to this layer does not call the adapters.
         """
-        if "forward" in vars(self):
-            hand_on_methods(self, self.base_layer, self.own_attributes)
-        if "forward" not in vars(self):
+        if "forward" not in self.__dict__:
+            return nn.Module.__call__(self, *args, **kwargs)
+        hand_on_methods(self, self.base_layer, self.own_attributes)
+        if "forward" not in self.__dict__:
             return super().__call__(*args, **kwargs)
         self.was_called = False
         output = super().__call__(*args, **kwargs)

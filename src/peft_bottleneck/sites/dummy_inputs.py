@@ -60,12 +60,24 @@ def _first(config: PretrainedConfig, *names: str, default: int) -> int:
 
 
 def _ids(config: PretrainedConfig) -> Tensor:
+    """Tokens that are no padding, which is 0, 1 or 2 in most vocabularies, and has embeddings of zeros."""
+    return torch.full((1, TOKENS), 3)
+
+
+def _mask(config: PretrainedConfig) -> Tensor:
     return torch.ones(1, TOKENS, dtype=torch.long)
 
 
 def _pixels(config: PretrainedConfig) -> Tensor:
+    config = _of_images(config)
     size = _first(config, "image_size", "input_size", "img_size", "crop_size", default=224)
     return torch.zeros(1, _first(config, "num_channels", "in_channels", "in_chans", default=3), size, size)
+
+
+def _of_images(config: PretrainedConfig) -> PretrainedConfig:
+    """The part of a configuration that describes images, where it has one."""
+    parts = (getattr(config, name, None) for name in ("vision_config", "backbone_config"))
+    return next((part for part in parts if getattr(part, "image_size", None) is not None), config)
 
 
 def _video(config: PretrainedConfig) -> Tensor:
@@ -114,7 +126,7 @@ def _hidden(config: PretrainedConfig) -> Tensor:
 _COMMON: Mapping[str, Callable[[object], object]] = {
     "input_ids": _ids,
     "decoder_input_ids": _ids,
-    "attention_mask": _ids,
+    "attention_mask": _mask,
     "position_ids": lambda config: torch.arange(TOKENS)[None],
     "pixel_values": _pixels,
     "pixel_values_videos": _video,

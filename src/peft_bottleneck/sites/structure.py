@@ -178,7 +178,7 @@ def _attention_output(flow: BlockFlow) -> str:
 
 
 def _ffn(flow: BlockFlow, hidden: int) -> tuple[list[str], str]:
-    """The maps that read the FFN's input, and the one that writes its output, of the block's last FFN."""
+    """The maps that read the FFN's input, and the one that writes its output, of the block's widest FFN, the last of several."""
     outside = [name for name in flow.calls if name in flow.maps and not _NOT_FFN.search(name)]
     reached = flow.behind(flow.result)
     found: list[tuple[list[str], str]] = []
@@ -196,8 +196,8 @@ def _ffn(flow: BlockFlow, hidden: int) -> tuple[list[str], str]:
             found.append((reads, back))
     if not found:
         raise _NoSite(f"has no FFN: no linear maps that lead from {hidden} channels to others and back to them")
-    widening = [ffn for ffn in found if flow.calls[ffn[1]].sizes[0] >= hidden]  # the others are adapters
-    return (widening or found)[-1]
+    widest = max(flow.calls[back].sizes[0] for _, back in found)  # the narrower ones are adapters of the model's own
+    return [ffn for ffn in found if flow.calls[ffn[1]].sizes[0] == widest][-1]
 
 
 def _into(hidden: int, inner: int) -> tuple[tuple[int, int], tuple[int, int]]:
