@@ -178,7 +178,7 @@ def _attention_output(flow: BlockFlow) -> str:
 
 
 def _ffn(flow: BlockFlow, hidden: int) -> tuple[list[str], str]:
-    """The maps that read the FFN's input, and the one that writes its output, of the block's widest FFN, the last of several."""
+    """The maps that read the input and write the output of the widest FFN of a block, the last of several."""
     outside = [name for name in flow.calls if name in flow.maps and not _NOT_FFN.search(name)]
     reached = flow.behind(flow.result)
     found: list[tuple[list[str], str]] = []
