@@ -137,8 +137,7 @@ def _try_bitsandbytes(quantization: str, device: torch.device) -> None:
             bitsandbytes.functional.quantize_4bit(row, quant_type="nf4")
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"quantization={quantization!r} needs {error.name}, which is not installed; "
-            "try `pip install 'peft-bottleneck[quant]'`"
+            f"quantization={quantization!r} needs {error.name}, which is not installed; try `pip install bitsandbytes`"
         ) from error
     except Exception as error:  # a failed import, a missing native library, an operation the device lacks: no one type
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)

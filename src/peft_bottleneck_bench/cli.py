@@ -30,7 +30,7 @@ examples:
 exit code: 0 done; 1 a run failed; 2 something that you can mend; 3 a fault of this program; 4 something
 could not be written (a full disk, a read-only folder); 130 ended by Ctrl-C or SIGTERM
 """
-INSTALL = 'try `pip install "peft-bottleneck[bench]"`'
+INSTALL = 'try `pip install "peft-bottleneck[bench]"`, in a checkout `pip install ".[bench]"`'
 ISSUES = "https://github.com/peft-bottleneck/peft-bottleneck/issues"
 
 

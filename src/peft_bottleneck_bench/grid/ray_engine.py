@@ -58,7 +58,7 @@ class RayEngine:
         try:
             import ray
         except ImportError as error:
-            raise UserError('--engine ray: Ray is not installed: pip install "peft-bottleneck[ray]"') from error
+            raise UserError("--engine ray: Ray is not installed: pip install ray") from error
         self.ray = ray
         self.address = address
         self.resources = resources

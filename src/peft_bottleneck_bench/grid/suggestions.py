@@ -54,7 +54,7 @@ def _study(budget: Budget) -> Study:
     try:
         import optuna
     except ImportError as error:
-        raise UserError('search: Optuna is not installed: pip install "peft-bottleneck[search]"') from error
+        raise UserError("search: Optuna is not installed: pip install optuna") from error
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its experimental classes warn

@@ -193,7 +193,8 @@ def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.api", raising=False)
     assert main(["run", "quickstart"]) == 2
     assert capsys.readouterr().err == (
-        "error: the Python package 'yaml' is not installed: try `pip install \"peft-bottleneck[bench]\"`\n"
+        "error: the Python package 'yaml' is not installed: try `pip install \"peft-bottleneck[bench]\"`, "
+        'in a checkout `pip install ".[bench]"`\n'
     )
 
 
