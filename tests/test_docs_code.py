@@ -33,6 +33,7 @@ ELSEWHERE = (
     "docs/guides/add-a-task.md",  # tests/bench/test_docs.py
     "docs/guides/benchmark.md",  # tests/bench/test_docs.py
     "docs/guides/from-adapterhub.md",  # tests/test_from_adapterhub_page.py
+    "docs/guides/frozen-prefix.md",  # tests/test_frozen_prefix_page.py
     "docs/guides/many-devices.md",  # tests/distributed
     "docs/guides/python.md",  # tests/bench/test_api.py
     "docs/guides/several-adapters.md",  # tests/test_several_adapters_page.py

@@ -27,6 +27,25 @@ PROTOCOL = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Prefix:
+    """The frozen blocks of a run that computes them once for each example.
+
+    Args:
+        blocks: how many, from the first.
+        of: all blocks.
+        width: channels of their hidden states.
+        tokens: positions of an example where all have as many, as images do; 0: the tokens of each.
+        limit_bytes: of the folder with their outputs.
+    """
+
+    blocks: int
+    of: int
+    width: int
+    tokens: int
+    limit_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """One task × method × model × seed, fixed by its resolved configuration."""
 
@@ -43,6 +62,7 @@ class Run:
     total_parameters: int
     results: Path
     adapters: Path
+    prefix: Prefix | None = None  # None: every block is computed in every step
     trial: str = ""  # of a search: which one, for people; a final run and one without a search have none
     pruning: Pruning | None = None  # of a trial: what may end it early
     search: Mapping[str, Any] | None = None  # of a final run: what was tried, and which trial gave the settings
@@ -98,6 +118,11 @@ class Run:
     @property
     def adapter_path(self) -> Path:
         return self.adapters / self.place
+
+    @property
+    def prefix_folder(self) -> Path:
+        """Where the outputs of frozen blocks are, for all runs of a results folder."""
+        return Path(f"{self.results}-prefix")
 
     @property
     def description(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ..sites.dummy_inputs import inputs_of_model
 from ..sites.skeleton import ShapesOnly, skeleton
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Stack:
     """The blocks that a model runs first.
 
@@ -31,7 +31,9 @@ class Stack:
         owner: the name of the model, or of the part of it, that turns inputs into hidden states: `bert`, `encoder`.
         blocks: the name of the list of blocks in the owner: `encoder.layer`.
         after: the names of the modules in the owner that run behind the last block: its final norm, its pooler.
+        count: the number of blocks.
         width: `d`, the channels of the hidden states.
+        tokens: positions of one example in the call of the skeleton; those of an image are always as many.
         trailing: how many values a block returns behind the hidden states; None: it returns no tuple.
         hands_on: whether a block reads such values of the one before it.
     """
@@ -39,7 +41,9 @@ class Stack:
     owner: str
     blocks: str
     after: frozenset[str]
+    count: int
     width: int
+    tokens: int
     trailing: int | None
     hands_on: bool
 
@@ -116,8 +120,17 @@ def find_stack(model: nn.Module) -> Stack:
         for module, moment in calls.begun.items()
         if moment > last and module.startswith(below) and module != owner
     }
-    width, trailing, hands_on = _outputs(kind, name, len(lists[name]), calls.blocks[name])
-    return Stack(owner, name.removeprefix(below), frozenset(after), width, trailing, hands_on)
+    hidden, trailing, hands_on = _outputs(kind, name, len(lists[name]), calls.blocks[name])
+    return Stack(
+        owner=owner,
+        blocks=name.removeprefix(below),
+        after=frozenset(after),
+        count=len(lists[name]),
+        width=hidden.shape[-1],
+        tokens=hidden.shape[1],
+        trailing=trailing,
+        hands_on=hands_on,
+    )
 
 
 def _outermost_lists(root: nn.Module) -> dict[str, nn.ModuleList]:
@@ -173,8 +186,8 @@ def _owner(blocks: str, modules: dict[str, nn.Module]) -> str:
     return ""
 
 
-def _outputs(kind: str, name: str, count: int, calls: list[_BlockCall]) -> tuple[int, int | None, bool]:
-    """The width of the hidden states, how many values blocks return behind them, and whether the next block reads any.
+def _outputs(kind: str, name: str, count: int, calls: list[_BlockCall]) -> tuple[Tensor, int | None, bool]:
+    """The hidden states, how many values blocks return behind them, and whether the next block reads any.
 
     Raises:
         ValueError: a block is called more than once, or in another order, or returns no hidden states.
@@ -199,7 +212,7 @@ def _outputs(kind: str, name: str, count: int, calls: list[_BlockCall]) -> tuple
         for value in before.further or ()
         if isinstance(value, Tensor)
     )
-    return int(calls[0].hidden.shape[-1]), trailing.pop(), hands_on
+    return calls[0].hidden, trailing.pop(), hands_on
 
 
 def frozen_blocks(owner: nn.Module, stack: Stack) -> tuple[int, str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -49,3 +50,30 @@ def without_cache(config: Any) -> Iterator[None]:
     finally:
         if uses_cache:
             config.use_cache = uses_cache
+
+
+class Reached(Exception):
+    """The frozen blocks have computed their output; what comes behind them is not needed."""
+
+    def __init__(self, hidden: Tensor) -> None:
+        super().__init__()
+        self.hidden = hidden
+
+
+class Replaced:
+    """A method of one module that another function stands in for; its signature is the method's."""
+
+    def __init__(self, by: Callable[..., object], method: Callable[..., object], own: Any) -> None:
+        functools.update_wrapper(self, method, updated=())
+        self.by = by
+        self.method = method
+        self.own = own  # what was in the module's own attributes before
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        return self.by(self.method, args, kwargs)
+
+    def restore(self, module: nn.Module, name: str) -> None:
+        if self.own is None:
+            del vars(module)[name]
+        else:
+            vars(module)[name] = self.own

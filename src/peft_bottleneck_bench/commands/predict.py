@@ -53,6 +53,13 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--quantization", choices=("8bit", "4bit", "none"), help="of the base; left out, as it was in training"
     )
+    parser.add_argument(
+        "--reuse-prefix",
+        metavar="DIR",
+        type=Path,
+        help="keep what the blocks below the adapter give for each example in DIR, and read it where it is known; the "
+        "RESULTS-prefix of a run with reuse_frozen_prefix knows its examples",
+    )
     parser.set_defaults(command=_predict, rest="texts")
 
 
@@ -75,6 +82,7 @@ def _predict(parsed: argparse.Namespace) -> int:
         batch_size=parsed.batch_size,
         model=parsed.model,
         quantization=parsed.quantization,
+        prefix_store=parsed.reuse_prefix,
         note=lambda line: print(f"note: {line}", file=sys.stderr),
     )
     for row in rows:

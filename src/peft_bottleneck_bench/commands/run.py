@@ -27,6 +27,8 @@ Trains tasks × methods × models × seeds as FILE says, and ends with a table o
                           every method tries as many settings, {method: lora, search: {r: [4, 8]}} adds to its space;
                           the best on validation is run with all seeds. Trials are kept below RESULTS-search
   precision               fp32 (the default), bf16, fp16, or auto: bf16 where the hardware has it
+  reuse_frozen_prefix     true: the blocks below everything that is trained are computed once for each example, without
+                          dropout; their outputs are kept in RESULTS-prefix, up to prefix_limit_gib (20)
   resources               {cpus: 2, gpus: 0.25}: of a run on a cluster
   max_length, quantization, results, adapters
 
@@ -162,6 +164,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from ..boards import render_table, write_page
     from ..grid.lengths import length_notes
     from ..grid.plan_table import plan_table
+    from ..grid.prefix import prefix_notes
     from ..processes import check_launch, is_main
     from ..saved.initial import KEY
     from ..terminal import print_wide
@@ -180,7 +183,7 @@ def _run(parsed: argparse.Namespace) -> int:
     part = whole.shard(*parsed.shard)
     if parsed.dry_run:
         if is_main():
-            for note in length_notes(part.runs):
+            for note in (*length_notes(part.runs), *prefix_notes(part.runs)):
                 print(f"note: {note}")
             print_wide(plan_table(part.runs, part.searches))
         return 0

@@ -92,6 +92,8 @@ class Configuration:
         results: the folder of the records.
         adapters: the folder of the trained adapters.
         precision: `fp32`, `bf16` or `fp16`.
+        reuse_frozen_prefix: whether the blocks below everything that is trained are computed once for each example.
+        prefix_limit_gib: what their outputs may take on disk.
         resources: what a run takes of a cluster's node.
     """
 
@@ -108,4 +110,6 @@ class Configuration:
     results: Path
     adapters: Path
     precision: str = "fp32"
+    reuse_frozen_prefix: bool = False
+    prefix_limit_gib: float = 20
     resources: Resources = Resources()

@@ -64,6 +64,8 @@ DEFAULTS: dict[str, Any] = {
     "max_length": None,  # tokens; None: what the model takes, at most 512
     "quantization": None,  # of the base: "8bit", "4bit", or none
     "precision": "fp32",  # or "bf16", "fp16"; "auto" is bf16 where the hardware has it, else fp32
+    "reuse_frozen_prefix": False,  # compute the blocks below everything that is trained once for each example
+    "prefix_limit_gib": 20,  # of what they give, on disk in `<results>-prefix`
     "resources": {},  # of a run on a cluster: {cpus: 1, gpus: 0}
     "training": {},  # over `training_options.TRAINING_DEFAULTS`
     "budget": None,  # {trainable_parameters: 300_000} or {trainable_parameters: 0.5 %}, the same for all methods
@@ -73,6 +75,7 @@ DEFAULTS: dict[str, Any] = {
 }
 KEYS = ("model", "tasks", "methods", *DEFAULTS)
 MOST_TOKENS = 2**31 - 1
+MOST_GIB = 2**20
 MOST_UNITS = 10_000  # of processors or GPUs of a run
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -137,6 +140,10 @@ class _Reader(Findings):
             self.wrong(f"precision: expected {' or '.join(PRECISIONS)}, found {content['precision']!r}")
         elif content["precision"] != "fp32" and (training.get("bf16") or training.get("fp16")):
             self.wrong(f"precision: {content['precision']}, and training sets bf16 or fp16: leave one of them out")
+        self.typed("reuse_frozen_prefix", content["reuse_frozen_prefix"], bool, "true or false")
+        limit = content["prefix_limit_gib"]
+        if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit <= MOST_GIB:
+            self.wrong(f"prefix_limit_gib: expected a number above 0, up to {MOST_GIB:,}, found {limit!r}")
         self.distinct("model", [model.label for model in models])
         self.distinct("tasks", [task.name for task in tasks])
         self.distinct("methods", [method.label for method in methods])
@@ -163,6 +170,8 @@ class _Reader(Findings):
             results=results,
             adapters=adapters,
             precision=content["precision"],
+            reuse_frozen_prefix=content["reuse_frozen_prefix"],
+            prefix_limit_gib=limit,
             resources=resources,
         )
 

@@ -102,8 +102,7 @@ def _types() -> dict[str, object]:
     """The type of each field, those of the harness's own included."""
     from transformers import Seq2SeqTrainingArguments
 
-    own: dict[str, object] = dict.fromkeys(OWN, int | None)
-    return {**field_types(Seq2SeqTrainingArguments), **own}
+    return {**field_types(Seq2SeqTrainingArguments), **OWN}
 
 
 def _refused(training: Mapping[str, object]) -> str:

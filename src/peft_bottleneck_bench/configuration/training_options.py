@@ -1,4 +1,4 @@
-"""The `training:` section: fields of transformers' `TrainingArguments`, and the one that this harness adds."""
+"""The `training:` section: fields of transformers' `TrainingArguments`, and those that this harness adds."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ TRAINING_DEFAULTS: dict[str, object] = {
     "logging_steps": 0.02,  # a share of all steps: some 50 points of the loss curve, however long the run
 }
 
-# No field of TrainingArguments.
-OWN = ("early_stopping_patience",)
+REUSE = "reuse_frozen_prefix"  # whether the frozen blocks are computed once for each example
+# No fields of TrainingArguments, and the types that they have.
+OWN: dict[str, object] = {"early_stopping_patience": int | None, REUSE: bool}
 
 ABOVE_ZERO = frozenset(
     {

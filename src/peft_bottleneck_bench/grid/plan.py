@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..configuration.choices import Configuration, MethodChoice
+from ..configuration.training_options import REUSE
 from ..data.loading import Data, load_data
 from ..errors import UserError
 from ..hardware import has_bf16
@@ -18,6 +19,7 @@ from ..saved.initial import check_initial, keeps_head
 from ..tasks import Task
 from .fit import check_fit
 from .parameter_budget import at_budget
+from .prefix import prefix_of
 from .task_setup import check_references, make_context, metric_of
 
 
@@ -90,15 +92,19 @@ def _checked_run(
     training = {
         "learning_rate": method_named(method.name).learning_rate,
         **_precision(configuration.precision),
+        **({REUSE: True} if configuration.reuse_frozen_prefix else {}),
         **configuration.training,
         **method.training,
     }
+    if not training.get(REUSE):
+        training.pop(REUSE, None)  # the same run as one of a configuration that says nothing of it
     context = make_context(task, data, model, configuration.max_length, training)
     if configuration.budget:
         method = at_budget(method, configuration.budget, context, kind)
     trainable, total = check_fit(context, method.name, method.options, kind)
     if method.initial:
         check_initial(method.initial, method.name, method.options, kind, context)
+    prefix = prefix_of(context, method.name, method.options, kind, training, configuration.prefix_limit_gib)
     return Run(
         task=task,
         data=data,
@@ -113,6 +119,7 @@ def _checked_run(
         total_parameters=total,
         results=configuration.results,
         adapters=configuration.adapters,
+        prefix=prefix,
     )
 
 

@@ -22,6 +22,7 @@ def predict(
     batch_size: int = 32,
     model: str | None = None,
     quantization: str | None = None,
+    prefix_store: Path | None = None,
     note: Callable[[str], object] = warnings.warn,
 ) -> Iterator[Row]:
     """One row per example: its columns, what the adapter predicts, and for labels the `probabilities` of all.
@@ -32,6 +33,8 @@ def predict(
         batch_size: rows that the model sees at once.
         model: another place of the base model; by default its place in training.
         quantization: of the base, `8bit`, `4bit` or `none`; by default as in training.
+        prefix_store: a folder that keeps what the blocks below the adapter give for each example, such as the
+            `<results>-prefix` of the run: later predictions, also of other adapters, begin above them.
         note: is called with notes: another base, inputs that were cut.
 
     Raises:
@@ -50,7 +53,7 @@ def predict(
     first = next(batches, None)  # its faults are reported before the weights are read
     if first is None:
         raise UserError(f"{inputs if isinstance(inputs, Path) else 'inputs'}: there is nothing to predict in it")
-    predictor = Predictor(saved, base)
+    predictor = Predictor(saved, base, prefix_store)
     for batch in chain([first], batches):
         for example, answer in zip(batch, predictor(batch, batch_size), strict=True):
             yield _answered(example, answer)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
 from transformers import set_seed
+
+from peft_bottleneck import reuse_prefix
 
 from ..errors import UserError
 from ..kinds import Context, Encoded, Kind
@@ -28,12 +31,14 @@ class Predictor:
     Args:
         saved: the folder of the run.
         model: the base; by default `saved.base()`.
+        prefix_store: a folder with the outputs of the frozen blocks, which are read where they are known and stored
+            where they are not; None: every block is computed.
 
     Raises:
-        UserError: the weights do not fit the base.
+        UserError: the weights do not fit the base, or no block is below the adapter.
     """
 
-    def __init__(self, saved: Saved, model: BaseModel | None = None) -> None:
+    def __init__(self, saved: Saved, model: BaseModel | None = None, prefix_store: Path | None = None) -> None:
         model = model or saved.base()
         self.kind: Kind = saved.kind
         self.kind.check_model(model)
@@ -44,6 +49,14 @@ class Predictor:
         self.model = _with_weights(self.kind.load(self.context), saved).eval()
         if model.quantization is None and torch.accelerator.is_available():
             self.model.to(torch.accelerator.current_accelerator())  # bitsandbytes places its models itself
+        if prefix_store is not None:
+            self._reuse(prefix_store)
+
+    def _reuse(self, store: Path) -> None:
+        try:
+            reuse_prefix(self.model.requires_grad_(False), store)
+        except ValueError as error:
+            raise UserError(f"--reuse-prefix: {error}") from error
 
     def __call__(self, examples: Sequence[Example], batch_size: int) -> list[Example]:
         """One answer per example: what is predicted, under the name of the kind's last column.

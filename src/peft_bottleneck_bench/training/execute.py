@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from transformers import set_seed
+
+from peft_bottleneck import reuse_prefix
 
 from .. import processes, records
 from ..files import check_writable, writing
@@ -152,11 +155,12 @@ def _measure(
 ) -> tuple[dict[str, Any], list[records.Prediction]]:
     """The part of the record that training and evaluation give, and the rows of its predictions."""
     trainer = make_trainer(run, features, work, on_step)
-    trained = train(trainer, checkpoint)
-    trainer.compute_metrics = None  # the test split is scored here, once
-    if run.kind.calibrates:
-        run = _calibrated(run, features, trainer.predict(features["validation"].rows).predictions)
-    outputs = trainer.predict(features["test"].rows).predictions
+    with _reuse(run, trainer):
+        trained = train(trainer, checkpoint)
+        trainer.compute_metrics = None  # the test split is scored here, once
+        if run.kind.calibrates:
+            run = _calibrated(run, features, trainer.predict(features["validation"].rows).predictions)
+        outputs = trainer.predict(features["test"].rows).predictions
     if not processes.is_main():
         return {}, []
     predictions = _predictions(run, features, "test", outputs)
@@ -190,6 +194,13 @@ def _measure(
         records.Prediction(split="test", index=index, reference=reference, prediction=prediction)
         for index, (reference, prediction) in enumerate(zip(references, predictions, strict=True))
     ]
+
+
+def _reuse(run: Run, trainer: RunTrainer) -> AbstractContextManager[object]:
+    """While it is on, the frozen blocks of a run that reuses them are computed once for each example."""
+    if run.prefix is None:
+        return nullcontext()
+    return reuse_prefix(trainer.model, run.prefix_folder, limit=run.prefix.limit_bytes)
 
 
 def _predictions(run: Run, features: Mapping[str, Split], split: str, outputs: Any) -> list[Any]:
