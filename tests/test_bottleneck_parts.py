@@ -12,7 +12,7 @@ from peft import PeftModel, get_peft_model
 from tiny_models import tiny_inputs, tiny_model
 from torch import Tensor, nn
 
-from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
+from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig, fuse
 
 FIELDS: dict[str, dict[str, Any]] = {
     "gating": {"use_gating": True},
@@ -145,3 +145,25 @@ def test_stochastic_depth_folds() -> None:
 def test_bad_values(fields: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         PfeifferConfig(**fields)
+
+
+def test_a_norm_over_the_sum() -> None:
+    """`LN(y + B(y))`, and what it does not go with."""
+    torch.manual_seed(0)
+    config = HoulsbyConfig(
+        target_modules="linear", bottleneck_size=4, ln_after=True, adapter_residual_before_ln=True, scaling=0.5
+    )
+    model = randomise(get_peft_model(Wrapped(), config)).eval()
+    (layer,) = layers(model)
+    parts = layer.parts("default")
+    x = torch.randn(3, 5, 6)
+    y = layer.base_layer(x)
+    expected = parts["norm_after"](y + 0.5 * parts["up"](nn.functional.silu(parts["down"](y))))
+    torch.testing.assert_close(model(x), expected)
+    with pytest.raises(ValueError, match="adapter_residual_before_ln=True needs ln_after=True"):
+        HoulsbyConfig(adapter_residual_before_ln=True)
+    with pytest.raises(ValueError, match="a parallel bottleneck has no residual connection of its own"):
+        ParallelAdapterConfig(adapter_residual_before_ln=True, ln_after=True)
+    model.add_adapter("other", config)
+    with pytest.raises(ValueError, match="adapter_residual_before_ln=True, which a composition does not cover"):
+        fuse(model, ["default", "other"], "both")

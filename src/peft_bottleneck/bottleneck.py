@@ -123,6 +123,7 @@ class Bottleneck:
         read: name of the tapped module whose input is `x`; None: what the placement reads.
         stochastic_depth: probability of leaving `B(x)` out for an example in training.
         extra: its modules beside the maps: "conv", "norm_before", "norm_after", "gating".
+        normalises_sum: whether "norm_after" normalises `y + B(x)`, not `B(x)`.
         part_names: the names of all its modules.
     """
 
@@ -134,12 +135,13 @@ class Bottleneck:
     read: str | None = None
     stochastic_depth: float = 0.0
     extra: tuple[str, ...] = ()
+    normalises_sum: bool = False
 
     def __post_init__(self) -> None:
         self.part_names = (*FORMS[self.form], *self.extra)
 
     def add_to(self, y: Tensor, x: Tensor, parts: Parts, scale: Tensor | float, *, training: bool) -> Tensor:
-        """`y + B(x)`, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`.
+        """`y + B(x)`, or its norm, in the type of `y`: `x` is `[…, d_in]`, `y` and the result are `[…, d_out]`.
 
         `parts` are the modules of `part_names`, `scale` is `s`, trained or not.
         """
@@ -170,6 +172,9 @@ class Bottleneck:
             delta = F.dropout(delta, self.dropout)
         if "gating" in parts:
             delta = delta * _mean_over_tokens(torch.sigmoid(parts["gating"](x)))
+        if self.normalises_sum:
+            total: Tensor = parts["norm_after"](y.to(delta.dtype) + delta)
+            return total.to(y.dtype)
         if "norm_after" in parts:
             delta = parts["norm_after"](delta)
         delta = delta if delta.dtype == y.dtype else delta.to(y.dtype)

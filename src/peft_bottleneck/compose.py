@@ -17,7 +17,7 @@ from .registration import ModulesToSaveWrapper
 _ALIKE = ("peft_type", "target_modules", "input_modules", "output_modules")  # fields that decide on the places
 
 # Features of an adapter that a composition does not cover: copies of norms, changes to embeddings, and others.
-_ALONE = ("train_layernorm", "invertible", "composition")
+_ALONE = ("train_layernorm", "invertible", "composition", "adapter_residual_before_ln")
 
 
 def fuse(

@@ -21,6 +21,7 @@ FLAGS = (
     "use_gating",
     "ln_before",
     "ln_after",
+    "adapter_residual_before_ln",
     "shared_phm_rule",
     "factorized_phm_rule",
     "shared_phm_weights",
@@ -56,6 +57,8 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             trained (UniPELT, Mao et al. 2022). A step of cached generation averages over the tokens of that step.
         ln_before: normalise `x` by a trained LayerNorm of the bottleneck's own.
         ln_after: normalise `B(x)` likewise.
+        adapter_residual_before_ln: with `ln_after`: normalise `y + B(x)` in place of `B(x)`, `y` being what `B(x)` is
+            added to. Such an adapter is no no-op at the start.
         stochastic_depth: probability of leaving `B(x)` out for an example in training; what is left is divided by its
             complement (Adapter+, Steitz and Roth 2024).
         phm_dim: None: ordinary maps. `n`: sums of `n` Kronecker products in place of `W_down`, `W_up` and `W_gate`, as
@@ -112,6 +115,7 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
     use_gating: bool = field(default=False, metadata={"help": "multiply B(x) by a trained gate per example"})
     ln_before: bool = field(default=False, metadata={"help": "normalise x"})
     ln_after: bool = field(default=False, metadata={"help": "normalise B(x)"})
+    adapter_residual_before_ln: bool = field(default=False, metadata={"help": "ln_after normalises y + B(x)"})
     stochastic_depth: float = field(default=0.0, metadata={"help": "probability of leaving B(x) out for an example"})
     phm_dim: int | None = field(default=None, metadata={"help": "number of Kronecker products that sum up to a map"})
     phm_rank: int | None = field(default=1, metadata={"help": "rank of the second factors; None: full"})
@@ -222,6 +226,8 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
         for name in FLAGS:
             if not isinstance(getattr(self, name), bool):
                 yield wrong(name, getattr(self, name), "True or False")
+        if self.adapter_residual_before_ln is True and self.ln_after is False:
+            yield "adapter_residual_before_ln=True needs ln_after=True"
         if self.bottleneck not in FORMS:
             yield wrong_choice("bottleneck", self.bottleneck, FORMS)
         if not (_is_size(self.kernel_size) and self.kernel_size % 2 == 1):

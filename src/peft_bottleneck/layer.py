@@ -108,6 +108,7 @@ class BottleneckLayer(TunerLayer):
             read=tap[0] if tap is not None else None,
             stochastic_depth=config.stochastic_depth,
             extra=tuple(extra),
+            normalises_sum=config.adapter_residual_before_ln,
         )
         self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
 

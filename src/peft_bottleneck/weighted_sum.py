@@ -20,6 +20,7 @@ _SUMMABLE = (
     "use_gating",
     "ln_before",
     "ln_after",
+    "adapter_residual_before_ln",
     "phm",
     "invertible",
     "invertible_modules",

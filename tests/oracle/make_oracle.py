@@ -35,6 +35,7 @@ from adapters import (
     SeqBnConfig,
     SeqBnInvConfig,
 )
+from fields import by_field
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -70,6 +71,7 @@ CONFIGURATIONS: dict[str, BnConfig] = {
     "ln_before": SeqBnConfig(reduction_factor=4, ln_before=True),
     "ln_after": DoubleSeqBnConfig(reduction_factor=4, ln_after=True),
     "ln_after_residual": SeqBnConfig(reduction_factor=4, ln_after=True, adapter_residual_before_ln=True),
+    "ln_after_residual_double": DoubleSeqBnConfig(reduction_factor=4, ln_after=True, adapter_residual_before_ln=True),
     "ln_parallel": ParBnConfig(reduction_factor=4, ln_before=True, ln_after=True),
     "adapter_plus": AdapterPlusConfig(reduction_factor=4),
     "scaled_par": ParBnConfig(reduction_factor=4, scaling="learned"),
@@ -237,7 +239,7 @@ def make(name: str, case: Case, configurations: list[str], directory: Path) -> N
                         parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
             output = output_of(model, inputs)
         except Exception as error:  # the library fails in many ways, and each is a line of the report
-            print(f"{name} {configuration}: {type(error).__name__}: {str(error).splitlines()[0]}")
+            print(f"{name} {configuration}: {type(error).__name__}: {[*str(error).splitlines(), ''][0]}")
             continue
         model.save_adapter(str(directory / configuration), configuration, with_head=False)
         if loses_weights(model, directory / configuration):
@@ -253,7 +255,11 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--configs", nargs="+", choices=CONFIGURATIONS, default=list(CONFIGURATIONS))
+    parser.add_argument("--fields", action="store_true", help="every value of every field, as fields.py lists them")
     arguments = parser.parse_args()
+    if arguments.fields:
+        CONFIGURATIONS.update(by_field())
+        arguments.configs = [*by_field()]
     torch.use_deterministic_algorithms(True)
     for name in arguments.cases:
         make(name, CASES[name], arguments.configs, arguments.directory / name)

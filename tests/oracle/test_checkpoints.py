@@ -13,7 +13,7 @@ import torch
 from cases import CASES, DIRECTORY, FIXTURES, base_model, golden, output_of
 from checkpoints import Weights, changed
 from huggingface_hub import constants
-from peft import PeftModel, get_peft_model
+from peft import PeftModel, get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save_file
 from test_hidden_states import refused
 from tiny_models import tiny_config, tiny_inputs, tiny_model
@@ -51,12 +51,20 @@ def test_written_again(case: str, configuration: str, tmp_path: Path) -> None:
         assert torch.equal(value, weights[match])
     same = ("model_type", "hidden_size", "version")
     assert [written[key] for key in same] == [given[key] for key in same]
-    assert torch.equal(output_of(load_adapterhub(base_model(case), tmp_path / "adapterhub"), inputs), output)
+    reloaded = load_adapterhub(base_model(case), tmp_path / "adapterhub")
+    # Without a norm after it, two of the library's configurations are the same equation, with other rounding.
+    exact = summands_of(model, "given") == summands_of(reloaded, "default")
+    torch.testing.assert_close(output_of(reloaded, inputs), output, rtol=0, atol=0 if exact else 1e-5)
+    assert exact or configuration == "pfeiffer_block_output"
 
     model.save_pretrained(tmp_path / "peft")
     # Trainable as well: where nothing is, torch takes other kernels, with other rounding.
     loaded = PeftModel.from_pretrained(base_model(case), tmp_path / "peft" / "given", is_trainable=True)
     assert torch.equal(output_of(loaded, inputs), output)
+
+
+def summands_of(model: PeftModel, adapter: str) -> str | None:
+    return getattr(model.peft_config[adapter], "summand_modules", None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +84,10 @@ def test_adapters_of_ours(config: Any, tmp_path: Path) -> None:
     output = output_of(model, tiny_inputs("bert"))
     save_adapterhub(model, tmp_path)
     again = load_adapterhub(tiny_model("bert"), tmp_path)
-    assert torch.equal(output_of(again, tiny_inputs("bert")), output)
+    exact = not isinstance(config, PfeifferConfig)  # a loaded one adds up in another order
+    torch.testing.assert_close(output_of(again, tiny_inputs("bert")), output, rtol=0, atol=0 if exact else 1e-5)
+    ours, theirs = (get_peft_model_state_dict(one) for one in (model, again))
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
     assert {name for name, _ in again.named_parameters()} == {name for name, _ in model.named_parameters()}
 
 

@@ -26,8 +26,8 @@ def _placement(before: bool, after: bool, residual: Any, parallel: bool = False)
     ("config", "message"),
     [
         (
-            dict(ln_after=True, adapter_residual_before_ln=True),
-            "ln_after=True is not expressed with adapter_residual_b",
+            dict(ln_after=True, adapter_residual_before_ln=True, original_ln_before=True, mh_adapter=False),
+            "adapter_residual_before_ln=True is not expressed with original_ln_before=True",
         ),
         (dict(inv_adapter="flow"), "inv_adapter='flow' is none of nice, glow"),
         (dict(use_gating="yes"), "use_gating must be True or False, got 'yes'"),

@@ -61,8 +61,11 @@ def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
     unknown = [key for key in theirs if key not in {**DEFAULTS, **DETAILS} and key not in INITIAL]
     theirs = {**DEFAULTS, **DETAILS, **theirs}
     problems = [f"unknown field {key}={theirs[key]!r}" for key in unknown]
-    if theirs["ln_after"] and theirs["adapter_residual_before_ln"]:
-        problems.append("ln_after=True is not expressed with adapter_residual_before_ln=True, only with False")
+    if _normalises_sum(theirs) and theirs["original_ln_before"] and theirs["original_ln_after"]:
+        problems.append(
+            "adapter_residual_before_ln=True is not expressed with original_ln_before=True and original_ln_after="
+            "True, whose norm reads the FFN's output without the residual stream: our place is where both are added"
+        )
     if theirs["inv_adapter"] and names.layout.no_invertible:
         problems.append(f"inv_adapter={theirs['inv_adapter']!r} is not expressed: {names.layout.no_invertible}")
     if theirs["inv_adapter"] not in (None, False, *COUPLINGS):
@@ -94,6 +97,7 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
     method, family, layers = _method(theirs), names.family, names.layers()
     assert method is not None
     settings = {key: theirs[key] for key in SAME} | INIT_WEIGHTS[theirs["init_weights"]] | _maps(theirs)
+    settings["adapter_residual_before_ln"] = _normalises_sum(theirs)
     if theirs["inv_adapter"]:
         settings["invertible"] = theirs["inv_adapter"]
         settings["invertible_reduction_factor"] = theirs["inv_adapter_reduction_factor"]
@@ -157,6 +161,7 @@ def their_config(config: BottleneckConfig, names: Names, adapter_name: str) -> d
         "residual_before_ln": not at_block,
         "is_parallel": not sequential,
         **{key: getattr(config, key) for key in SAME},
+        "adapter_residual_before_ln": config.adapter_residual_before_ln,
         **_their_maps(config),
         "scaling": config.scaling if isinstance(config.scaling, str) else float(config.scaling),
         "inv_adapter": config.invertible,
@@ -198,6 +203,11 @@ def differences(config: BottleneckConfig, theirs: Mapping[str, object], names: N
 def size(layer: BottleneckLayer, adapter_name: str) -> int:
     """The `r` of an adapter's bottleneck."""
     return int(getattr(layer, f"{layer.prefix}down")[adapter_name].out_features)
+
+
+def _normalises_sum(theirs: Mapping[str, Any]) -> bool:
+    """Whether the norm after the bottleneck comes after its residual connection: a parallel one has none."""
+    return bool(theirs["adapter_residual_before_ln"] and theirs["ln_after"] and not theirs["is_parallel"])
 
 
 def _maps(theirs: Mapping[str, object]) -> dict[str, object]:

@@ -58,6 +58,8 @@ class ParallelAdapterConfig(BottleneckConfig):
         yield from super()._problems()
         if self.parallel_input not in PARALLEL_INPUTS:
             yield wrong_choice("parallel_input", self.parallel_input, PARALLEL_INPUTS)
+        if self.adapter_residual_before_ln is True:
+            yield "adapter_residual_before_ln=True: a parallel bottleneck has no residual connection of its own"
         if not isinstance(self.foldable, bool):
             yield wrong("foldable", self.foldable, "True or False")
         if self.foldable and self.parallel_input == "residual":
