@@ -140,20 +140,25 @@ class Run:
     @property
     def data_record(self) -> DataUsed:
         """The data as the record describes them."""
-        identity = self.data.identity
-        hub = "hub" in identity
-        files = ", ".join(identity[split]["file"] for split in SPLITS if not hub)
-        return DataUsed(
-            source=identity["hub"] if hub else self.task.source or files,
-            revision=identity["revision"] if hub else None,
-            sha256=None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
-            licence=self.task.licence or None,
-            counts=Counts(**self.data.counts),
-            notes=self.data.notes,
-        )
+        return data_used(self.task, self.data)
 
     def __str__(self) -> str:
         return f"{self.task.name} · {self.method.label} · {self.model.slug} · {self.trial or f'seed {self.seed}'}"
+
+
+def data_used(task: Task, data: Data) -> DataUsed:
+    """The data of a task as a record describes them."""
+    identity = data.identity
+    hub = "hub" in identity
+    files = ", ".join(identity[split]["file"] for split in SPLITS if not hub)
+    return DataUsed(
+        source=identity["hub"] if hub else task.source or files,
+        revision=identity["revision"] if hub else None,
+        sha256=None if hub else hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+        licence=task.licence or None,
+        counts=Counts(**data.counts),
+        notes=data.notes,
+    )
 
 
 def run_hash(configuration: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from ..file_names import slug
 from ..files import replacing, writing
 from ..records import costs
 from .boards import Board, boards
+from .inputs import Inputs
 from .markdown import markdown
 from .overview import overviews
 from .page import page
@@ -17,10 +18,13 @@ PAGE = "index.html"
 DOCUMENT = "LEADERBOARD.md"
 
 
-def build(results: Path) -> list[Path]:
+def build(results: Path, inputs: Inputs | None = None) -> list[Path]:
     """Writes `LEADERBOARD.md`, `index.html` and `pictures/` for all records below `results`.
 
     The same records and prediction files give the same bytes.
+
+    Args:
+        inputs: what test examples say, for the page: whoever passes the page on passes these texts on.
 
     Returns:
         The files written.
@@ -33,7 +37,7 @@ def build(results: Path) -> list[Path]:
         drawn = _pictures(found, results)
         relative = [[path.relative_to(results).as_posix() for path in one if path.suffix == ".png"] for one in drawn]
         _write(results / DOCUMENT, markdown(found, overviews(found), relative))
-        _write(results / PAGE, page(found, overviews(found), results))
+        _write(results / PAGE, page(found, overviews(found), results, inputs))
     return [results / DOCUMENT, results / PAGE, *(path for one in drawn for path in one)]
 
 

@@ -11,6 +11,7 @@ from ..metrics.counts import distinct
 from ..records import TIME_FORMAT, Prediction, Record
 from . import formatting as show
 from .examples import SHOWN, errors
+from .inputs import Parts
 
 LABELS = 12  # of a larger confusion matrix the page shows the largest cells
 POINTS = 200  # of a curve: more than a picture has room for
@@ -19,12 +20,15 @@ Details = dict[str, object]
 Points = Sequence[tuple[int, float]]
 
 
-def details(path: Path, record: Record, rows: Sequence[Prediction] | str | None) -> Details:
+def details(
+    path: Path, record: Record, rows: Sequence[Prediction] | str | None, inputs: Sequence[Parts] | None = None
+) -> Details:
     """The run's record in words, its curves, its confusions and examples of its errors.
 
     Args:
         path: of the record, below the page's folder.
         rows: of the test split; or why there are none; None for a run that failed.
+        inputs: what the test examples say, if that is known.
     """
     found: Details = {
         "key": path.as_posix(),
@@ -47,7 +51,7 @@ def details(path: Path, record: Record, rows: Sequence[Prediction] | str | None)
     if isinstance(rows, str):
         found["errors"] = {"summary": f"No predictions: {rows}", "rows": []}
     elif rows is not None:
-        found["errors"] = errors(rows, record.kind)
+        found["errors"] = errors(rows, record.kind, inputs)
         if record.kind in ("classification", "relation_extraction"):
             found["confusion"] = _confusion(rows)
     return found

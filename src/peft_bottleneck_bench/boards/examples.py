@@ -11,6 +11,7 @@ from typing import TypedDict
 from pydantic import JsonValue
 
 from ..records import Prediction
+from .inputs import Parts, with_inputs
 
 SHOWN = 20
 DISAGREEMENTS = 50
@@ -21,10 +22,10 @@ class Examples(TypedDict):
     """A table of examples."""
 
     summary: str
-    rows: list[dict[str, str | float]]
+    rows: list[dict[str, object]]
 
 
-def errors(rows: Sequence[Prediction], kind: str) -> Examples:
+def errors(rows: Sequence[Prediction], kind: str, inputs: Sequence[Parts] | None = None) -> Examples:
     """The first wrong predictions; for regression the largest errors."""
     wrong = [row for row in rows if not _right(row)]
     order = "first"
@@ -34,14 +35,19 @@ def errors(rows: Sequence[Prediction], kind: str) -> Examples:
     which = f", the {order} {SHOWN} of them" if len(wrong) > SHOWN else ""
     return {
         "summary": f"{len(wrong):,} of {len(rows):,} test examples differ from the reference{which}",
-        "rows": [
-            {"example": row.index, **{name: short(value) for name, value in row if name not in ("split", "index")}}
-            for row in wrong[:SHOWN]
-        ],
+        "rows": with_inputs(
+            [
+                {"example": row.index, **{name: short(value) for name, value in row if name not in ("split", "index")}}
+                for row in wrong[:SHOWN]
+            ],
+            inputs,
+        ),
     }
 
 
-def disagreements(methods: Mapping[str, Sequence[Sequence[Prediction]]]) -> Examples | None:
+def disagreements(
+    methods: Mapping[str, Sequence[Sequence[Prediction]]], inputs: Sequence[Parts] | None = None
+) -> Examples | None:
     """The examples that the runs of a board predict most differently.
 
     Two runs drawn at random disagree on an example with the probability `1 − Σ share²` over its predictions.
@@ -66,15 +72,18 @@ def disagreements(methods: Mapping[str, Sequence[Sequence[Prediction]]]) -> Exam
     which = f", the {len(shown)} with most disagreement" if len(scored) > len(shown) else ""
     return {
         "summary": f"On {len(scored):,} of {len(runs[0]):,} test examples the runs disagree{which}",
-        "rows": [
-            {
-                "example": row.index,
-                "disagreement": round(disagreement, 3),
-                "reference": short(row.reference),
-                **{name: _majority([rows[place] for rows in method]) for name, method in methods.items()},
-            }
-            for disagreement, place, row in shown
-        ],
+        "rows": with_inputs(
+            [
+                {
+                    "example": row.index,
+                    "disagreement": round(disagreement, 3),
+                    "reference": short(row.reference),
+                    **{name: _majority([rows[place] for rows in method]) for name, method in methods.items()},
+                }
+                for disagreement, place, row in shown
+            ],
+            inputs,
+        ),
     }
 
 

@@ -28,6 +28,7 @@ from .columns import (
 )
 from .details import Details, details, thinned
 from .examples import disagreements
+from .inputs import Inputs
 from .overview import Overview
 from .samples import NotComparable, test_rows
 from .verdict import remarks, verdict
@@ -45,8 +46,8 @@ _COSTS = {
 }
 
 
-def page(boards: Sequence[Board], overviews: Sequence[Overview], folder: Path) -> str:
-    """The page for the boards of the records below `folder`.
+def page(boards: Sequence[Board], overviews: Sequence[Overview], folder: Path, inputs: Inputs | None = None) -> str:
+    """The page for the boards of the records below `folder`; with `inputs`, examples show what they say.
 
     All text of records and predictions is escaped: by the template engine in the page, and by `textContent` in the
     script. The page's policy allows its own style and script alone, by their hashes.
@@ -57,7 +58,7 @@ def page(boards: Sequence[Board], overviews: Sequence[Overview], folder: Path) -
     environment.policies["json.dumps_kwargs"] = {}  # keys keep their order
     style, script = _part("style.css"), "\n".join(map(_part, _SCRIPTS))
     runs: list[Details] = []
-    shown = [_board(number, board, folder, runs) for number, board in enumerate(boards)]
+    shown = [_board(number, board, folder, runs, inputs or Inputs()) for number, board in enumerate(boards)]
     return environment.get_template("index.html").render(
         boards=shown,
         overviews=overviews,
@@ -84,12 +85,13 @@ def _hash(text: str) -> str:
     return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _board(number: int, board: Board, folder: Path, runs: list[Details]) -> dict[str, object]:
+def _board(number: int, board: Board, folder: Path, runs: list[Details], inputs: Inputs) -> dict[str, object]:
     """The template's data of a board; adds the details of its runs to `runs`."""
+    texts = inputs.of(board.record)
     rows = {row.method: _rows(row) for row in board.rows}
     for row in board.rows:
         for (path, record), predictions in zip(row.runs.items(), rows[row.method], strict=True):
-            runs.append(details(path.relative_to(folder), record, predictions))
+            runs.append(details(path.relative_to(folder), record, predictions, texts))
     # Only on a ranked board the predictions are sure to be of the same examples.
     comparable = {
         row.method: [run for run in rows[row.method] if isinstance(run, list)]
@@ -111,7 +113,7 @@ def _board(number: int, board: Board, folder: Path, runs: list[Details]) -> dict
             "baseline": board.baseline and {"answer": board.baseline.answer, "score": board.baseline.score},
             "methods": [_method(row) for row in board.rows],
             "table": [[one.name for one in shown], *([one.cell(row) for one in shown] for row in board.rows)],
-            "examples": disagreements(comparable) if comparable else None,
+            "examples": disagreements(comparable, texts) if comparable else None,
         },
     }
 

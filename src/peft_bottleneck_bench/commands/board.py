@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import UserError
+
+if TYPE_CHECKING:
+    from ..boards.inputs import Inputs
 
 EPILOG = """\
 examples:
@@ -31,6 +35,12 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=Path("results"))
     parser.add_argument("--from", metavar="FILE", type=Path, dest="scores", help="a CSV file of scores by example")
     parser.add_argument("--less-is-better", action="store_true", help="with --from: the scores are errors")
+    parser.add_argument(
+        "--texts",
+        metavar="FILE",
+        help="a run configuration: the page shows the test examples of its tasks. Whoever passes the page on passes "
+        "their texts on: see the licence of the data",
+    )
     parser.set_defaults(command=_leaderboard)
 
 
@@ -52,9 +62,20 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
     found, warnings = records.read_all(parsed.results)
     if not found:
         raise UserError(f"{parsed.results}: no records below it", *map(visible, warnings))
-    written = build(parsed.results)
+    written = build(parsed.results, _inputs(parsed.texts) if parsed.texts else None)
     print_wide(render_table(found))
     for warning in warnings:
         print(f"left out: {visible(warning)}")
     print(f"\nwritten: {', '.join(str(path) for path in written[:2])} and {len(written) - 2} pictures")
     return 0
+
+
+def _inputs(file: str) -> Inputs:
+    """The test examples of a run configuration's tasks."""
+    from ..api import load_configuration
+    from ..boards.texts import inputs_of
+    from ..data.loading import load_data
+    from ..kinds import KINDS
+
+    configuration = load_configuration(file)
+    return inputs_of([(task, load_data(task, KINDS[task.kind], configuration.limits)) for task in configuration.tasks])

@@ -60,9 +60,17 @@ function table(label, header, lines, className = "") {
   return make("div", { className: "frame", tabIndex: 0, role: "region", "aria-label": label }, element);
 }
 
+/* An input: stretches of text, and what they are. */
+function marked(parts) {
+  const text = parts.map(([words]) => words).join(" ");
+  return make("td", { className: "input", "data-sort": text }, ...parts.flatMap(([words, label]) =>
+    label ? [make("mark", { title: label }, words, make("small", {}, label)), " "] : [`${words} `]));
+}
+
 function exampleTable(label, rows) {
   const columns = [...new Set(rows.flatMap(Object.keys))];
-  return table(label, columns, rows.map((row) => columns.map((name) => row[name] ?? "")), "errors");
+  const cell = (value) => Array.isArray(value) ? marked(value) : value ?? "";
+  return table(label, columns, rows.map((row) => columns.map((name) => cell(row[name]))), "errors");
 }
 
 /* Filters and the open run are in the address, so that a view can be sent. */
