@@ -2,12 +2,11 @@
 
     python benchmarks/predicted_memory.py
     python benchmarks/predicted_memory.py --rows 1 --tokens 2048 hidden_size=4096 intermediate_size=14336
-    python benchmarks/predicted_memory.py --model ~/models/llama --methods houlsby lora
+    python benchmarks/predicted_memory.py --model ~/models/llama --methods houlsby lora --bits 4bit
 
 The shape is that of `small_gpus.py`, a Llama of 1.2 billion parameters, or that of a model's configuration; other
-values of its fields may follow. The step is that script's: a bfloat16 base, bfloat16 autocast, AdamW. It runs on fake
-tensors, which have shapes and no values, and every storage is counted as long as it lives. What a device's kernels
-take for themselves, and what its allocator loses between blocks, is not in it.
+values of its fields may follow. The step is that script's: a bfloat16 base or one of 8 or 4 bits, bfloat16 autocast,
+AdamW. How it is predicted: `peft_bottleneck_bench.workbench.fake_memory`.
 """
 
 from __future__ import annotations
@@ -15,20 +14,18 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import weakref
-from collections.abc import Sequence
+import warnings
+from itertools import product
 
 import torch
 from peft import get_peft_model
-from small_gpus import METHODS, SHAPE
-from torch import Tensor, UntypedStorage, nn
-from torch._ops import OpOverload
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from small_gpus import BASES, METHODS, SHAPE
+from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from peft_bottleneck.head_loss import ChunkedLoss
+from peft_bottleneck.quantization import outside_the_blocks
+from peft_bottleneck_bench.workbench import fake_memory
 
 MIB = 2**20
 
@@ -39,27 +36,48 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, "full"], default=[*METHODS, "full"])
+    bases = [base or "bfloat16" for base in BASES]
+    parser.add_argument("--bits", nargs="+", choices=bases, default=bases, help="of the base")
     parser.add_argument("fields", metavar="FIELD=VALUE", nargs="*", help="of the model's configuration")
     given = parser.parse_args()
+    warnings.simplefilter("ignore", FutureWarning)
     shape = AutoConfig.from_pretrained(given.model) if given.model else copy.deepcopy(SHAPE)
     for field in given.fields:
         name, _, value = field.partition("=")
         setattr(shape, name, json.loads(value))
-    print("| method | checkpointing | loss | MiB |\n| --- | --- | --- | --- |")
-    for method in given.methods:
-        for checkpointing in (False, True):
-            for chunked in (False, True):
-                peak = peak_bytes(shape, method, (given.rows, given.tokens), checkpointing, chunked)
-                loss, words = "chunked" if chunked else "plain", "yes" if checkpointing else "no"
-                print(f"| {method} | {words} | {loss} | {peak / MIB:,.0f} |", flush=True)
+    print("| method | base | checkpointing | loss | MiB |\n| --- | --- | --- | --- | --- |")
+    for method, base, checkpointing, chunked in product(given.methods, given.bits, (False, True), (False, True)):
+        if method == "full" and base != "bfloat16":
+            continue
+        peak = peak_bytes(shape, method, (given.rows, given.tokens), checkpointing, chunked, base)
+        loss, words = "chunked" if chunked else "plain", "yes" if checkpointing else "no"
+        print(f"| {method} | {base} | {words} | {loss} | {peak / MIB:,.0f} |", flush=True)
 
 
 def peak_bytes(
-    shape: PretrainedConfig, method: str, batch: tuple[int, int], checkpointing: bool, chunked: bool
+    shape: PretrainedConfig,
+    method: str,
+    batch: tuple[int, int],
+    checkpointing: bool,
+    chunked: bool,
+    base: str = "bfloat16",
+    *,
+    float32_around: bool = False,
 ) -> int:
-    """What lives at most in the second of two steps, weights and all."""
+    """What lives at most in a step, weights and all.
+
+    Args:
+        base: `bfloat16`, `8bit` or `4bit`.
+        float32_around: whether what is not quantised is brought to float32, as PEFT's preparation does.
+    """
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(shape, dtype=torch.bfloat16)
+        if base != "bfloat16":
+            fake_memory.quantise(model, base, outside_the_blocks(model), torch.bfloat16)
+        if float32_around:
+            for parameter in model.parameters():
+                if parameter.is_floating_point():
+                    parameter.data = parameter.data.float()
         if method != "full":
             model = get_peft_model(model.requires_grad_(False), copy.deepcopy(METHODS[method]))
     if checkpointing:
@@ -67,20 +85,9 @@ def peak_bytes(
     if chunked:
         causal = model.get_base_model() if method != "full" else model
         EveryPosition(causal.get_output_embeddings(), causal.loss_function, 256).install(causal)
-    model.train()
-    with FakeTensorMode(), LiveMemory() as memory:
-        _allocate(model)
-        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], foreach=False)
-        tokens = torch.zeros(batch, dtype=torch.long)
-        for _ in range(2):
-            memory.peak = memory.live
-            with torch.autocast("cpu", dtype=torch.bfloat16):
-                loss = model(input_ids=tokens, labels=tokens, use_cache=False).loss
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            del loss
-    return memory.peak
+    tokens = torch.zeros(batch, dtype=torch.long)
+    inputs = {"input_ids": tokens, "labels": tokens, "use_cache": False}
+    return fake_memory.peak_bytes(model, inputs, precision="bf16")
 
 
 class EveryPosition(ChunkedLoss):
@@ -88,50 +95,6 @@ class EveryPosition(ChunkedLoss):
 
     def with_target(self, hidden: Tensor, targets: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
         return hidden.flatten(0, -2), targets.flatten()
-
-
-class LiveMemory(TorchDispatchMode):
-    """Counts the bytes of all storages that operations make, from their making to their end."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.live = self.peak = 0
-        self.known: dict[int, weakref.finalize[[int, int], UntypedStorage]] = {}
-
-    def __torch_dispatch__(
-        self,
-        function: OpOverload,
-        types: Sequence[type],
-        args: tuple[object, ...] = (),
-        kwargs: dict[str, object] | None = None,
-    ) -> object:
-        result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, Tensor):
-                storage = tensor.untyped_storage()
-                if storage._cdata not in self.known:
-                    self.live += storage.nbytes()
-                    self.peak = max(self.peak, self.live)
-                    self.known[storage._cdata] = weakref.finalize(storage, self._end, storage._cdata, storage.nbytes())
-        return result
-
-    def _end(self, key: int, nbytes: int) -> None:
-        del self.known[key]
-        self.live -= nbytes
-
-
-def _allocate(model: nn.Module) -> None:
-    """Puts tensors of the mode in force into the places of those on the meta device; shared ones stay shared."""
-    made: dict[Tensor, Tensor] = {}
-    for module in model.modules():
-        for own in (module._parameters, module._buffers):
-            for name, tensor in own.items():
-                if tensor is not None and tensor not in made:
-                    made[tensor] = torch.empty(tensor.shape, dtype=tensor.dtype)
-                    if isinstance(tensor, nn.Parameter):
-                        made[tensor] = nn.Parameter(made[tensor], requires_grad=tensor.requires_grad)
-                if tensor is not None:
-                    own[name] = made[tensor]  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ def quantization_config(quantization: str, model: PreTrainedModel, auto_class: A
     config = AutoConfig.from_pretrained(model) if isinstance(model, (str, PathLike)) else model
     with torch.device("meta"):
         skeleton = getattr(auto_class, "from_config", auto_class)(config)
-    outside = _outside_the_blocks(skeleton)
+    outside = outside_the_blocks(skeleton)
     if quantization == "8bit":
         return BitsAndBytesConfig(load_in_8bit=True, llm_int8_skip_modules=outside)
     return BitsAndBytesConfig(
@@ -155,7 +155,7 @@ def _compute_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16
 
 
-def _outside_the_blocks(model: nn.Module) -> list[str]:
+def outside_the_blocks(model: nn.Module) -> list[str]:
     """Names of the linear maps outside the transformer blocks."""
     try:
         family = find_family(model)

@@ -39,7 +39,7 @@ class Rows:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self._shares: dict[tuple[tuple[str, ...], bool, torch.device], Share] = {}
+        self._shares: dict[tuple[tuple[str, ...], int, torch.device], Share] = {}
 
     def of(self, adapter: str) -> list[int]:
         """The rows of one adapter."""
@@ -69,11 +69,11 @@ class Rows:
 
         `tokens` is the number of tokens in a row.
         """
-        counts = [self.names.count(adapter) for adapter in adapters]
-        wasted = (max(counts) * len(counts) - sum(counts)) * tokens
-        padded = device.type != "cpu" or wasted <= _TOKENS_PER_CALL * len(counts)
-        key = (adapters, padded, device)
-        if key not in self._shares:
+        key = (adapters, tokens, device)
+        if key not in self._shares:  # layers of one call ask for the same
+            counts = [self.names.count(adapter) for adapter in adapters]
+            wasted = (max(counts) * len(counts) - sum(counts)) * tokens
+            padded = device.type != "cpu" or wasted <= _TOKENS_PER_CALL * len(counts)
             self._shares[key] = self._share(adapters, padded, device)
         return self._shares[key]
 

@@ -77,15 +77,17 @@ class Stack:
         self.tensors: dict[str, Tensor] = {}
         self.members: dict[str, Member] = {}
         self.slots: dict[str, int] = {}
-        self._addresses: dict[str, list[int]] = {}
+        # Of each adapter: where each parameter is registered, under which name, and its address.
+        self._places: dict[str, list[tuple[Mapping[str, Any], str, Tensor, int]]] = {}
 
     def holds(self, adapter: str, member: Member) -> bool:
         """Whether the adapter's parameters are, at this moment, the slices of its slot."""
         known = self.members.get(adapter)
-        return (
-            known is not None
-            and known.same(member)
-            and [parameter.data_ptr() for parameter in known.parameters().values()] == self._addresses[adapter]
+        if known is None or not known.same(member):
+            return False
+        return all(
+            registered.get(name) is parameter and parameter.data_ptr() == address
+            for registered, name, parameter, address in self._places[adapter]
         )
 
     @torch.inference_mode(False)
@@ -110,7 +112,7 @@ class Stack:
 
     def remove(self, adapter: str) -> None:
         """Frees an adapter's slot; its parameters stay the views that they are."""
-        for table in (self.members, self.slots, self._addresses):
+        for table in (self.members, self.slots, self._places):
             table.pop(adapter, None)
 
     def weights(self, adapters: tuple[str, ...]) -> dict[str, Tensor]:
@@ -134,10 +136,15 @@ class Stack:
             self._point(adapter)
 
     def _point(self, adapter: str) -> None:
-        slot, parameters = self.slots[adapter], self.members[adapter].parameters()
-        for name, parameter in parameters.items():
+        slot, member = self.slots[adapter], self.members[adapter]
+        for name, parameter in member.parameters().items():
             parameter.data = self.tensors[name][slot]
-        self._addresses[adapter] = [parameter.data_ptr() for parameter in parameters.values()]
+        self._places[adapter] = [
+            (registered, name, parameter, parameter.data_ptr())
+            for registered in (*(part._parameters for part in member.parts.values()), {"scale": member.scale})
+            for name, parameter in registered.items()
+            if parameter is not None
+        ]
 
 
 @dataclass

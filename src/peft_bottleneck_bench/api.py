@@ -51,8 +51,12 @@ class Plan:
     @property
     def notes(self) -> list[str]:
         """Notes on the data, on heads that start fresh and on a budget, one line each."""
-        planned = [*self.runs, *(trial for search in self.searches for trial in search.state().trials)]
-        return [*data_notes(planned), *head_notes(planned), *budget_notes(planned)]
+        return [*data_notes(self.known_runs), *head_notes(self.known_runs), *budget_notes(self.known_runs)]
+
+    @property
+    def known_runs(self) -> list[Run]:
+        """The runs, and the trials of searches whose settings are known."""
+        return [*self.runs, *(trial for search in self.searches for trial in search.state().trials)]
 
     @property
     def records(self) -> dict[Path, Record]:

@@ -35,3 +35,8 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s" if seconds < 99.95 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+def size(count: int) -> str:
+    """A number of bytes: `780 MB`, `8.4 GB`."""
+    return f"{count / 1e6:,.0f} MB" if count < 999.5e6 else f"{count / 1e9:,.1f} GB"

@@ -26,7 +26,9 @@ Trains tasks × methods × models × seeds as FILE says, and ends with a table o
   search                  {trials: 8, space: {learning_rate: [1e-4, 1e-3], weight_decay: {low: 0, high: 0.1}}}:
                           every method tries as many settings, {method: lora, search: {r: [4, 8]}} adds to its space;
                           the best on validation is run with all seeds. Trials are kept below RESULTS-search
-  precision               fp32 (the default), bf16, fp16, or auto: bf16 where the hardware has it
+  dtype                   of the frozen base: auto (the default: as the checkpoint has it), float32, bfloat16, float16
+  precision               of the computation: fp32 (the default), bf16, fp16, or auto: bf16 where the hardware has
+                          it
   reuse_frozen_prefix     true: the blocks below everything that is trained are computed once for each example, without
                           dropout; their outputs are kept in RESULTS-prefix, up to prefix_limit_gib (20)
   resources               {cpus: 2, gpus: 0.25}: of a run on a cluster
@@ -84,8 +86,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="check everything, and print the plan: parameters, steps, what is finished, and the time that is left, "
-        "estimated from finished runs; trains and writes nothing",
+        help="check everything, and print the plan: parameters, steps, what is finished, the memory of "
+        "each run at its peak, and the time that is left, estimated from finished runs; trains and writes nothing",
+    )
+    parser.add_argument(
+        "--memory",
+        metavar="SIZE",
+        type=_size,
+        help="with --dry-run: say which of bits, gradient checkpointing and batch size fit in SIZE, such as 8GB or "
+        "7.5GiB",
     )
     parser.add_argument(
         "--jobs",
@@ -115,6 +124,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "one task and model are in one part. The table still shows the records of all parts",
     )
     parser.set_defaults(command=_run, rest="overrides")
+
+
+def _size(text: str) -> int:
+    units = {"MB": 1000**2, "GB": 1000**3, "TB": 1000**4, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) ?([MGT]I?B)", text.strip().upper())
+    size = int(float(match[1]) * units[match[2]]) if match else 0
+    if size < 1:
+        raise argparse.ArgumentTypeError(f"expected a size such as 8GB or 7.5GiB, found '{text}'")
+    return size
 
 
 def _jobs(text: str) -> int:
@@ -163,6 +181,8 @@ def _run(parsed: argparse.Namespace) -> int:
     from ..api import load_configuration, plan, run_grid
     from ..boards import render_table, write_page
     from ..grid.lengths import length_notes
+    from ..grid.memory_table import memory_table
+    from ..grid.peak_memory import PeakMemory
     from ..grid.plan_table import plan_table
     from ..grid.prefix import prefix_notes
     from ..processes import check_launch, is_main
@@ -176,6 +196,8 @@ def _run(parsed: argparse.Namespace) -> int:
         overrides.append(f"methods={json.dumps([{KEY: parsed.init_adapter}])}")
     if parsed.tasks_from is not None:
         overrides.append(f"tasks_from={json.dumps(parsed.tasks_from)}")
+    if parsed.memory is not None and not parsed.dry_run:
+        raise UserError("--memory: it goes with --dry-run")
     configuration = load_configuration(parsed.file, overrides)
     whole = plan(configuration)
     for note in whole.notes if is_main() else ():
@@ -185,7 +207,10 @@ def _run(parsed: argparse.Namespace) -> int:
         if is_main():
             for note in (*length_notes(part.runs), *prefix_notes(part.runs)):
                 print(f"note: {note}")
-            print_wide(plan_table(part.runs, part.searches))
+            peaks = PeakMemory()
+            print_wide(plan_table(part.runs, part.searches, peaks, always=parsed.memory is not None))
+            if parsed.memory is not None:
+                print_wide(memory_table(part.known_runs, parsed.memory, peaks))
         return 0
     outcome = run_grid(part, engine=_engine(parsed, configuration))
     found = whole.records

@@ -112,4 +112,5 @@ class Configuration:
     precision: str = "fp32"
     reuse_frozen_prefix: bool = False
     prefix_limit_gib: float = 20
+    dtype: str = "auto"
     resources: Resources = Resources()

@@ -46,7 +46,7 @@ from peft_bottleneck.quantization import QUANTIZATIONS
 
 from ..data.loading import SPLITS
 from ..errors import UserError
-from ..models.base_model import default_label
+from ..models.base_model import DTYPES, default_label
 from ..shipped import configuration_file
 from ..tasks import task_files
 from .choices import Configuration, ModelChoice, ParameterBudget, Resources
@@ -63,6 +63,7 @@ DEFAULTS: dict[str, Any] = {
     "limits": {},  # split -> number of examples; a split that is not named is used whole
     "max_length": None,  # tokens; None: what the model takes, at most 512
     "quantization": None,  # of the base: "8bit", "4bit", or none
+    "dtype": "auto",  # of the frozen base: as the checkpoint has it, or "float32", "bfloat16", "float16"
     "precision": "fp32",  # or "bf16", "fp16"; "auto" is bf16 where the hardware has it, else fp32
     "reuse_frozen_prefix": False,  # compute the blocks below everything that is trained once for each example
     "prefix_limit_gib": 20,  # of what they give, on disk in `<results>-prefix`
@@ -144,6 +145,8 @@ class _Reader(Findings):
         limit = content["prefix_limit_gib"]
         if isinstance(limit, bool) or not isinstance(limit, (int, float)) or not 0 < limit <= MOST_GIB:
             self.wrong(f"prefix_limit_gib: expected a number above 0, up to {MOST_GIB:,}, found {limit!r}")
+        if content["dtype"] not in DTYPES:
+            self.wrong(f"dtype: expected {' or '.join(DTYPES)}, found {content['dtype']!r}")
         self.distinct("model", [model.label for model in models])
         self.distinct("tasks", [task.name for task in tasks])
         self.distinct("methods", [method.label for method in methods])
@@ -172,6 +175,7 @@ class _Reader(Findings):
             precision=content["precision"],
             reuse_frozen_prefix=content["reuse_frozen_prefix"],
             prefix_limit_gib=limit,
+            dtype=content["dtype"],
             resources=resources,
         )
 

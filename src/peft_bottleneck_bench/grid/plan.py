@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +44,11 @@ def plan(configuration: Configuration) -> list[Run]:
     models = [
         model
         for choice in configuration.models
-        if (model := attempt(BaseModel.named, choice.name, configuration.quantization, choice.label))
+        if (
+            model := attempt(
+                BaseModel.named, choice.name, configuration.quantization, choice.label, configuration.dtype
+            )
+        )
     ]
     runs: list[Run] = []
     for task in configuration.tasks:
@@ -98,6 +102,8 @@ def _checked_run(
     }
     if not training.get(REUSE):
         training.pop(REUSE, None)  # the same run as one of a configuration that says nothing of it
+    if model.is_half:
+        _check_half(model.dtype, method, training)
     context = make_context(task, data, model, configuration.max_length, training)
     if configuration.budget:
         method = at_budget(method, configuration.budget, context, kind)
@@ -128,6 +134,21 @@ def _precision(name: str) -> dict[str, bool]:
     if name == "auto":
         name = "bf16" if has_bf16() else "fp32"
     return {} if name == "fp32" else {name: True}
+
+
+def _check_half(dtype: str, method: MethodChoice, training: Mapping[str, Any]) -> None:
+    """Refuses what cannot be trained on a base of 16 bits.
+
+    Raises:
+        UserError: the method trains the base itself, or the computation has another type.
+    """
+    if method_named(method.name).changes_base:
+        raise UserError(f"method '{method.label}' trains the base itself, and dtype: {dtype} is for a frozen base")
+    field = {"bfloat16": "bf16", "float16": "fp16"}[dtype]
+    if not training.get(field):
+        raise UserError(
+            f"method '{method.label}': dtype: {dtype} needs computations of that type: set `precision: {field}`"
+        )
 
 
 def data_notes(runs: Iterable[Run]) -> list[str]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
 from ..errors import UserError
+from .trainable import head_modules
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
@@ -23,13 +24,15 @@ if TYPE_CHECKING:
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
 WEIGHT_SUFFIXES = (".safetensors", ".bin")
+DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: as the checkpoint has the weights
 
 
 @dataclass(frozen=True)
 class BaseModel:
     """A model as a configuration names it: `ORG/NAME` or `ORG/NAME@REVISION`, a directory, or `package:NAME/PATH`.
 
-    Constructing one reads its configuration and tokenizer, not its weights. `quantization` is `8bit`, `4bit` or None.
+    Constructing one reads its configuration and tokenizer, not its weights. `quantization` is `8bit`, `4bit` or None,
+    `dtype` one of `DTYPES`.
     """
 
     name: str
@@ -37,21 +40,22 @@ class BaseModel:
     revision: str | None
     quantization: str | None = None
     label: str = ""  # in records and paths; empty: `default_label`
+    dtype: str = "auto"
 
     @classmethod
-    def named(cls, name: str, quantization: str | None = None, label: str = "") -> BaseModel:
+    def named(cls, name: str, quantization: str | None = None, label: str = "", dtype: str = "auto") -> BaseModel:
         """Finds the model's files.
 
         Raises:
             UserError: a package that is not installed, a directory without a model, or an id that cannot be loaded.
         """
         if name.startswith("package:"):
-            found = cls(name, str(_inside_package(name)), None, quantization, label)
+            found = cls(name, str(_inside_package(name)), None, quantization, label, dtype)
         elif Path(name).expanduser().is_dir():
-            found = cls(name, str(Path(name).expanduser()), None, quantization, label)
+            found = cls(name, str(Path(name).expanduser()), None, quantization, label, dtype)
         elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name):
             path, _, revision = name.partition("@")
-            found = cls(name, path, revision or None, quantization, label)
+            found = cls(name, path, revision or None, quantization, label, dtype)
         else:
             raise UserError(f"model '{name}': no such directory")
         _ = found.tokenizer if found.reads_text else found.processor
@@ -61,11 +65,19 @@ class BaseModel:
 
     @property
     def slug(self) -> str:
-        """A short name for paths and tables: the label, and how the weights are quantised."""
-        return self._with_quantization(self.label or default_label(self.name))
+        """A short name for paths and tables: the label, how the weights are quantised, and their type if it is set."""
+        return "-".join([self.label or default_label(self.name), *self._form.values()])
 
-    def _with_quantization(self, name: str) -> str:
-        return f"{name}-{self.quantization}" if self.quantization else name
+    @property
+    def is_half(self) -> bool:
+        """Whether the configuration asks for weights of 16 bits."""
+        return self.dtype in ("bfloat16", "float16")
+
+    @property
+    def _form(self) -> dict[str, str]:
+        """In which form the weights are loaded, as far as it is not the checkpoint's own."""
+        form = {"quantization": self.quantization, "dtype": None if self.dtype == "auto" else self.dtype}
+        return {key: value for key, value in form.items() if value}
 
     @property
     def lasting_name(self) -> str:
@@ -112,15 +124,14 @@ class BaseModel:
     def identity(self) -> dict[str, Any]:
         """The weights' identity: the hub's commit, or a hash of the configuration and of samples of each weight file.
 
-        It includes the quantisation, if any.
+        It includes the quantisation and the type, where the configuration sets them.
 
         A sample is the file's size and three stretches of 1 MiB (head, middle, tail): reading all of a large model
         would take longer than many a run.
         """
-        quantised = {"quantization": self.quantization} if self.quantization else {}
         if not self.is_local:
             revision = getattr(self.config, "_commit_hash", None) or self.revision
-            return {"name": self.path, "revision": revision, **quantised}
+            return {"name": self.path, "revision": revision, **self._form}
         digest = hashlib.sha256((Path(self.path) / "config.json").read_bytes())
         for file in sorted(Path(self.path).iterdir()):
             if file.suffix in WEIGHT_SUFFIXES:
@@ -130,7 +141,8 @@ class BaseModel:
                     for start in (0, size // 2, max(0, size - 2**20)):
                         stream.seek(start)
                         digest.update(stream.read(2**20))
-        return {"name": self._with_quantization(default_label(self.name)), "sha256": digest.hexdigest(), **quantised}
+        name = "-".join([default_label(self.name), *self._form.values()])
+        return {"name": name, "sha256": digest.hexdigest(), **self._form}
 
     def input_length(self, asked: int | None, new_tokens: int = 0) -> int:
         """The longest input in tokens: the given number, or `LONGEST_INPUT`, but no more than the model takes.
@@ -181,10 +193,10 @@ class BaseModel:
             options["quantization_config"] = self.quantised_loading(auto_class)
         with self._one_line_errors("weights"):
             model = getattr(transformers, auto_class).from_pretrained(
-                self.path, revision=self.revision, dtype="auto", **options
+                self.path, revision=self.revision, dtype=self.dtype, **options
             )
         mend_quantised_layers(model)  # evaluations come before and between the epochs
-        return self._with_padding(model)
+        return self._prepared(model)
 
     def quantised_loading(self, auto_class: str) -> object:
         """The quantisation of the weights in `load`.
@@ -207,9 +219,14 @@ class BaseModel:
         config = copy.deepcopy(self.config)
         for name, value in options.items():
             setattr(config, name, value)
-        return self._with_padding(getattr(transformers, auto_class).from_config(config))
+        dtype = {} if self.dtype == "auto" else {"dtype": self.dtype}
+        return self._prepared(getattr(transformers, auto_class).from_config(config, **dtype))
 
-    def _with_padding(self, model: PreTrainedModel) -> PreTrainedModel:
+    def _prepared(self, model: PreTrainedModel) -> PreTrainedModel:
+        """`model` with a number for padding; a task head is in float32: it is trained, whatever type the base has."""
+        if self.is_half:
+            for name in head_modules(model):
+                model.get_submodule(name).float()
         configs = (model.config, getattr(model, "generation_config", None)) if self.reads_text else ()
         for config in configs:
             if config is not None and config.pad_token_id is None:

@@ -26,6 +26,7 @@ class Method:
             that holds it.
         size: the option that decides how many parameters the adapter has; empty: `r`, where the method has it.
         head: whether the task head is trained along.
+        changes_base: whether it trains weights of the base, which then cannot have fewer bits.
         learning_rate: where the run configuration gives none.
         refused: why the harness cannot run the method.
     """
@@ -36,6 +37,7 @@ class Method:
     select: Callable[[str, nn.Module], bool] | None = None
     size: str = ""
     head: bool = True
+    changes_base: bool = False
     learning_rate: float = 1e-3
     refused: str = ""
 
@@ -71,13 +73,21 @@ METHODS: Mapping[str, Method] = {
         summary="the biases of the base (BitFit, Ben Zaken et al. 2022)",
         by_peft=False,
         select=lambda name, module: name.endswith("bias"),
+        changes_base=True,
     ),
     "norm_tuning": Method(
         summary="the normalisation layers of the base (Zhao et al. 2024)",
         by_peft=False,
         select=lambda name, module: "norm" in type(module).__name__.lower(),
+        changes_base=True,
     ),
-    "full": Method(summary="all parameters", by_peft=False, select=lambda name, module: True, learning_rate=1e-4),
+    "full": Method(
+        summary="all parameters",
+        by_peft=False,
+        select=lambda name, module: True,
+        changes_base=True,
+        learning_rate=1e-4,
+    ),
     "head_only": Method(
         summary="the task head alone, on a frozen base", by_peft=False, select=lambda name, module: False
     ),

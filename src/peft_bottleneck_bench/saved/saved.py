@@ -11,9 +11,11 @@ from pydantic import ConfigDict, NonNegativeInt, ValidationError, model_validato
 from safetensors import SafetensorError, safe_open
 from typing_extensions import Self
 
+from peft_bottleneck.quantization import QUANTIZATIONS
+
 from ..errors import UserError, suggest
 from ..kinds import KINDS, Context, Kind
-from ..models.base_model import BaseModel
+from ..models.base_model import DTYPES, BaseModel
 from ..models.options import check_method
 from .saving import PARAMETERS_FILE, RUN_FILE, sha256
 
@@ -45,6 +47,9 @@ class Description(Model):
     def _reads_something(self) -> Self:
         if self.max_length == 0 and self.kind != "image_classification":
             raise ValueError("max_length: Input should be greater than 0")
+        for key, choices in (("dtype", DTYPES), ("quantization", QUANTIZATIONS)):
+            if self.model.get(key) not in (None, *choices):
+                raise ValueError(f"model.{key}: expected {' or '.join(choices)}, found {self.model[key]!r}")
         return self
 
 
@@ -104,7 +109,7 @@ class Saved:
         return sha256(self.weights)
 
     def base(self, name: str | None = None, quantization: str | None = None) -> BaseModel:
-        """The base model, or another one in its place; quantised as in training unless said otherwise (`none`).
+        """The base model, or another one in its place; in the form that it had in training.
 
         A base from the hub is loaded at the commit of the training.
 
@@ -113,13 +118,14 @@ class Saved:
         """
         identity = self.content.model
         quantization = None if quantization == "none" else quantization or identity.get("quantization")
+        dtype = identity.get("dtype") or "auto"
         if name:
-            return BaseModel.named(name, quantization)
+            return BaseModel.named(name, quantization, dtype=dtype)
         known = self.content.model_name
         if identity.get("revision") and "@" not in known:
             known = f"{known}@{identity['revision']}"
         try:
-            return BaseModel.named(known, quantization)
+            return BaseModel.named(known, quantization, dtype=dtype)
         except UserError as error:
             raise UserError(f"{self.folder}: {'; '.join(error.messages)}; `--model` can name another place") from error
 

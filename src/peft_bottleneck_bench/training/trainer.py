@@ -85,7 +85,7 @@ class RunTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
             return outputs
         inputs = self._prepare_inputs(inputs)
         prompt = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-        with torch.inference_mode():
+        with torch.inference_mode(), self.compute_loss_context_manager():
             written = generate(self.accelerator.unwrap_model(model), prompt, self.generation)
         return None, written.contiguous(), inputs["labels"]
 

