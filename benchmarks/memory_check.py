@@ -99,7 +99,9 @@ def trainable(model: Any, method: str, checkpointing: bool) -> Any:
             config = type(config)(target_modules=["query", "value"], r=8)
         model = get_peft_model(model.requires_grad_(False), config)
     if checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        with warnings.catch_warnings():  # newer transformers have another name for it
+            warnings.simplefilter("ignore", FutureWarning)
+            model.gradient_checkpointing_enable({"use_reentrant": False})
     return model
 
 

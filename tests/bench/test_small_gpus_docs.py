@@ -63,7 +63,7 @@ def test_the_code_computes_the_loss_in_chunks() -> None:
 
 
 def test_the_configuration_trains(tmp_path: Path) -> None:
-    whole, _ = blocks("yaml")
+    whole, *_ = blocks("yaml")
     base = save_model("bert", tmp_path / "base", make_tokenizer(), hidden_size=64, intermediate_size=128)
     file = tmp_path / "run.yaml"
     file.write_text(whole.replace(NAME, str(base)))
@@ -77,8 +77,17 @@ def test_the_configuration_trains(tmp_path: Path) -> None:
     assert main(["predict", str(run.adapter_path), "a fine day", "--quantization", "none"]) == 0
 
 
+def test_a_type_of_the_base_and_fused_kernels_are_taken(tmp_path: Path) -> None:
+    _, types, kernels, _ = blocks("yaml")
+    file = tmp_path / "run.yaml"
+    file.write_text(f"model: {NAME}\ntasks: [tiny_sentiment]\nmethods: [houlsby]\n{types}{kernels}")
+    configuration = load_configuration(file)
+    assert (configuration.dtype, configuration.precision) == ("bfloat16", "bf16")
+    assert configuration.training["use_liger_kernel"] is True
+
+
 def test_an_optimiser_is_taken(tmp_path: Path) -> None:
-    _, part = blocks("yaml")
+    *_, part = blocks("yaml")
     file = tmp_path / "run.yaml"
     file.write_text(f"model: {NAME}\ntasks: [tiny_sentiment]\nmethods: [houlsby]\n{part}")
     assert load_configuration(file).training["optim"] == "paged_adamw_8bit"

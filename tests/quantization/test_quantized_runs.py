@@ -20,7 +20,13 @@ pytestmark = pytest.mark.filterwarnings("ignore:MatMul8bitLt. inputs will be cas
 
 
 def planned(folder: Path, *overrides: str) -> list[Run]:
-    small = [f"results={folder / 'results'}", "seeds=[0]", "limits={train: 16, validation: 8, test: 8}"]
+    small = [
+        f"results={folder / 'results'}",
+        "tasks=[tiny_sentiment]",
+        "precision=fp32",
+        "seeds=[0]",
+        "limits={train: 16, validation: 8, test: 8}",
+    ]
     return plan(load_configuration(QUICKSTART, [*small, "training.num_train_epochs=2", *overrides]))
 
 
