@@ -4,8 +4,8 @@
 
 The model is the embedded encoder with two classes, or a model directory; decoders compute their own loss. Measured is
 what two steps with AdamW add to the resident memory of a process, model included (`PeakMemory`, on an accelerator what
-its allocator counts); a small first step has loaded the libraries. glibc keeps freed blocks of up to 32 MiB in its heap,
-which can come to half as much again; the measuring processes have it give them back (`MALLOC_MMAP_THRESHOLD_`).
+its allocator counts); a small first step has loaded the libraries. glibc keeps freed blocks of up to 32 MiB in its
+heap, which can come to half as much again; the measuring processes have it give them back (`MALLOC_MMAP_THRESHOLD_`).
 `--record` writes `benchmarks/speed/memory_check.json`.
 """
 
