@@ -54,7 +54,7 @@ def main() -> None:
         return
     print("| method | precision | checkpointing | predicted MiB | measured MiB | predicted / measured |")
     print("| --- | --- | --- | --- | --- | --- |")
-    entries: list[dict[str, Any]] = []
+    entries: list[dict[str, object]] = []
     for method in given.methods:
         for precision in given.only:
             for again in ("no", "yes"):
@@ -114,14 +114,14 @@ def trainable(model: Any, method: str, checkpointing: bool) -> Any:
     return model
 
 
-def inputs(folder: str, batch: tuple[int, int]) -> dict[str, Any]:
+def inputs(folder: str, batch: tuple[int, int]) -> dict[str, object]:
     tokens = torch.randint(5, 1000, batch)
     if loader(folder) is AutoModelForCausalLM:
         return {"input_ids": tokens, "labels": tokens, "use_cache": False}
     return {"input_ids": tokens, "attention_mask": torch.ones_like(tokens), "labels": tokens[:, 0] % 2}
 
 
-def steps(model: Any, batch: dict[str, Any], precision: str) -> None:
+def steps(model: Any, batch: dict[str, object], precision: str) -> None:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], foreach=False)
     for _ in range(STEPS):
         with torch.autocast("cpu", dtype=torch.bfloat16) if precision == "bf16" else nullcontext():

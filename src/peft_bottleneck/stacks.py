@@ -78,7 +78,7 @@ class Stack:
         self.members: dict[str, Member] = {}
         self.slots: dict[str, int] = {}
         # Of each adapter: where each parameter is registered, under which name, and its address.
-        self._places: dict[str, list[tuple[Mapping[str, Any], str, Tensor, int]]] = {}
+        self._places: dict[str, list[tuple[Mapping[str, Tensor | None], str, Tensor, int]]] = {}
 
     def holds(self, adapter: str, member: Member) -> bool:
         """Whether the adapter's parameters are, at this moment, the slices of its slot."""

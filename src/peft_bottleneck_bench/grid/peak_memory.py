@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -97,7 +95,7 @@ class PeakMemory:
             self._encoded[key] = run.kind.encode(examples, run.context, training=split == "train")
         return self._encoded[key]
 
-    def _batch(self, run: Run, split: str, size: int) -> dict[str, Any]:
+    def _batch(self, run: Run, split: str, size: int) -> dict[str, object]:
         """The longest rows of a split, as the kind collates them; the longest one again where there are too few."""
         encoded = self._rows(run, split)
         lengths = encoded.lengths
@@ -108,7 +106,7 @@ class PeakMemory:
 
     def _predict(self, run: Run, form: Form) -> int:
         context = replace(run.context, model=replace(run.model, quantization=None))
-        loss: Callable[..., Any] | None = run.kind.loss(run.context)
+        loss = run.kind.loss(run.context)
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")
             base = run.kind.skeleton(context)

@@ -136,7 +136,7 @@ def _precision(name: str) -> dict[str, bool]:
     return {} if name == "fp32" else {name: True}
 
 
-def _check_half(dtype: str, method: MethodChoice, training: Mapping[str, Any]) -> None:
+def _check_half(dtype: str, method: MethodChoice, training: Mapping[str, object]) -> None:
     """Refuses what cannot be trained on a base of 16 bits.
 
     Raises:

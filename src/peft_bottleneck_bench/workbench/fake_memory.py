@@ -42,7 +42,8 @@ def peak_bytes(
         loss: takes the model's output and the labels; None: the model computes it.
         evaluation: inputs of an evaluation, whose peak counts too.
     """
-    with FakeTensorMode() as mode, LiveMemory() as memory:
+    memory = LiveMemory()
+    with FakeTensorMode() as mode, memory:
         allocate(model)
         step, checked = (
             {name: mode.from_tensor(value) if isinstance(value, Tensor) else value for name, value in given.items()}
@@ -172,7 +173,9 @@ class _Product4(torch.autograd.Function):
     """The weight is made whole for each product, in the forward and the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, packed: Tensor, bias: Any, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, packed: Tensor, bias: Tensor | None, shape: tuple[int, int], dtype: torch.dtype
+    ) -> Tensor:
         ctx.packed, ctx.shape, ctx.dtype, ctx.of = packed, shape, dtype, x.dtype
         own = x.to(dtype)
         y = torch.nn.functional.linear(
@@ -181,7 +184,7 @@ class _Product4(torch.autograd.Function):
         return y.to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         weight = _dequantised(ctx.packed, ctx.shape, ctx.dtype)
         return (gradients[0].to(ctx.dtype) @ weight).to(ctx.of), None, None, None, None
 
@@ -190,7 +193,9 @@ class _Product8(torch.autograd.Function):
     """The input is converted to float16 and to 8 bits, and the sums are 32 bits; backward makes the weight whole."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, packed: Tensor, bias: Any, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, packed: Tensor, bias: Tensor | None, shape: tuple[int, int], dtype: torch.dtype
+    ) -> Tensor:
         ctx.packed, ctx.shape, ctx.of = packed, shape, x.dtype
         half = x.to(torch.float16)
         rows = half.to(torch.int8)
@@ -200,7 +205,7 @@ class _Product8(torch.autograd.Function):
         return result.to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None, None]:
         whole = _dequantised(ctx.packed, ctx.shape, ctx.of)
         scaled = whole * 0.5
         return (gradients[0] @ scaled).to(ctx.of), None, None, None, None
