@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from peft_bottleneck_bench.speed.report import QUANTITIES, markdown, milliseconds, ratio, setting, title
-from peft_bottleneck_bench.speed.rounds import paired_ratio
+from peft_bottleneck_bench.speed.rounds import Record, paired_ratio
 
 ROOT = Path(__file__).parents[1]
 PAGE, SMALL, README = ROOT / "docs" / "performance.md", ROOT / "docs" / "guides" / "small-gpus.md", ROOT / "README.md"
@@ -24,7 +23,6 @@ ALONE = {"products alone": "the six products", "bottlenecks alone": "whole bottl
 COMPARED = ("houlsby", "lora", "houlsby (adapterhub)")
 FOLDED = "parallel_adapter, folded"
 LENGTH = 128  # tokens, of the memory in the README
-Record = dict[str, Any]
 
 
 def read(name: str) -> Record:

@@ -274,8 +274,7 @@ def _names_any(given: str, keys: Iterable[str]) -> bool:
 def _lies_on_disk(model: nn.Module) -> bool:
     """Whether PEFT is loading an adapter onto a model that Accelerate keeps on disk in part.
 
-    PEFT takes Accelerate's hooks off meanwhile and renames the weights in their files, which fails where a wrapped
-    module contains others: it looks for these by their old names.
+    PEFT then renames the weights in their files, and looks for those inside a wrapped module by their old names.
     """
     places = (getattr(model, "hf_device_map", None) or {}).values()
     return "disk" in places and not any(hasattr(module, "_hf_hook") for module in model.modules())
@@ -296,7 +295,6 @@ def _couples(config: BottleneckConfig, key: str) -> bool:
 def _block_index(config: BottleneckConfig, key: str) -> int | None:
     """The number of the block that holds a module: the first in its name, or the one after `layers_pattern`."""
     for pattern in as_list(config.layers_pattern) if config.layers_pattern else [r"[^.]+"]:
-        match = re.match(rf"(?:.*?\.)?(?:{pattern})\.(\d+)(?:\.|$)", key)
-        if match:
+        if match := re.match(rf"(?:.*?\.)?(?:{pattern})\.(\d+)(?:\.|$)", key):
             return int(match.group(1))
     return None

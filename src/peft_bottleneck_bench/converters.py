@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-Example = dict[str, Any]
+Example = dict[str, Any]  # columns to values of the kind's types
 Converter = Callable[[Example], Iterable[Example]]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from ..converters import Example as Example
 from ..errors import UserError
 from ..statistics.samples import FloatArray
 from ..tasks import Task
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 # The fields of a task that concern some kinds only.
 SETTINGS = ("labels", "scheme", "class_weights", "negative_label", "prompt", "source_prefix", "markers")
 
-Example = dict[str, Any]  # columns to values of the kind's types
 Answers = list[Any]  # predictions or references, one entry per example, in the form of the kind's metric
 Outputs = Sequence[Any]  # one array per row of the inputs
 Columns = dict[str, list[Any]]  # model inputs: one entry per row

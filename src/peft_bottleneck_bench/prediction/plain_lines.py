@@ -15,11 +15,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
+from ..data.file_rows import Row
 from ..words import quoted
-
-Row = dict[str, Any]
 
 MARKED = re.compile(r"\[(HEAD|TAIL)(?::([^\[\]]+))?\](.*?)\[/\1(?::[^\[\]]+)?\]", re.DOTALL)
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
+from ..data.file_rows import Row
 from ..errors import UserError
 from ..saved.initial import check_weights
 from ..saved.saved import Saved
 from .plain_lines import entities
 from .predictor import Predictor
-from .rows import Placed, Row, examples, from_file
+from .rows import Placed, examples, from_file
 
 
 def predict(

@@ -13,6 +13,7 @@ from transformers import set_seed
 
 from peft_bottleneck import reuse_prefix
 
+from ..converters import Example
 from ..errors import UserError
 from ..kinds import Context, Encoded, Kind
 from ..kinds.generation import generate
@@ -21,8 +22,6 @@ from ..saved.saved import Saved
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-Example = dict[str, Any]
 
 
 class Predictor:

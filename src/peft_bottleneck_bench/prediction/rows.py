@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..data.columns import find, is_missing
+from ..data.file_rows import Row
 from ..data.files import READERS, read_rows
 from ..data.json_rows import checked_row, parse
 from ..data.opened import suffix_of
@@ -18,7 +19,6 @@ from ..saved.saved import Saved
 from ..words import joined_words, quoted, words_of
 from .plain_lines import row_of, with_entities
 
-Row = dict[str, Any]
 Placed = tuple[str, Row | str]  # its place; columns, or a line of plain text
 
 

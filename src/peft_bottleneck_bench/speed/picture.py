@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,8 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-Record = Mapping[str, Any]
+from .rounds import Record
+
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito's
 _MARKERS = "os"  # after as many lines as there are colours, the next one
 _RC: Any = {"axes.grid": True, "axes.spines.top": False, "axes.spines.right": False, "font.size": 9}

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..files import replacing
+from .rounds import Record
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-Record = Mapping[str, Any]
 
 #: The heading of each quantity, in the order of the tables.
 QUANTITIES: dict[str, str] = {

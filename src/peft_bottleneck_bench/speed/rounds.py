@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from math import comb
 from statistics import median, quantiles
+from typing import Any
 
+Record = Mapping[str, Any]  # of the measurements of one model
 CONFIDENCE = 0.95
 
 
