@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -91,6 +93,21 @@ def test_every_public_name_has_its_reference(pages: dict[str, Page]) -> None:
     for module in (peft_bottleneck, peft_bottleneck_bench):
         named = {anchor.rpartition(".")[2] for anchor in anchors if anchor.startswith(f"{module.__name__}.")}
         assert set(module.__all__) <= named
+
+
+def test_the_leaderboard_is_there_once_it_is_committed(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("site_pages", ROOT / "tools" / "site_pages.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.leaderboard(tmp_path) == module.WITHOUT
+    shutil.copy(ROOT / "benchmarks" / "scores" / "encoder" / "LEADERBOARD.md", tmp_path)
+    text = module.leaderboard(tmp_path)
+    assert text.startswith("**score**")
+    assert "| houlsby |" in text
+    (tmp_path / "index.html").touch()
+    assert module.leaderboard(tmp_path).startswith("[The page with every run")
 
 
 def test_every_page_has_its_place_in_the_navigation() -> None:

@@ -57,6 +57,7 @@ def leaderboard(results: Path) -> str:
     if not file.exists():
         return WITHOUT
     text = file.read_text(encoding="utf-8").partition("\n")[2].strip()  # the page has a title
+    text = text.removeprefix("Generated from the records in this folder; do not edit.").strip()
     if (results / "index.html").exists():
         text = f"[The page with every run, curve and example](boards.html) is made of the same records.\n\n{text}"
     return text
