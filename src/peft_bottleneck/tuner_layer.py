@@ -6,7 +6,7 @@ Python costs a short text as much as the products.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,6 +45,22 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
     def merge_problem(self, adapter: str) -> str | None:
         """Why this layer cannot merge this adapter; None if it can, or if only `merge` finds out."""
         return None
+
+    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
+        """Computes the adapters in the weights of the base layer, where a method can do that.
+
+        Raises:
+            NotImplementedError: it cannot.
+        """
+        raise NotImplementedError(f"{type(self).__name__} cannot merge adapters.")
+
+    def _mixed_batch_forward(self, *args: object, adapter_names: Sequence[str], **kwargs: object) -> Any:
+        """One call of this layer with an adapter for each row of the batch; `mixed_batch` does so for a model."""
+        before, self.rows = self.rows, Rows(adapter_names)
+        try:
+            return self(*args, **kwargs)
+        finally:
+            self.rows = before
 
     def forward(self, *args: object, **kwargs: object) -> Any:
         """The layer's output, in place of the base layer's; sets `was_called` where `__call__` needs it."""

@@ -22,6 +22,7 @@ from .configuration.choices import Configuration as Configuration
 from .configuration.reading import load_configuration as load_configuration
 from .grid import running
 from .grid.engines import Engine
+from .grid.fit import memory_notes
 from .grid.jobs import Jobs as Jobs
 from .grid.parameter_budget import budget_notes
 from .grid.plan import data_notes, head_notes
@@ -50,8 +51,9 @@ class Plan:
 
     @property
     def notes(self) -> list[str]:
-        """Notes on the data, on heads that start fresh and on a budget, one line each."""
-        return [*data_notes(self.known_runs), *head_notes(self.known_runs), *budget_notes(self.known_runs)]
+        """Notes on the data, on heads that start fresh, on a budget and on memory, one line each."""
+        known = self.known_runs
+        return [*data_notes(known), *head_notes(known), *budget_notes(known), *memory_notes(known)]
 
     @property
     def known_runs(self) -> list[Run]:

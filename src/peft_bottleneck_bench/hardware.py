@@ -24,6 +24,12 @@ def hardware() -> Hardware:
     )
 
 
+def memory_bytes() -> int:
+    """The memory of the machine or that of its GPUs together, whichever is larger."""
+    gpus = [torch.cuda.get_device_properties(number).total_memory for number in range(torch.cuda.device_count())]
+    return int(max(psutil.virtual_memory().total, sum(gpus)))
+
+
 def has_bf16() -> bool:
     """Whether the device multiplies in bfloat16 with instructions of its own."""
     if torch.cuda.is_available():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 FILLED_IN = frozenset(
     {"task_type", "peft_type", "auto_mapping", "peft_version", "base_model_name_or_path", "revision", "inference_mode"}
 )
+
+# The words in the names of options that are sizes.
+_SIZE = re.compile(r"(?:^|_)(?:r|rank|size|num|n|depth|layers|terms|dim|len)(?:_|$)")
 
 
 def method_names() -> list[str]:
@@ -74,10 +78,38 @@ def check_method(name: str, options: Mapping[str, object]) -> None:
         if option in types and value != known[option] and not fits(value, types[option])
     ]:
         raise UserError(*wrong)
+    if wrong := [
+        f"method '{name}': {option}: expected {range_}, found {value!r}"
+        for option, value in options.items()
+        if (range_ := _range_missed(name, option, value, known[option])) is not None
+    ]:
+        raise UserError(*wrong)
     try:
         class_(**{**method_named(name).defaults, **options})
     except Exception as error:  # PEFT's classes raise errors of many types
         raise UserError(f"method '{name}': {one_line(error)}") from error
+
+
+def _range_missed(name: str, option: str, value: object, default: object) -> str | None:
+    """The range that a number is outside of, by the meaning that its name has in PEFT; None if it is inside.
+
+    Not every method of PEFT checks its sizes and probabilities itself: prompt tuning takes 0 tokens, VeRA a dropout
+    of -1, and both train.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value == default:
+        return None
+    if "dropout" in option and not 0 <= value < 1:
+        return "a number from 0 to below 1"
+    if not isinstance(value, int) or not (_SIZE.search(option) or _is_prompt(name)):
+        return None
+    # Where 0 is the default, it leaves the size to another option.
+    lowest = 0 if default == 0 or (option != size_option(name) and not _is_prompt(name)) else 1
+    return None if value >= lowest else f"a whole number of {lowest} or more"
+
+
+def _is_prompt(name: str) -> bool:
+    """Whether all whole numbers among a method's options are sizes: those of virtual tokens and what makes them."""
+    return "num_virtual_tokens" in method_options(name)
 
 
 def one_line(error: Exception) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from tiny_task import save_model
 from transformers import PreTrainedTokenizerFast
 
 from peft_bottleneck_bench.errors import UserError
+from peft_bottleneck_bench.grid import fit
 from peft_bottleneck_bench.grid.fit import check_fit
 from peft_bottleneck_bench.kinds import KINDS, Context, Kind
 from peft_bottleneck_bench.models.base_model import BaseModel
@@ -135,3 +138,82 @@ def test_every_size_option_is_an_option() -> None:
     from peft_bottleneck_bench.models.options import method_options
 
     assert all(size in method_options(name) for name, size in sizes.items() if size)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (
+            "prompt_tuning",
+            {"num_virtual_tokens": 0},
+            "num_virtual_tokens: expected a whole number of 1 or more, found 0",
+        ),
+        ("p_tuning", {"num_virtual_tokens": 0}, "num_virtual_tokens: expected a whole number of 1 or more, found 0"),
+        (
+            "p_tuning",
+            {"encoder_hidden_size": -1},
+            "encoder_hidden_size: expected a whole number of 1 or more, found -1",
+        ),
+        ("p_tuning", {"num_layers": 0}, "num_layers: expected a whole number of 1 or more, found 0"),
+        (
+            "prefix_tuning",
+            {"num_virtual_tokens": 0},
+            "num_virtual_tokens: expected a whole number of 1 or more, found 0",
+        ),
+        ("lora", {"r": 0}, "r: expected a whole number of 1 or more, found 0"),
+        ("vera", {"r": -1}, "r: expected a whole number of 1 or more, found -1"),
+        ("fourierft", {"n_frequency": -1}, "n_frequency: expected a whole number of 1 or more, found -1"),
+        ("oft", {"oft_block_size": -1}, "oft_block_size: expected a whole number of 0 or more, found -1"),
+        ("adamss", {"subspace_rank": -1}, "subspace_rank: expected a whole number of 0 or more, found -1"),
+        ("lora", {"lora_dropout": -1}, "lora_dropout: expected a number from 0 to below 1, found -1"),
+        ("vera", {"vera_dropout": 1.5}, "vera_dropout: expected a number from 0 to below 1, found 1.5"),
+    ],
+)
+def test_sizes_and_probabilities_out_of_range_are_refused(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError) as refused:
+        check_method(name, options)
+    assert str(refused.value) == f"method '{name}': {message}"
+
+
+def test_a_size_of_zero_stays_where_it_leaves_the_choice_to_another_option() -> None:
+    check_method("oft", {"r": 0, "oft_block_size": 16})
+    check_method("lokr", {"decompose_factor": -1})
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        *((name, "bottleneck_size") for name in ("houlsby", "pfeiffer", "parallel_adapter")),
+        ("lora", "r"),
+        ("loha", "r"),
+    ],
+)
+def test_a_size_that_no_machine_has_memory_for_is_refused_with_its_parameters(name: str, option: str) -> None:
+    context = context_of(KINDS["classification"], MINILM)
+    with pytest.raises(UserError) as refused:
+        check_fit(context, name, {option: 10**11}, KINDS["classification"])
+    words = str(refused.value)
+    assert words.startswith(f"method '{name}' with {option}=100000000000 trains ")
+    assert " parameters in models of type 'bert', which take " in words
+    assert words.endswith(" GB in float32: the bound is 1,000,000,000,000")
+
+
+def test_what_trains_nothing_beside_the_head_is_refused() -> None:
+    context = context_of(KINDS["classification"], MINILM)
+    with pytest.raises(UserError, match="trains nothing in models of type 'bert' but their head"):
+        check_fit(context, "osf", {"effective_rank": 10**6}, KINDS["classification"])
+
+
+def test_a_note_compares_trained_parameters_with_the_memory_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = SimpleNamespace
+    run: Any = named(
+        task=named(name="t"),
+        method=named(label="houlsby"),
+        model=named(slug="m"),
+        trainable_parameters=1_000_000_000,
+    )
+    monkeypatch.setattr(fit, "memory_bytes", lambda: 7 * 10**9)
+    note = "t · houlsby · m: 1,000,000,000 trained parameters and their gradients take 8 GB; this machine has 7 GB"
+    assert fit.memory_notes([run, run]) == [note]
+    monkeypatch.setattr(fit, "memory_bytes", lambda: 9 * 10**9)
+    assert fit.memory_notes([run]) == []
