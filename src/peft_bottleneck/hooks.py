@@ -40,7 +40,7 @@ class InputTap:
     def hold(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         self.held[args[0].device] = args[0]
 
-    def add(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def add(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         """Adds what a module in between returns, a tensor or a tuple that begins with it."""
         tensor: Tensor = output[0] if isinstance(output, tuple) else output
         self.held[tensor.device] = self.held[tensor.device] + tensor
@@ -86,13 +86,13 @@ class Summands:
         added.register_forward_hook(self.hold_added)
         kept.register_forward_pre_hook(self.hold_kept)
 
-    def hold_added(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def hold_added(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         """Holds what a module returns, a tensor or a tuple that begins with it."""
         if not module.training:
             tensor: Tensor = output[0] if isinstance(output, tuple) else output
             self.held["added", tensor.device] = tensor
 
-    def hold_kept(self, module: nn.Module, args: tuple[Any, ...]) -> None:
+    def hold_kept(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         """Holds what a module reads."""
         if not module.training and args:
             self.held["kept", args[0].device] = args[0]
@@ -108,7 +108,7 @@ class Summands:
         remove_hooks(self.added._forward_hooks, self)
         remove_hooks(self.kept._forward_pre_hooks, self)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return {**vars(self), "held": {}}
 
 
@@ -135,7 +135,7 @@ class BlockOutput:
         block.register_forward_pre_hook(self.enter)
         block.register_forward_hook(self.leave, prepend=True)
 
-    def enter(self, block: nn.Module, args: tuple[Any, ...]) -> None:
+    def enter(self, block: nn.Module, args: tuple[Tensor, ...]) -> None:
         """Before a block is called: adapting becomes a part of what it recomputes, if it recomputes at all."""
         if _HOOKS_ARE_RECOMPUTED or not _recomputes(block):
             return
@@ -162,12 +162,12 @@ class BlockOutput:
         if isinstance(function, _Recomputed):
             setattr(self.block, _FUNCTION, function.function)
 
-    def _adapt(self, block: nn.Module) -> Callable[[Any], Any]:
+    def _adapt(self, block: nn.Module) -> Callable[..., object]:
         """The layer's method, or its replica's: nn.DataParallel copies modules, and leaves hooks to the originals."""
         layer: Any = self.layer
         if "_is_replica" in vars(block):
             layer = next(module for module in block.modules() if vars(module).get("block_output") is self)
-        adapt: Callable[[Any], Any] = layer.adapt
+        adapt: Callable[..., object] = layer.adapt
         return adapt
 
 
@@ -214,7 +214,7 @@ def recomputed_within(
             _change_function(module, lambda function: function.function)
 
 
-def _change_function(module: nn.Module, change: Callable[[Any], Any]) -> None:
+def _change_function(module: nn.Module, change: Callable[..., Callable[..., object]]) -> None:
     """Changes a block's checkpointing function, inside the one that `BlockOutput` sets."""
     function = vars(module)[_FUNCTION]
     if isinstance(function, _Recomputed):

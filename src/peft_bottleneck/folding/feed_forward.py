@@ -43,12 +43,12 @@ class FeedForward:
     """
 
     name: str
-    inputs: tuple[Any, ...]
+    inputs: tuple[nn.Linear | Conv1D, ...]
     input_name: str
-    output: Any
+    output: nn.Linear | Conv1D
     phi: Callable[..., Any] | None
     problem: str | None = None
-    original: dict[Any, tuple[nn.Parameter, nn.Parameter | None]] = field(default_factory=dict)
+    original: dict[Any, tuple[Tensor, Tensor | None]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.original_width = self.width
@@ -82,9 +82,9 @@ class FeedForward:
         with torch.no_grad():
             return torch.allclose(self.phi(_POINTS), activation(name)(_POINTS), atol=1e-6)
 
-    def shapes(self, width: int) -> dict[Any, dict[str, tuple[int, ...]]]:
+    def shapes(self, width: int) -> dict[nn.Module, dict[str, tuple[int, ...]]]:
         """The shapes of the weights and biases of the maps, were there this many neurons."""
-        found: dict[Any, dict[str, tuple[int, ...]]] = {}
+        found: dict[nn.Module, dict[str, tuple[int, ...]]] = {}
         for linear in (*self.inputs, self.output):
             reads, writes = _sizes(linear)
             reads, writes = (width, writes) if linear is self.output else (reads, writes // self.width * width)
@@ -166,7 +166,7 @@ def _bias(linear: object) -> Tensor:
     return _weight(linear).new_zeros(_sizes(linear)[1]) if bias is None else bias.detach()
 
 
-def _neurons(linear: Map | None, like: Any, neurons: int) -> tuple[Tensor, Tensor]:
+def _neurons(linear: Map | None, like: object, neurons: int) -> tuple[Tensor, Tensor]:
     """Rows and biases to add to an input map."""
     if linear is None:
         weight = _weight(like)

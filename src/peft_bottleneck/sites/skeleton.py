@@ -68,7 +68,7 @@ def _is_quantised(module: nn.Module) -> bool:
     return tuple(getattr(weight, "ds_shape", weight.shape)) != sizes
 
 
-def _without_values(parameter: Any) -> nn.Parameter:
+def _without_values(parameter: Tensor) -> nn.Parameter:
     """In single precision, and in its full shape where DeepSpeed has sharded it."""
     shape = getattr(parameter, "ds_shape", parameter.shape)
     return nn.Parameter(torch.empty(shape, device=META), requires_grad=False)
@@ -78,7 +78,7 @@ class ShapesOnly(TorchFunctionMode):
     """While it is on, what meets a tensor without values has none either, and nothing else loses its values."""
 
     def __torch_function__(
-        self, function: Callable[..., Any], types: Iterable[type], args: Any = (), kwargs: Any = None
+        self, function: Callable[..., object], types: Iterable[type], args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         name = getattr(function, "__name__", "")
@@ -112,5 +112,5 @@ class ShapesOnly(TorchFunctionMode):
         self.computed(name, tensors, result)
         return result
 
-    def computed(self, name: str, tensors: list[Tensor], result: Any) -> None:
+    def computed(self, name: str, tensors: list[Tensor], result: object) -> None:
         """Is called after each function of torch with the tensors that it took and what it gave."""

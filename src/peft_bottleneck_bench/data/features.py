@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
-def named(feature: Any, value: Any) -> Any:
+def named(feature: object, value: Any) -> Any:
     """`value`, with the numbers of a `ClassLabel` feature (or of a list of them) replaced by their names.
 
     GLUE and others mark withheld labels with -1; those become None, which no kind accepts.
@@ -19,7 +22,7 @@ def named(feature: Any, value: Any) -> Any:
     return value
 
 
-def features_of(schema: Any) -> Mapping[str, Any]:
+def features_of(schema: pa.Schema) -> Mapping[str, object]:
     """The features that `datasets` keeps in an Arrow schema; none where another program wrote it."""
     metadata = schema.metadata or {}
     if b"huggingface" not in metadata:
@@ -27,7 +30,7 @@ def features_of(schema: Any) -> Mapping[str, Any]:
     import datasets
 
     try:
-        features: Mapping[str, Any] = datasets.Features.from_arrow_schema(schema)
+        features: Mapping[str, object] = datasets.Features.from_arrow_schema(schema)
     except (KeyError, ValueError, TypeError, json.JSONDecodeError):
         return {}
     return features

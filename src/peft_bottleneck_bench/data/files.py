@@ -68,7 +68,7 @@ def _read(reader: Callable[..., FileRows], *paths: Path) -> FileRows:
 
 
 def _read_parquet(path: Path, form: Format) -> FileRows:
-    from pyarrow import ArrowException, parquet  # type: ignore[import-untyped]  # pyarrow has no types
+    from pyarrow import ArrowException, parquet  # pyarrow has no types
 
     from .features import features_of, named
 
