@@ -391,3 +391,14 @@ def test_refusals(make: Any, message: str, tmp_path: Path) -> None:
 def test_options_are_checked(option: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{option} must be"):
         FrozenPrefix(tiny("bert"), tmp_path, **{"limit": 1, "dtype": None, option: value})
+
+
+def test_one_reuse_at_a_time(tmp_path: Path) -> None:
+    model = with_adapter(tiny("bert"), "houlsby", [2])
+    prefix = reuse_prefix(model, tmp_path)
+    with pytest.raises(ValueError, match="BertModel reuses its prefix already"):
+        reuse_prefix(model, tmp_path)
+    prefix.close()
+    prefix.close()
+    with reuse_prefix(model, tmp_path), torch.no_grad():
+        model(**tiny_inputs("bert"))

@@ -53,11 +53,13 @@ class FrozenPrefix:
         if dtype not in (None, torch.float32, torch.float16, torch.bfloat16):
             raise ValueError(f"dtype must be float32, float16, bfloat16 or None, got {dtype!r}")
         base = base_of(model)
+        if any(isinstance(vars(module).get("forward"), Replaced) for module in base.modules()):
+            raise ValueError(f"{type(base).__name__} reuses its prefix already; close that first.")
         self.stack, self.blocks = find_prefix(model)
         self.folder, self.limit, self.dtype = store, limit, dtype
-        store.mkdir(parents=True, exist_ok=True)
         self.owner: Any = base.get_submodule(self.stack.owner)
         self._signature = inspect.signature(self.owner.forward)
+        store.mkdir(parents=True, exist_ok=True)
         self.rows_read = self.rows_computed = self.plain_calls = 0
         self._stores: dict[str, Store] = {}
         self._plans: dict[object, _Plan] = {}
@@ -250,13 +252,18 @@ class FrozenPrefix:
                 hidden.requires_grad_()  # asked of the embeddings, by reentrant checkpointing
             return self.stack.output(hidden, further)
 
-        training = [block.training for block in frozen]
-        for block in frozen:
-            block.training = False  # so that gradient checkpointing leaves them alone
+        # Gradient checkpointing leaves blocks in evaluation mode alone, and dropout in front of them is lost time.
+        resting = [
+            *frozen,
+            *(module for name, module in self.stack.upstream(self.owner) if not self.stack.holds(name)),
+        ]
+        training = [module.training for module in resting]
+        for module in resting:
+            module.training = False
         try:
             by = dict.fromkeys(frozen, given) | ({first: begin} if self.stack.hands_on else {})
             with replaced_forwards(by):
                 yield
         finally:
-            for block, was in zip(frozen, training, strict=True):
-                block.training = was
+            for module, was in zip(resting, training, strict=True):
+                module.training = was

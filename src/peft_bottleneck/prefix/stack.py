@@ -53,6 +53,10 @@ class Stack:
             return hidden
         return (hidden, *((None,) * self.trailing if further is None else further))
 
+    def holds(self, name: str) -> bool:
+        """Whether the blocks are in this module of the owner."""
+        return not name or self.blocks.startswith(f"{name}.")
+
     def upstream(self, owner: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
         """The modules of the owner that are neither in blocks nor behind them, the owner itself included."""
         yield name, owner
