@@ -29,6 +29,7 @@ from . import checkpoints
 from .callbacks import PREFIX, KeepBest, Prune, Watch
 from .features import Split
 from .lengths import notes_on_lengths
+from .trackers import tracked
 from .trainer import RunTrainer
 from .training import train, training_arguments
 
@@ -62,7 +63,7 @@ def execute(
     work = run.adapter_path.with_name(f"{run.adapter_path.name}.partial")
     checkpoint = processes.on_main(lambda: _prepare(run, work, say))
     try:
-        with processes.all_or_none(lambda reason: _write_failed(run, reason)), writing(work.parent):
+        with processes.all_or_none(lambda reason: _write_failed(run, reason)), writing(work.parent), tracked(run):
             measured, predictions = _measure(run, features, work, checkpoint, on_step)
             if processes.is_main():
                 shutil.rmtree(run.adapter_path, ignore_errors=True)
