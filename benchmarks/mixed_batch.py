@@ -29,6 +29,7 @@ from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, DynamicCache
 
 from peft_bottleneck import HoulsbyConfig
+from peft_bottleneck.convolution import cache_name
 
 LENGTH = 16  # tokens in the cache before a step of generation
 LARGE = 2**28  # numbers of a tensor that no cache of a processor holds
@@ -80,6 +81,7 @@ def measure_generation(folder: str, rows: int, turns: int) -> dict[str, object]:
     model = build(rows, base)
     adapter_bytes = sum(parameter.nbytes for name, parameter in model.named_parameters() if "houlsby" in name)
     ids = torch.randint(5, 1000, (rows, LENGTH))
+    cached = str(cache_name(type(base)))  # transformers has renamed it
     names = {"one": ["0"] * rows, "mixed": [str(row) for row in random.Random(0).sample(range(rows), rows)]}
     found: dict[str, list[float]] = {"one": [], "mixed": [], "read": []}
     source, target = torch.ones(LARGE), torch.empty(LARGE)
@@ -89,9 +91,9 @@ def measure_generation(folder: str, rows: int, turns: int) -> dict[str, object]:
                 # one adapter for all rows is how a model is called by whoever has one
                 given = {} if which == "one" else {"adapter_names": own}
                 cache = DynamicCache(config=base.config)
-                model(input_ids=ids, past_key_values=cache, logits_to_keep=1, **given)
+                model(input_ids=ids, **{cached: cache}, logits_to_keep=1, **given)
                 step = seconds(
-                    lambda cache=cache, given=given: model(input_ids=ids[:, :1], past_key_values=cache, **given)  # type: ignore[misc]
+                    lambda cache=cache, given=given: model(input_ids=ids[:, :1], **{cached: cache}, **given)  # type: ignore[misc]
                 )
                 if turn >= 0:
                     found[which].append(step)
