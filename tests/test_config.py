@@ -45,7 +45,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"bottleneck_size": 2.5}, "bottleneck_size must be an integer above 0, got 2.5"),
     ({"bottleneck_size_pattern": {"x": 0}}, r"bottleneck_size_pattern\['x'\] must be an integer above 0, got 0"),
     ({"bottleneck_size_pattern": {"(": 1}}, r"bottleneck_size_pattern key is not a regular expression .*, got '\('"),
-    ({"non_linearity": "reluu"}, "non_linearity must be one of .*'relu'.*, got 'reluu'"),
+    ({"non_linearity": "reluu"}, "non_linearity must be one of .*'relu'.*, got 'reluu'; did you mean 'relu'\\?"),
     ({"dropout": 1.0}, r"dropout must be a number in \[0, 1\), got 1.0"),
     ({"scaling": "trained"}, "scaling must be a number, 'learned' or 'channel', got 'trained'"),
     ({"scaling": True}, "scaling must be a number, 'learned' or 'channel', got True"),

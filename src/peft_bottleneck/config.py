@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -278,8 +279,11 @@ def wrong(name: str, value: Any, wanted: str) -> str:
 
 
 def wrong_choice(name: str, value: object, choices: Iterable[object]) -> str:
-    """The message for a value that is none of the choices."""
-    return wrong(name, value, "one of " + ", ".join(map(repr, choices)))
+    """The message for a value that is none of the choices, with the nearest of them."""
+    known = list(choices)
+    message = wrong(name, value, "one of " + ", ".join(map(repr, known)))
+    near = difflib.get_close_matches(str(value), map(str, known), n=1)
+    return f"{message}; did you mean {near[0]!r}?" if near else message
 
 
 def _expression_problems(name: str, expression: str) -> Iterator[str]:

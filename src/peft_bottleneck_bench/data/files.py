@@ -27,6 +27,8 @@ def read_rows(path: Path, form: Format = Format()) -> FileRows:  # noqa: B008  #
         UserError: the file is missing, its format is unknown, a setting has no effect on it, or a line of it cannot be
             read.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder: name the files in it, such as '{path.name}/*.jsonl'")
     suffix = f".{form.name}" if form.name else suffix_of(path)
     reader = READERS.get(suffix)
     if reader is None:

@@ -82,3 +82,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError) as error:
         read_rows(tmp_path / "a.jsonl")
     assert error.value.messages == (f"{tmp_path}/a.jsonl: no such file",)
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    with pytest.raises(UserError, match=r"rows: is a folder: name the files in it, such as 'rows/\*\.jsonl'"):
+        read_rows(folder)
