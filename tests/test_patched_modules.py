@@ -240,6 +240,7 @@ def test_the_parallel_adapter_compiles_in_one_graph_after_liger() -> None:
 def test_a_kernel_for_lora_layers_does_not_pass_by_an_adapter_in_silence(method: str) -> None:
     """Unsloth's kernels read `disable_adapters`, `merged` and `lora_A` of a projection that PEFT has wrapped."""
     layer = layers(get_peft_model(tiny_model("llama"), METHODS[method]()))[0]
-    assert not layer.disable_adapters and not layer.merged
+    assert not layer.disable_adapters
+    assert not layer.merged
     with pytest.raises(AttributeError, match="lora_A"):
         layer.lora_A  # noqa: B018
