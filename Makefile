@@ -24,7 +24,7 @@ $(VENV)/docs: $(VENV)/bench
 	touch $@
 
 docs: $(VENV)/docs  ## the site, into site/: warnings are errors
-	$(BIN)/python -m mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 test: $(VENV)/dev  ## everything that runs in minutes
 	$(BIN)/python -m pytest -m "not slow and not conformance" --numprocesses auto --dist loadfile
