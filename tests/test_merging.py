@@ -154,7 +154,7 @@ def test_a_layer_of_another_tuner_inside_is_refused() -> None:
     model = tiny_model("bert")
     model = get_peft_model(model, LoraConfig(target_modules=["output.dense"], init_lora_weights=False))
     model = get_peft_model(model.base_model.model, HoulsbyConfig(non_linearity="identity"))
-    with pytest.raises(NotImplementedError, match="do not read what a linear layer"):
+    with pytest.raises(NotImplementedError, match="do not read the output of a linear layer"):
         model.merge_adapter()
 
 

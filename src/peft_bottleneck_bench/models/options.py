@@ -78,16 +78,16 @@ def check_method(name: str, options: Mapping[str, object]) -> None:
         if option in types and value != known[option] and not fits(value, types[option])
     ]:
         raise UserError(*wrong)
+    try:
+        class_(**{**method_named(name).defaults, **options})
+    except Exception as error:  # PEFT's classes raise errors of many types
+        raise UserError(f"method '{name}': {one_line(error)}") from error
     if wrong := [
         f"method '{name}': {option}: expected {range_}, found {value!r}"
         for option, value in options.items()
         if (range_ := _range_missed(name, option, value, known[option])) is not None
     ]:
         raise UserError(*wrong)
-    try:
-        class_(**{**method_named(name).defaults, **options})
-    except Exception as error:  # PEFT's classes raise errors of many types
-        raise UserError(f"method '{name}': {one_line(error)}") from error
 
 
 def _range_missed(name: str, option: str, value: object, default: object) -> str | None:
