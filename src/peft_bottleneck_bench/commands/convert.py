@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -12,9 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..saved.adapter_groups import CONFIG_FILE, AdapterGroup, adapters_in, description_of, file_in
 
-CONFIG_FILE = "adapter_config.json"  # the name in both libraries
-FUSION_FILE = "adapter_fusion_config.json"  # of AdapterHub's library
 PEFT_WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 BASE_CONFIG_FILE = "config.json"  # of the base model, which keeps the labels of a head
 # The class that PEFT adapts for a task type.
@@ -86,8 +84,8 @@ def convert(source: Path | str, target: Path, model: str | None = None, model_cl
             converted. Nothing is written then.
     """
     source = _located(source)
-    description = _description(source)
-    group = _Group.around(source)
+    description = description_of(source)
+    group = AdapterGroup.around(source)
     if target.exists() and any(target.iterdir()):
         raise UserError(f"{target} exists and is not empty")
     from_peft = "peft_type" in description
@@ -106,77 +104,7 @@ def convert(source: Path | str, target: Path, model: str | None = None, model_cl
     return Converted(target, "AdapterHub" if from_peft else "PEFT", path, class_name, tuple(notes))
 
 
-def adapters_in(folder: Path) -> list[Path]:
-    """The directories in a folder, at any depth, that hold an adapter."""
-    return sorted(file.parent for name in (CONFIG_FILE, FUSION_FILE) for file in folder.rglob(name))
-
-
-@dataclass(frozen=True)
-class _Group:
-    """A fusion and the adapters that it is made of, which have one class of the base model; or one adapter alone.
-
-    Attributes:
-        name: what the adapter at hand is called.
-        others: the adapters that it is made of by name; None: it is not made of others.
-        members: the directories of all, this one included.
-    """
-
-    name: str
-    others: dict[str, Path] | None
-    members: tuple[Path, ...]
-
-    @classmethod
-    def around(cls, source: Path) -> _Group:
-        """What the adapter in `source` belongs to, as the folders beside it say."""
-        own = source.absolute()
-        called = {path: _name_of(path) for path in sorted(own.parent.glob("*/")) if _is_whole(path)}
-        beside = [*called]
-        made_of = _made_of(source)
-        if made_of is not None:
-            others = {called[path]: path for path in beside if called[path] in made_of and path != own}
-            missing = [name for name in made_of if name not in others]
-            if missing:
-                raise UserError(f"{source}: the adapters {missing} that it is made of are not in folders beside it")
-            return cls(source.name, {name: others[name] for name in made_of}, (source, *others.values()))
-        for path in beside:
-            made_of = _made_of(path)
-            if made_of is not None and called.get(own) in made_of:
-                members = (path, *(other for other in beside if called[other] in made_of))
-                return cls(called[own], None, members)
-        return cls("default", None, (source,))
-
-
-def _file_in(folder: Path) -> Path | None:
-    """The file that describes the adapter in a folder."""
-    return next((folder / name for name in (CONFIG_FILE, FUSION_FILE) if (folder / name).is_file()), None)
-
-
-def _is_whole(folder: Path) -> bool:
-    """Whether the file that describes an adapter is there, and can be read."""
-    try:
-        return _file_in(folder) is not None and bool(_description(folder))
-    except UserError:
-        return False
-
-
-def _name_of(folder: Path) -> str:
-    """An adapter's name: its own in a checkpoint of AdapterHub's library, its folder's in one of PEFT."""
-    description = _description(folder)
-    return folder.name if "peft_type" in description else str(description.get("name"))
-
-
-def _made_of(folder: Path) -> list[str] | None:
-    """The names of the adapters that a fusion is made of; None: it is no fusion."""
-    description = _description(folder)
-    if "peft_type" in description:
-        composition = description.get("composition")
-        return list(composition["adapters"]) if isinstance(composition, dict) else None
-    if (folder / FUSION_FILE).is_file():
-        return list(description.get("adapter_names") or str(description.get("name")).split(","))
-    return None
-
-
-def _to_peft(group: _Group, source: Path, target: Path, path: str, model_class: str | None) -> str:
+def _to_peft(group: AdapterGroup, source: Path, target: Path, path: str, model_class: str | None) -> str:
     from peft_bottleneck.adapterhub import load_adapterhub, read_head
 
     heads = [head for member in group.members if (head := read_head(member)) is not None]
@@ -210,7 +138,7 @@ def _save_one(adapted: Any, name: str, target: Path) -> None:
         (Path(folder) / name).rename(target)
 
 
-def _to_adapterhub(group: _Group, source: Path, target: Path, path: str, model_class: str | None) -> str:
+def _to_adapterhub(group: AdapterGroup, source: Path, target: Path, path: str, model_class: str | None) -> str:
     from peft import PeftModel
     from transformers import AutoConfig
 
@@ -218,7 +146,7 @@ def _to_adapterhub(group: _Group, source: Path, target: Path, path: str, model_c
 
     for member in group.members:
         read_tensors(member, PEFT_WEIGHTS_FILES, str(member))  # its errors are one line, unlike PEFT's
-    class_name = model_class or _class_for_peft(_description(source))
+    class_name = model_class or _class_for_peft(description_of(source))
     settings = {}
     if (source / BASE_CONFIG_FILE).exists():
         settings["config"] = AutoConfig.from_pretrained(source)
@@ -259,19 +187,6 @@ def _located(source: Path | str) -> Path:
         raise UserError(" ".join(str(error).split())) from error
 
 
-def _description(source: Path) -> dict[str, Any]:
-    file = _file_in(source) or source / CONFIG_FILE
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{source}: no {CONFIG_FILE} can be read there ({error.strerror})") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{file}: not JSON: {error}") from error
-    if not isinstance(description, dict):
-        raise UserError(f"{file}: must hold an object, got {type(description).__name__}")
-    return description
-
-
 def _class_for_peft(description: dict[str, Any]) -> str:
     task_type, mapping = description.get("task_type"), description.get("auto_mapping") or {}
     return str(AUTO_CLASSES.get(task_type or "", mapping.get("base_model_class", "AutoModel")))
@@ -289,7 +204,7 @@ def _convert(parsed: argparse.Namespace) -> int:
 
     logging.disable_progress_bar()
     folder = Path(parsed.source)
-    if folder.is_dir() and _file_in(folder) is None and (found := adapters_in(folder)):
+    if folder.is_dir() and file_in(folder) is None and (found := adapters_in(folder)):
         return _convert_all(folder, found, parsed)
     print(convert(parsed.source, parsed.target, parsed.model, parsed.model_class))
     return 0

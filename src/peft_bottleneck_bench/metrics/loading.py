@@ -36,7 +36,7 @@ class _Metrics(Mapping[str, type[Metric]]):
         except ImportError as error:
             raise UserError(
                 f"metric '{name}' needs the package '{error.name}', which is not installed: "
-                '`pip install "peft-bottleneck[bench]"`'
+                f"`pip install {(error.name or '').replace('_', '-')}`"
             ) from error
         return metric
 
