@@ -149,8 +149,9 @@ class Bottleneck:
         # Calls of modules that do nothing but multiply are left out; a compiler leaves them out by itself.
         compiling = torch.compiler.is_compiling()
         own_down, own_up = (None, None) if compiling else (bare_parameters(down), bare_parameters(up))
-        # `delta` is a tensor that nobody else sees, and that `vmap` has batched if it has `y`.
-        in_place = x is y and own_up is not None and not self.extra
+        # `delta` is a tensor that nobody else sees, and that `vmap` has batched if it has `y`. With gradients a sum in
+        # place costs copies in the backward pass: `delta` is a view of a product.
+        in_place = x is y and own_up is not None and not self.extra and not torch.is_grad_enabled()
         # torch multiplies a strided input in an order that depends on whether the weight is trained; a saved and
         # loaded adapter gives the same bits.
         x = x.contiguous()

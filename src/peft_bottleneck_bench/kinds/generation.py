@@ -23,6 +23,8 @@ from .prompts import (
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+    from ..models.base_model import BaseModel
+
 METRICS = ("answer", "translation", "summarization", "number", "choice")
 
 
@@ -109,12 +111,17 @@ class Generation(Kind):
     def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_2_SEQ_LM" if config.is_encoder_decoder else "CAUSAL_LM"
 
-    def check_model(self, model: PreTrainedModel) -> None:
+    def check_model(self, model: BaseModel) -> None:
         super().check_model(model)
         if sees_later_tokens(model, self.auto_class(model.config)):
             raise UserError(
                 f"model '{model.name}' does not fit {self.name}: its tokens see later ones, so that it cannot write; "
                 "take a decoder-only model or an encoder–decoder"
+            )
+        if model.tokenizer.eos_token_id is None:
+            raise UserError(
+                f"model '{model.name}' does not fit {self.name}: its tokenizer has no end token (`eos_token`), which "
+                "a model learns to write after an answer"
             )
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -173,7 +174,8 @@ def _with_bottleneck(
 ) -> Callable[[Tensor], Tensor]:
     def adapted(x: Tensor) -> Tensor:
         y = forward(x)
-        return y + functional.linear(functional.silu(functional.linear(y, down, down_bias)), up, up_bias)
+        delta = functional.linear(functional.silu(functional.linear(y, down, down_bias)), up, up_bias)
+        return y + delta if torch.is_grad_enabled() else delta.add_(y)
 
     return adapted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,21 @@ def test_an_encoder_decoder_reads_the_conversation_as_text(tmp_path: Path, token
     assert text == "system: the\nuser: hi\nassistant: ho ho\nassistant:"
     columns = KIND.encode([KIND.example({"messages": TURNS})], known, training=True).columns
     assert known.model.tokenizer.convert_ids_to_tokens(columns["labels"][0])[1:-1] == ["me"]
-    KIND.check_model(known.model)
+    with_end(tokenizer).save_pretrained(tmp_path / "t5")
+    KIND.check_model(context(tmp_path / "t5").model)
+
+
+def with_end(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """A copy that has an end token."""
+    ending = copy.deepcopy(tokenizer)
+    ending.eos_token = "[SEP]"
+    return ending
+
+
+def test_a_tokenizer_without_an_end_does_not_generate(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    model = BaseModel.named(str(save_model("gpt2", tmp_path / "model", tokenizer, n_embd=32, n_layer=2, n_head=2)))
+    with pytest.raises(UserError, match=r"its tokenizer has no end token \(`eos_token`\)"):
+        KIND.check_model(model)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +205,7 @@ def test_an_encoder_decoder_reads_the_conversation_as_text(tmp_path: Path, token
 def test_a_model_whose_tokens_see_later_ones_does_not_generate(
     tmp_path: Path, tokenizer: PreTrainedTokenizerFast, model_type: str, fields: dict[str, Any], fits: bool
 ) -> None:
-    model = BaseModel.named(str(save_model(model_type, tmp_path / "model", tokenizer, **fields)))
+    model = BaseModel.named(str(save_model(model_type, tmp_path / "model", with_end(tokenizer), **fields)))
     before = torch.random.get_rng_state()
     if fits:
         KIND.check_model(model)
