@@ -20,7 +20,7 @@ from peft_bottleneck_bench.models.methods import METHODS
 ROOT = Path(__file__).parents[1]
 CHOOSE, README = ROOT / "docs" / "choose-a-method.md", ROOT / "README.md"
 SCORES = ROOT / "benchmarks" / "scores"
-SEARCH = SCORES / "defaults"  # the trials of the search for defaults
+SEARCH = SCORES / "defaults-search"  # the trials of the search for defaults
 COMPARED = ("houlsby", "pfeiffer", "parallel_adapter", "lora")
 SIZES = (64, 32, 16, 8, 4, 2)  # reduction factors
 
@@ -72,12 +72,14 @@ def defaults() -> str:
     """The learning rate of each method, and the best of the search on each of its data sets."""
     found = best_trials()
     tasks = sorted({task for task, _ in found})
-    lines = ["| method | default rate |" + "".join(f" best on {task} |" for task in tasks)]
+    lines = ["| method | default rate, warm-up |" + "".join(f" best on {task} |" for task in tasks)]
     lines.append("| --- | --- |" + " --- |" * len(tasks))
     for name, method in METHODS.items():
         if method.trains:
             cells = [_trial(found.get((task, name))) for task in tasks]
-            lines.append(" | ".join([f"| `{name}`", f"{method.learning_rate:g}", *cells]) + " |")
+            lines.append(
+                " | ".join([f"| `{name}`", f"{method.learning_rate:g}, {method.warmup_steps:g}", *cells]) + " |"
+            )
     if tasks:
         lines += ["", _search_words(found)]
     return "\n".join(lines) + "\n"

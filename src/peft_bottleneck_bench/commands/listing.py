@@ -73,6 +73,7 @@ def method_rows(names: Iterable[str]) -> list[Row]:
         {
             "method": name,
             "learning rate": method.learning_rate if method.head else None,
+            "warm-up": method.warmup_steps if method.head else None,
             "description": method.summary,
         }
         for name, method in ((name, method_named(name)) for name in names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# Defaults of a configuration. `learning_rate` is missing here: it is the method's own
+# Defaults of a configuration. `learning_rate` and `warmup_steps` are missing here: they are the method's own
 # (`methods.METHODS`).
 TRAINING_DEFAULTS: dict[str, object] = {
     "num_train_epochs": 3,
@@ -13,7 +13,6 @@ TRAINING_DEFAULTS: dict[str, object] = {
     "per_device_eval_batch_size": 64,
     "weight_decay": 0.01,
     "lr_scheduler_type": "linear",
-    "warmup_steps": 0.06,  # a share of all steps
     "eval_strategy": "epoch",
     "save_strategy": "epoch",  # how often a checkpoint is written, from which an interrupted run continues
     "early_stopping_patience": 3,  # evaluations without a better validation score, then training stops; None: never

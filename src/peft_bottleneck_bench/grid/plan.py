@@ -95,6 +95,7 @@ def _checked_run(
         raise UserError(f"method '{method.label}' has no adapter, and a quantised base trains with adapters only")
     training = {
         "learning_rate": method_named(method.name).learning_rate,
+        "warmup_steps": method_named(method.name).warmup_steps,
         **_precision(configuration.precision),
         **({REUSE: True} if configuration.reuse_frozen_prefix else {}),
         **configuration.training,

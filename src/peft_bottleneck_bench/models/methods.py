@@ -27,7 +27,9 @@ class Method:
         size: the option that decides how many parameters the adapter has; empty: `r`, where the method has it.
         head: whether the task head is trained along.
         changes_base: whether it trains weights of the base, which then cannot have fewer bits.
-        learning_rate: where the run configuration gives none.
+        learning_rate: where the run configuration gives none. For the methods that `benchmarks/choose_defaults.py`
+            lists, what its search found.
+        warmup_steps: where the run configuration gives none, as a share of all steps; from the same search.
         refused: why the harness cannot run the method.
     """
 
@@ -39,6 +41,7 @@ class Method:
     head: bool = True
     changes_base: bool = False
     learning_rate: float = 1e-3
+    warmup_steps: float = 0.06
     refused: str = ""
 
     @property
@@ -49,19 +52,32 @@ class Method:
 
 METHODS: Mapping[str, Method] = {
     "houlsby": Method(
-        summary="bottlenecks after attention and feed-forward network (Houlsby et al. 2019)", size="bottleneck_size"
+        summary="bottlenecks after attention and feed-forward network (Houlsby et al. 2019)",
+        size="bottleneck_size",
+        learning_rate=3e-3,
+        warmup_steps=0.2,
     ),
     "pfeiffer": Method(
         summary="one bottleneck per block, after the feed-forward network (Pfeiffer et al. 2021)",
         size="bottleneck_size",
+        learning_rate=3e-3,
+        warmup_steps=0.2,
     ),
     "parallel_adapter": Method(
-        summary="bottleneck beside the feed-forward network (He et al. 2022)", size="bottleneck_size"
+        summary="bottleneck beside the feed-forward network (He et al. 2022)",
+        size="bottleneck_size",
+        learning_rate=1e-3,
+        warmup_steps=0.2,  # without it, the scale of 4 makes it collapse
     ),
-    "lora": Method(summary="low-rank updates of the attention projections (Hu et al. 2022)"),
+    "lora": Method(
+        summary="low-rank updates of the attention projections (Hu et al. 2022)",
+        learning_rate=3e-3,
+        warmup_steps=0.2,
+    ),
     "ia3": Method(
         summary="learned scales of keys, values and feed-forward states (Liu et al. 2022)",
-        learning_rate=5e-3,
+        learning_rate=1e-2,
+        warmup_steps=0.2,
     ),
     "prefix_tuning": Method(
         summary="learned keys and values before every layer's own (Li and Liang 2021)",
@@ -74,6 +90,8 @@ METHODS: Mapping[str, Method] = {
         by_peft=False,
         select=lambda name, module: name.endswith("bias"),
         changes_base=True,
+        learning_rate=3e-3,
+        warmup_steps=0.2,
     ),
     "norm_tuning": Method(
         summary="the normalisation layers of the base (Zhao et al. 2024)",
@@ -86,10 +104,14 @@ METHODS: Mapping[str, Method] = {
         by_peft=False,
         select=lambda name, module: True,
         changes_base=True,
-        learning_rate=1e-4,
+        learning_rate=3e-4,
+        warmup_steps=0.2,
     ),
     "head_only": Method(
-        summary="the task head alone, on a frozen base", by_peft=False, select=lambda name, module: False
+        summary="the task head alone, on a frozen base",
+        by_peft=False,
+        select=lambda name, module: False,
+        learning_rate=1e-2,
     ),
     "untuned": Method(
         summary="nothing: the base as it is, with a fresh head where the kind has one",
