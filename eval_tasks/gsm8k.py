@@ -13,6 +13,7 @@ TASK = Task(
     ),
     columns={"target": "answer"},
     metric="number",
+    main_metric="number",
     prompt="Question: {question} Think step by step.\nAnswer:",
     licence="MIT",
     source="Cobbe et al. 2021, arXiv:2110.14168",

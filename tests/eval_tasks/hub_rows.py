@@ -160,6 +160,11 @@ HUB_SETS = {
         [{"article": "It rained all day.", "highlights": "Rain .", "id": "1"}],
         {"document": "It rained all day.", "summary": "Rain ."},
     ),
+    "gsm8k": HubSet(
+        {"question": TEXT, "answer": TEXT},
+        [{"question": "What is 2 + 3?", "answer": "Two and three are <<2+3=5>>5.\n#### 5"}] * 3,
+        {"question": "What is 2 + 3?", "target": "Two and three are <<2+3=5>>5.\n#### 5"},
+    ),
     "samsum": HubSet(
         {"id": TEXT, "dialogue": TEXT, "summary": TEXT},
         [{"id": "1", "dialogue": text, "summary": "Ann is late."} for text in ("Ann: I am late.", None, "Bo: Late!")],
