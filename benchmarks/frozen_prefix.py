@@ -42,8 +42,8 @@ def base_of(path: str, *, causal: bool = False) -> Any:
     """The base with a fresh head, or the head of a language model; all of it frozen."""
     torch.manual_seed(0)
     if causal:
-        return AutoModelForCausalLM.from_pretrained(path).requires_grad_(False)
-    model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=2)
+        return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).requires_grad_(False)
+    model = AutoModelForSequenceClassification.from_pretrained(path, num_labels=2, dtype=torch.float32)
     if model.config.pad_token_id is None:
         model.config.pad_token_id = 0
     return model.requires_grad_(False)
