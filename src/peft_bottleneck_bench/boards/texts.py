@@ -1,4 +1,4 @@
-"""The inputs of a task's test examples; imports torch, which a board needs not."""
+"""The inputs of a task's test examples. This module imports torch; boards do without it."""
 
 from __future__ import annotations
 

@@ -106,13 +106,14 @@ def _candidate(run: Run, folder: Path) -> _Candidate:
     features = make_features(run)
     trainer = make_trainer(run, features, folder, lambda step, steps: None)
     calls: dict[str, Call] = {}
-    if any(parameter.requires_grad for parameter in trainer.model.parameters()):
+    merged = _merged(trainer.model)  # before Accelerate puts its own `forward` on the model
+    model = trainer.accelerator.prepare_model(trainer.model)
+    if any(parameter.requires_grad for parameter in model.parameters()):
         inputs = next(iter(trainer.get_train_dataloader()))
         trainer.create_optimizer()
-        model = trainer.accelerator.prepare_model(trainer.model)
         calls["train_step"] = lambda: _train_step(trainer, model, inputs)
-    merged = _merged(trainer.model)
-    reading = trainer.accelerator.prepare_model(merged or trainer.model, evaluation_mode=True)
+    # Prepared once: each time Accelerate would wrap `forward` again, and methods that do not merge would pay for it.
+    reading = model if merged is None else trainer.accelerator.prepare_model(merged, evaluation_mode=True)
     rows = features["test"].rows  # the longest first
     for name, places in (
         ("one_input", [len(rows) // 2]),
@@ -145,6 +146,7 @@ def _merged(model: nn.Module) -> nn.Module | None:
     """A copy with the adapter merged into the base; None for a method that cannot merge, or has no adapter."""
     if not isinstance(model, PeftModel):
         return None
+    # How PEFT says that a method does not merge: prompts lack the method, others raise one of the two.
     with suppress(NotImplementedError, ValueError, AttributeError):
         merged: nn.Module = copy.deepcopy(model).merge_and_unload()
         return merged
