@@ -224,12 +224,13 @@ def test_a_skeleton_computes_the_shapes_of_the_model() -> None:
         assert result.shape == output(model, inputs).shape
 
 
+@pytest.mark.parametrize("model_type", ["siglip_vision_model", "aimv2_vision_model"])
 @pytest.mark.parametrize("method", METHODS)
-def test_the_start_equals_the_frozen_base(method: str) -> None:
+def test_the_start_equals_the_frozen_base(method: str, model_type: str) -> None:
     """Three images: torch multiplies their strided values in another order where the weights are trained."""
     sizes = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, image_size=64)
     torch.manual_seed(0)
-    model = AutoModel.from_config(AutoConfig.for_model("siglip_vision_model", **sizes)).eval()
+    model = AutoModel.from_config(AutoConfig.for_model(model_type, **sizes)).eval()
     inputs = {"pixel_values": torch.randn(3, 3, 64, 64)}
     plain = output(model.requires_grad_(False), inputs)
     assert torch.equal(output(get_peft_model(model, METHODS[method]()).eval(), inputs), plain)

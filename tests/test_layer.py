@@ -124,6 +124,20 @@ def test_scaling(scaling: Any) -> None:
     torch.testing.assert_close(model.f(X), y + by_hand(model.f, y, phi=lambda z: z, scale=scale))
 
 
+@pytest.mark.parametrize("frozen", [False, True], ids=["gradients", "no_grad"])
+@pytest.mark.parametrize(
+    "changes", [{}, dict(scaling=0.5), dict(scaling="channel"), dict(bottleneck="gated")], ids=str
+)
+def test_the_sum_has_the_strides_of_the_output(changes: dict[str, Any], frozen: bool) -> None:
+    """torch multiplies strided tensors in another order: other strides would change what the base computes next."""
+    model = get_peft_model(Residual(D), HoulsbyConfig(target_modules=["f"], bottleneck_size=R, **changes)).eval()
+    y = X.transpose(0, 1)
+    with torch.set_grad_enabled(not frozen):
+        adapted = model.f.adapt(y)
+    assert adapted.stride() == y.stride()
+    assert torch.equal(adapted, y)
+
+
 def test_dropout_works_on_the_bottleneck_in_training_only() -> None:
     model = model_of(ParallelAdapterConfig(target_modules=["f"], dropout=0.5))
     y, delta = model.f.base_layer(X), by_hand(model.f, X, scale=4.0)

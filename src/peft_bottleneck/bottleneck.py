@@ -151,7 +151,10 @@ class Bottleneck:
         own_down, own_up = (None, None) if compiling else (bare_parameters(down), bare_parameters(up))
         # `delta` is a tensor that nobody else sees, and that `vmap` has batched if it has `y`. With gradients a sum in
         # place costs copies in the backward pass: `delta` is a view of a product.
-        in_place = x is y and own_up is not None and not self.extra and not torch.is_grad_enabled()
+        # The sum has the strides of `y`: the next product of the base depends on them.
+        in_place = (
+            x is y and own_up is not None and not self.extra and not torch.is_grad_enabled() and y.is_contiguous()
+        )
         # torch multiplies a strided input in an order that depends on whether the weight is trained; a saved and
         # loaded adapter gives the same bits.
         x = x.contiguous()
