@@ -16,6 +16,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -74,44 +75,61 @@ CLASSES = (
     *(AutoModelForSpeechSeq2Seq, AutoModelForObjectDetection, AutoModelForDepthEstimation),
 )
 DEPTHS = ("layers", "n_layer", "depth")
+FEW = (*DEPTHS, "num_experts", "routed_experts", "vocab_size", "token_id")
 # Rotary embeddings may be split into sections that need heads of 128 channels.
-WIDE_HEADS = {**SMALL, "hidden_size": 256, "n_embd": 256, "num_attention_heads": 2, "n_head": 2, "head_dim": 128}
+WIDE_HEADS = {"hidden_size": 256, "n_embd": 256, "num_attention_heads": 2, "n_head": 2, "head_dim": 128}
 
 
 def configurations(config_class: type[PretrainedConfig]) -> Iterator[PretrainedConfig]:
     """The configuration with small numbers, with few layers, and as it is: the first that can be called serves."""
-    all_of, depths, none = (lambda name: True), (lambda name: name.endswith(DEPTHS)), (lambda name: False)
-    for keep, sizes in ((all_of, SMALL), (all_of, WIDE_HEADS), (depths, SMALL), (none, SMALL)):
+    heads, wide = {**SMALL, "num_key_value_heads": SMALL["num_attention_heads"]}, {**SMALL, **WIDE_HEADS}
+    for ends, sizes in ((("",), SMALL), (("",), heads), (("",), wide), (FEW, SMALL), (DEPTHS, SMALL), ((), SMALL)):
         try:
-            yield config_class(**_small(config_class(), keep, sizes))
+            yield config_class(**_small(config_class(), ends, sizes))
         except Exception:
             continue
 
 
-def _small(config: PretrainedConfig, keep: Callable[[str], bool], sizes: dict[str, int]) -> dict[str, object]:
+def _small(config: PretrainedConfig, ends: tuple[str, ...], sizes: dict[str, int]) -> dict[str, object]:
     # A cache counts the tokens by a layer of attention, which the first two of a hybrid model may lack.
     changed: dict[str, object] = {"use_cache": False} if hasattr(config, "use_cache") else {}
     for name, value in vars(config).items():
         if isinstance(value, PretrainedConfig):
-            changed[name] = {"model_type": value.model_type, **_small(value, keep, sizes)}
-        elif isinstance(value, int) and not isinstance(value, bool) and not name.startswith("_") and keep(name):
+            changed[name] = {"model_type": value.model_type, **_small(value, ends, sizes)}
+        elif (
+            isinstance(value, int) and not isinstance(value, bool) and not name.startswith("_") and name.endswith(ends)
+        ):
             small = next((size for end, size in sizes.items() if name == end or name.endswith("_" + end)), None)
+            if name.endswith("token_id"):
+                small = 1 if value >= sizes["vocab_size"] else None
             if small is not None and value > small:
                 changed[name] = small
-        elif name.endswith("token_id") and isinstance(value, int) and keep(name) and value >= 1000:
-            changed[name] = 1
     return changed
 
 
 def build(config: PretrainedConfig) -> PreTrainedModel:
-    torch.manual_seed(0)
-    auto_class = next((auto for auto in CLASSES if type(config) in auto._model_mapping), AutoModel)
+    make = _maker(config)
     with torch.device("meta"):
-        model = auto_class.from_config(config)
+        model = make(config)
     if sum(parameter.numel() for parameter in model.parameters()) > LARGEST:
         return model.eval()
     torch.manual_seed(0)
-    return auto_class.from_config(config).eval()
+    return make(config).eval()
+
+
+def _maker(config: PretrainedConfig) -> Callable[[PretrainedConfig], PreTrainedModel]:
+    """The auto class of a configuration, or the model class that names it, for parts of other models."""
+    auto_class = next((auto for auto in CLASSES if type(config) in auto._model_mapping), None)
+    if auto_class is not None:
+        made: Callable[[PretrainedConfig], PreTrainedModel] = auto_class.from_config
+        return made
+    module = import_module(type(config).__module__.replace(".configuration_", ".modeling_"))
+    classes = [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, nn.Module)]
+    named = [each for each in classes if getattr(each, "config_class", None) is type(config)]
+    own = [each for each in named if each.__module__ == module.__name__ and "PreTrained" not in each.__name__]
+    if not own:
+        raise RuntimeError(f"no model class names {type(config).__name__}")
+    return min(own, key=lambda each: (not each.__name__.endswith("Model"), len(each.__name__)))
 
 
 def tensors(result: object) -> list[Tensor]:
