@@ -179,9 +179,9 @@ class Kind(ABC):
         """The model's input from an example, as one text."""
         return "\t".join(str(example[column]) for column in ("text", "text_pair") if column in example)
 
-    @abstractmethod
     def references(self, examples: Sequence[Example]) -> Answers:
         """The references in the form of the metric, one entry per example."""
+        return [example[self.columns[-1]] for example in examples]
 
     @abstractmethod
     def auto_class(self, config: PretrainedConfig) -> str:
@@ -222,9 +222,12 @@ class Kind(ABC):
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
         """Model inputs with labels; for training, or for evaluation, where a kind that generates has no target."""
 
-    @abstractmethod
     def collator(self, context: Context, *, training: bool) -> Collator:
         """Pads a list of rows to the longest among them."""
+        from transformers import DataCollatorWithPadding
+
+        collate: Collator = DataCollatorWithPadding(context.model.tokenizer)
+        return collate
 
     def outputs(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """The part of the model's output that predictions are made from; encoder–decoders return more."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
 from ..statistics.samples import FloatArray
-from .base import Answers, Collator, Context, Encoded, Example, Kind, Loss, Outputs, encode_texts, texts_of
+from .base import Answers, Context, Encoded, Example, Kind, Loss, Outputs, encode_texts, texts_of
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -27,51 +27,51 @@ class SequenceKind(Kind):
     def task_type(self, config: PretrainedConfig) -> str:
         return "SEQ_CLS"
 
-    def collator(self, context: Context, *, training: bool) -> Collator:
-        from transformers import DataCollatorWithPadding
 
-        collate: Collator = DataCollatorWithPadding(context.model.tokenizer)
-        return collate
+class OneLabel(Kind):
+    """One of the task's labels per example, the one with the greatest logit."""
+
+    settings: ClassVar[tuple[str, ...]] = ("labels", "class_weights")
+
+    def stand_in(self, row: Example, context: Context) -> object:
+        return context.labels[0]
+
+    def label_numbers(self, examples: Sequence[Example], context: Context) -> list[int]:
+        """The number of each example's label."""
+        numbers = {name: number for number, name in enumerate(context.labels)}
+        return [numbers[example[self.label_column]] for example in examples]
+
+    def loss(self, context: Context) -> Loss | None:
+        return _weighted_loss(context.class_weights) if context.class_weights else None
+
+    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
+        return dict(zip(context.labels, torch.softmax(torch.as_tensor(output), dim=-1).tolist(), strict=True))
+
+    def predictions(
+        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
+    ) -> Answers:
+        return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
 
 
-class Classification(SequenceKind):
+class Classification(OneLabel, SequenceKind):
     """Columns `text`, optionally `text_pair`, and `label`, a name or a whole number."""
 
     name = "classification"
     columns = ("text", "label")
     metrics = ("classification",)
     label_column = "label"
-    settings = ("labels", "class_weights")
 
     def example(self, row: Example) -> Example:
         texts_of(row)
         return {**row, "label": label_name(row, "label")}
 
-    def stand_in(self, row: Example, context: Context) -> object:
-        return context.labels[0]
-
-    def references(self, examples: Sequence[Example]) -> Answers:
-        return [example["label"] for example in examples]
-
     def model_options(self, context: Context) -> dict[str, object]:
         return label_options(context.labels)
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
-        numbers = {name: number for number, name in enumerate(context.labels)}
         columns, cut = encode_texts(examples, context)
-        columns["labels"] = [numbers[example["label"]] for example in examples]
+        columns["labels"] = self.label_numbers(examples, context)
         return Encoded(columns, range(len(examples)), cut)
-
-    def loss(self, context: Context) -> Loss | None:
-        return weighted_loss(context.class_weights) if context.class_weights else None
-
-    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
-        return softmax(output, context.labels)
-
-    def predictions(
-        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
-    ) -> Answers:
-        return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
 
 
 def label_name(row: Example, column: str) -> str:
@@ -86,7 +86,7 @@ def label_name(row: Example, column: str) -> str:
     return str(label).strip()
 
 
-def weighted_loss(weights: Sequence[float]) -> Loss:
+def _weighted_loss(weights: Sequence[float]) -> Loss:
     """`1/n Σ w_y CE(logits, y)` over the `n` examples of a batch, or of all that accumulate to one step."""
 
     def loss(
@@ -97,11 +97,6 @@ def weighted_loss(weights: Sequence[float]) -> Loss:
         return total / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
 
     return loss
-
-
-def softmax(output: object, labels: Sequence[str]) -> dict[str, float]:
-    """The probabilities of the labels, by name."""
-    return dict(zip(labels, torch.softmax(torch.as_tensor(output), dim=-1).tolist(), strict=True))
 
 
 def label_options(labels: Sequence[str]) -> dict[str, Any]:

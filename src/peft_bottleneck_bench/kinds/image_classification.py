@@ -7,18 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 
-from ..statistics.samples import FloatArray
-from .base import Answers, Collator, Columns, Context, Encoded, Example, Kind, Loss, Outputs
-from .classification import label_name, label_options, softmax, weighted_loss
+from .base import Collator, Columns, Context, Encoded, Example
+from .classification import OneLabel, label_name, label_options
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 
-class ImageClassification(Kind):
+class ImageClassification(OneLabel):
     """Columns `image`, the path of a file or the image feature of `datasets`, and `label`, a name or a whole number.
 
     Images are opened batch by batch, and scaled and normalised by the model's own image processor.
@@ -28,7 +26,6 @@ class ImageClassification(Kind):
     columns = ("image", "label")
     metrics = ("classification",)
     label_column = "label"
-    settings = ("labels", "class_weights")
     reads_text = False
 
     def example(self, row: Example) -> Example:
@@ -42,12 +39,6 @@ class ImageClassification(Kind):
         if isinstance(image, str) and not Path(image).is_file():
             raise ValueError(f"'image': {image}: no such file")
         return {"image": image, "label": label_name(row, "label")}
-
-    def stand_in(self, row: Example, context: Context) -> object:
-        return context.labels[0]
-
-    def references(self, examples: Sequence[Example]) -> Answers:
-        return [example["label"] for example in examples]
 
     def input_text(self, example: Example) -> str:
         """The image's bytes, as text: equal images have equal ones."""
@@ -67,14 +58,10 @@ class ImageClassification(Kind):
     def skeleton(self, context: Context) -> PreTrainedModel:
         return context.model.skeleton(self.auto_class(context.model.config), **label_options(context.labels))
 
-    def loss(self, context: Context) -> Loss | None:
-        return weighted_loss(context.class_weights) if context.class_weights else None
-
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
-        numbers = {name: number for number, name in enumerate(context.labels)}
         columns: Columns = {
             "image": [example["image"] for example in examples],
-            "labels": [numbers[example["label"]] for example in examples],
+            "labels": self.label_numbers(examples, context),
         }
         return Encoded(columns, range(len(examples)))
 
@@ -84,14 +71,6 @@ class ImageClassification(Kind):
             return {**inputs, "labels": torch.tensor([row["labels"] for row in rows])}
 
         return collate
-
-    def predictions(
-        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
-    ) -> Answers:
-        return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
-
-    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
-        return softmax(output, context.labels)
 
 
 def opened(image: str | bytes) -> Any:

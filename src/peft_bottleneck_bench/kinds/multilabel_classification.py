@@ -54,9 +54,6 @@ class MultilabelClassification(SequenceKind):
     def labels_of(self, example: Example) -> Sequence[str]:
         return list(example["labels"])
 
-    def references(self, examples: Sequence[Example]) -> Answers:
-        return [example["labels"] for example in examples]
-
     def model_options(self, context: Context) -> dict[str, object]:
         return {**label_options(context.labels), "problem_type": "multi_label_classification"}
 

@@ -57,9 +57,6 @@ class Ner(Kind):
     def input_text(self, example: Example) -> str:
         return " ".join(example["tokens"])
 
-    def references(self, examples: Sequence[Example]) -> Answers:
-        return [example["tags"] for example in examples]
-
     def auto_class(self, config: PretrainedConfig) -> str:
         return "AutoModelForTokenClassification"
 

@@ -29,9 +29,6 @@ class Regression(SequenceKind):
     def stand_in(self, row: Example, context: Context) -> object:
         return 0.0
 
-    def references(self, examples: Sequence[Example]) -> Answers:
-        return [example["score"] for example in examples]
-
     def model_options(self, context: Context) -> dict[str, object]:
         return {"num_labels": 1, "problem_type": "regression"}
 

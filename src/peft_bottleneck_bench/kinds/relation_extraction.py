@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import UserError
-from ..statistics.samples import FloatArray
-from .base import Answers, Collator, Context, Encoded, Example, Kind, Loss, Outputs
-from .classification import label_name, label_options, softmax, weighted_loss
+from .base import Context, Encoded, Example
+from .classification import OneLabel, label_name, label_options
 from .marked_model import MarkedModel
 
 if TYPE_CHECKING:
@@ -19,7 +16,7 @@ if TYPE_CHECKING:
 ENTITIES = ("head", "tail")
 
 
-class RelationExtraction(Kind):
+class RelationExtraction(OneLabel):
     """Columns `text`, `head` and `tail` (each with character offsets `start` and `end`, optionally a `type`), and
     `relation`.
 
@@ -32,7 +29,7 @@ class RelationExtraction(Kind):
     columns = ("text", "head", "tail", "relation")
     metrics = ("relation_extraction", "semeval2010_task8")
     label_column = "relation"
-    settings = ("labels", "class_weights", "negative_label", "markers")
+    settings = (*OneLabel.settings, "negative_label", "markers")
 
     def example(self, row: Example) -> Example:
         text = row["text"]
@@ -46,14 +43,8 @@ class RelationExtraction(Kind):
             )
         return {"text": text, **entities, "relation": label_name(row, "relation")}
 
-    def stand_in(self, row: Example, context: Context) -> object:
-        return context.labels[0]
-
     def input_text(self, example: Example) -> str:
         return marked_text(example, marker_words([], typed=False))
-
-    def references(self, examples: Sequence[Example]) -> Answers:
-        return [example["relation"] for example in examples]
 
     def auto_class(self, config: PretrainedConfig) -> str:
         return "AutoModel"
@@ -81,7 +72,6 @@ class RelationExtraction(Kind):
         return MarkedModel(base, labels=len(context.labels), first_marker=first_marker, markers=len(context.markers))
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
-        numbers = {name: number for number, name in enumerate(context.labels)}
         tokenizer = context.model.tokenizer_with(context.markers)
         markers = tokenizer.convert_tokens_to_ids(list(context.markers))
         opening = {marker for marker, word in zip(markers, context.markers, strict=True) if not word.startswith("[/")}
@@ -100,28 +90,11 @@ class RelationExtraction(Kind):
                 ids = encoded["input_ids"][row]
             found = [position for position, token in enumerate(ids) if token in speaking]
             places.append(sorted(found, key=lambda position: ids[position] not in heads))
-        labels = [numbers[example["relation"]] for example in examples]
+        labels = self.label_numbers(examples, context)
         return Encoded({**encoded, "marker_places": places, "labels": labels}, range(len(examples)), cut)
-
-    def collator(self, context: Context, *, training: bool) -> Collator:
-        from transformers import DataCollatorWithPadding
-
-        collate: Collator = DataCollatorWithPadding(context.model.tokenizer)
-        return collate
-
-    def loss(self, context: Context) -> Loss | None:
-        return weighted_loss(context.class_weights) if context.class_weights else None
-
-    def probabilities(self, output: FloatArray, context: Context) -> dict[str, float]:
-        return softmax(output, context.labels)
 
     def parts(self, example: Example) -> dict[str, bool]:
         return {f"{name}.type": "type" in example[name] for name in ENTITIES}
-
-    def predictions(
-        self, outputs: Outputs, encoded: Encoded, examples: Sequence[Example], context: Context
-    ) -> Answers:
-        return [context.labels[number] for number in np.asarray(outputs).argmax(axis=-1)]
 
 
 def marker_words(examples: Sequence[Example], *, typed: bool) -> tuple[str, ...]:
