@@ -19,6 +19,7 @@ from .errors import UserError
 from .files import StorageError
 from .interruption import interruptible
 from .processes import speaks
+from .quiet import quiet
 
 EXAMPLES = """\
 examples:
@@ -37,6 +38,8 @@ ISSUES = "https://github.com/peft-bottleneck/peft-bottleneck/issues"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit code, as `EXAMPLES` explains it."""
     parsed = _parse(arguments)
+    if parsed.command is not exec.start:  # whose program inherits the environment
+        quiet()
     try:
         with interruptible():
             code: int = parsed.command(parsed)

@@ -45,9 +45,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _leaderboard(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet
-
-    quiet()
     from .. import records
     from ..boards import build, render_table
     from ..terminal import print_wide, visible

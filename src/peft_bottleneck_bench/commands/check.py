@@ -31,9 +31,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _check(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet
-
-    quiet()
     from ..boards.checking import check
     from ..terminal import visible
 

@@ -40,9 +40,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _compare(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet
-
-    quiet()
     from ..boards.comparing import compare
     from ..terminal import visible
 

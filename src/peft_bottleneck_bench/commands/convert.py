@@ -197,9 +197,6 @@ def _one_line(error: BaseException | str) -> str:
 
 
 def _convert(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet
-
-    quiet()
     from transformers.utils import logging
 
     logging.disable_progress_bar()

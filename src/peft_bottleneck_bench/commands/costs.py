@@ -35,9 +35,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _costs(parsed: argparse.Namespace) -> int:
     if parsed.turns < 2:
         raise UserError(f"--turns: quartiles need at least 2, found {parsed.turns}")
-    from ..quiet import quiet
-
-    quiet()
     from ..api import load_configuration, plan
     from ..files import check_writable, writing
     from ..grid.costs import measure

@@ -30,10 +30,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     parser.add_argument("-m", dest="module", action="store_true", help="PROGRAM is the name of a module")
     parser.add_argument("program", metavar="PROGRAM", nargs=argparse.REMAINDER, help="with its arguments")
-    parser.set_defaults(command=_exec)
+    parser.set_defaults(command=start)
 
 
-def _exec(arguments: argparse.Namespace) -> int:
+def start(arguments: argparse.Namespace) -> int:
     """Replaces this process by the program's."""
     if not arguments.program:
         raise UserError("exec: which program? For example: peft-bottleneck exec lm_eval --help")

@@ -121,9 +121,7 @@ def _tasks(parsed: argparse.Namespace) -> int:
 
 def _methods(parsed: argparse.Namespace) -> int:
     from ..models.methods import METHODS
-    from ..quiet import quiet
 
-    quiet()
     if parsed.method:
         _print(option_rows(parsed.method), parsed.json, _option_table)
     elif parsed.json:

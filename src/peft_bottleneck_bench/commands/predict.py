@@ -64,9 +64,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _predict(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet
-
-    quiet()
     from ..prediction.plain_lines import line_of
     from ..prediction.predicting import predict
     from ..quiet import quiet_bars

@@ -21,9 +21,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 
 def _publish(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet
-
-    quiet()
     from ..boards.publishing import publish
     from ..files import writing
 

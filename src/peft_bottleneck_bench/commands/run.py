@@ -175,9 +175,6 @@ def _engine(parsed: argparse.Namespace, configuration: Configuration) -> Engine 
 
 
 def _run(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet, quiet_bars
-
-    quiet()
     from ..api import load_configuration, plan, run_grid
     from ..boards import render_table, write_page
     from ..grid.lengths import length_notes
@@ -186,6 +183,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from ..grid.plan_table import plan_table
     from ..grid.prefix import prefix_notes
     from ..processes import check_launch, is_main
+    from ..quiet import quiet_bars
     from ..saved.initial import KEY
     from ..terminal import print_wide
 

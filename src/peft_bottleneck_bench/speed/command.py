@@ -88,12 +88,10 @@ def _lengths(text: str) -> tuple[int, ...]:
 
 
 def _speed(parsed: argparse.Namespace) -> int:
-    from ..quiet import quiet, quiet_bars
-
-    quiet()
     if parsed.peer_python is not None and not parsed.peer_python.is_file():
         raise UserError(f"--peer-python {parsed.peer_python}: no such file")
     from ..models.base_model import BaseModel
+    from ..quiet import quiet_bars
     from ..terminal import print_wide
     from .measuring import Measurement, import_seconds
     from .report import terminal, write
