@@ -16,6 +16,7 @@ from ..records import Record
 from ..run import Run
 from ..training.execute import execute, failed
 from ..training.features import Split, make_features
+from ..training.lengths import notes_on_cuts
 
 
 @dataclass(frozen=True)
@@ -64,17 +65,9 @@ class Attempt:
             self.features = make_features(run)
             self.key = key
             for split, made in self.features.items():
-                if made.encoded.cut:
-                    self.say(
-                        f"{run.task.name}: {made.encoded.cut} of {len(run.data.splits[split])} {split} examples are "
-                        f"longer than {run.context.max_length} tokens and are cut"
-                    )
-                if made.encoded.cut_targets:
-                    self.say(
-                        f"{run.task.name}: {made.encoded.cut_targets} of {len(run.data.splits[split])} {split} "
-                        "targets are longer than training.generation_max_length, "
-                        f"{run.context.generation['max_new_tokens']}, and are cut"
-                    )
+                examples = f"{len(run.data.splits[split]):,} {split} examples"
+                for note in notes_on_cuts(run, [made.encoded], examples):
+                    self.say(f"{run.task.name}: {note}")
         return self.features
 
 

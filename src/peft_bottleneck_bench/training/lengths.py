@@ -13,10 +13,19 @@ def notes_on_lengths(run: Run, encoded: Sequence[Encoded], examples: int) -> lis
     if not run.kind.reads_text:
         return []
     longest = max(length for part in encoded for length in part.lengths)
-    notes = [f"the longest of {examples:,} examples has {longest:,} tokens"]
+    return [f"the longest of {examples:,} examples has {longest:,} tokens", *notes_on_cuts(run, encoded, "them")]
+
+
+def notes_on_cuts(run: Run, encoded: Sequence[Encoded], examples: str) -> list[str]:
+    """The inputs that are cut, and the targets: one sentence each; `examples` says whose."""
+    notes = []
     if cut := sum(part.cut for part in encoded):
-        notes.append(f"{cut:,} of them are longer than max_length, {run.context.max_length:,} tokens, and are cut")
+        limit = run.context.max_length
+        notes.append(f"{cut:,} of {examples} are longer than max_length, {limit:,} tokens, and are cut")
     if cut := sum(part.cut_targets for part in encoded):
         limit = run.context.generation["max_new_tokens"]
-        notes.append(f"{cut:,} targets are longer than generation_max_length, {limit:,} tokens, and are cut")
+        notes.append(
+            f"the targets of {cut:,} of {examples} are longer than generation_max_length, {limit:,} tokens, "
+            "and are cut"
+        )
     return notes

@@ -115,7 +115,7 @@ def test_examples_that_are_cut_are_told_once(configure: Configure, capsys: pytes
     outcome = run_grid(runs_of(configure(methods=["head_only"]), "max_length=6", "seeds=[0, 1]"))
     cut = [line for line in capsys.readouterr().out.splitlines() if "are cut" in line]
     assert len(cut) == 3
-    assert re.fullmatch(r"words: \d+ of 64 train examples are longer than 6 tokens and are cut", cut[0])
+    assert re.fullmatch(r"words: \d+ of 64 train examples are longer than max_length, 6 tokens, and are cut", cut[0])
     for record in outcome.records.values():
         longest, in_all = record.data.notes[-2:]
         assert re.fullmatch(r"the longest of \d+ examples has 6 tokens", longest)
