@@ -8,7 +8,6 @@ Only the latest checkpoint is kept.
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable
 from importlib.metadata import version
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..files import replacing
 from ..records.problems import in_one_line
+from ..saved.saving import sha256
 
 PACKAGES = ("peft-bottleneck", "torch", "transformers", "peft", "accelerate", "datasets", "evaluate")
 FOLDER = "checkpoints"
@@ -132,12 +132,4 @@ def read(checkpoint: Path) -> TrainingProgress:
 
 
 def _hashes(checkpoint: Path) -> dict[str, str]:
-    hashes = {}
-    for path in sorted(checkpoint.iterdir()):
-        if path.name != PROGRESS_FILE:
-            with path.open("rb") as file:
-                digest = hashlib.sha256()
-                while block := file.read(2**20):
-                    digest.update(block)
-            hashes[path.name] = digest.hexdigest()
-    return hashes
+    return {path.name: sha256(path) for path in sorted(checkpoint.iterdir()) if path.name != PROGRESS_FILE}
