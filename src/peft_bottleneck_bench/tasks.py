@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -40,7 +40,31 @@ SHIPPED = shipped_folder("eval_tasks")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Files:
+class Format:
+    """How files are read, where the suffix does not say it.
+
+    Args:
+        format: one of `peft_bottleneck_bench.data.files.FORMATS`; empty: the suffix says it.
+        delimiter: of separated values; empty: that of the format.
+        quote: the quotation mark of separated values; empty: there is none; None: that of the format.
+        header: True: the first record has the names. False: there is none, and columns are called 0, 1, …. A tuple:
+            there is none, and these are the names, of the columns of separated values or CoNLL files.
+    """
+
+    format: str = ""
+    delimiter: str = ""
+    quote: str | None = None
+    header: bool | tuple[str, ...] = True
+
+    @property
+    def settings(self) -> dict[str, object]:
+        """The fields beside `format` that differ from their defaults."""
+        given = {field.name: getattr(self, field.name) for field in fields(Format) if field.name != "format"}
+        return {name: value for name, value in given.items() if value != getattr(Format, name)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Files(Format):
     """Local files. A split is one file, several files or patterns (`train-*.jsonl`) of one format, two plain text
     files that are aligned by lines, the first with the inputs, or a folder: of images, or one that `save_to_disk`
     wrote.
@@ -48,20 +72,11 @@ class Files:
     Args:
         validation: as the others; or how many examples of train to take for it, as a number or as a share below 1, by
             a shuffle that is always the same.
-        format: where the suffix does not name it: one of `peft_bottleneck_bench.data.files.FORMATS`.
-        delimiter: of separated values, where it is not that of the format.
-        quote: the quotation mark of separated values; empty: there is none; None: that of the format.
-        header: False: separated values without names; columns are called 0, 1, …. A tuple: the names of the columns
-            of separated values or CoNLL files that have none.
     """
 
     train: str | tuple[str, ...]
     validation: str | tuple[str, ...] | int | float
     test: str | tuple[str, ...]
-    format: str = ""
-    delimiter: str = ""
-    quote: str | None = None
-    header: bool | tuple[str, ...] = True
 
 
 @dataclass(frozen=True, kw_only=True)

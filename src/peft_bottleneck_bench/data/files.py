@@ -6,9 +6,9 @@ import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ..errors import UserError
+from ..errors import UserError, first_line
+from ..tasks import Format
 from .file_rows import FileRows
-from .formats import Format
 from .json_rows import read_json, read_json_lines
 from .opened import COMPRESSIONS, read_bytes, suffix_of
 from .separated import separated
@@ -21,7 +21,7 @@ LINES = "lines"
 
 
 def read_rows(path: Path, form: Format = Format()) -> FileRows:  # noqa: B008  # frozen
-    """The rows of one file, in the format that `form` names or else its suffix says; `.gz` and `.zst` come after it.
+    """The rows of one file, in the format that `form` says or else its suffix says; `.gz` and `.zst` come after it.
 
     Raises:
         UserError: the file is missing, its format is unknown, a setting has no effect on it, or a line of it cannot be
@@ -29,7 +29,7 @@ def read_rows(path: Path, form: Format = Format()) -> FileRows:  # noqa: B008  #
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder: name the files in it, such as '{path.name}/*.jsonl'")
-    suffix = f".{form.name}" if form.name else suffix_of(path)
+    suffix = f".{form.format}" if form.format else suffix_of(path)
     reader = READERS.get(suffix)
     if reader is None:
         raise UserError(
@@ -82,7 +82,7 @@ def _read_parquet(path: Path, form: Format) -> FileRows:
                 raise UserError(f"{path}: two columns are called '{twice}'")
             table = file.read()
     except ArrowException as error:
-        raise UserError(f"{path}: not a Parquet file: {str(error).splitlines()[0]}") from error
+        raise UserError(f"{path}: not a Parquet file: {first_line(error)}") from error
     features = features_of(table.schema)
     rows = [{name: named(features.get(name), value) for name, value in row.items()} for row in table.to_pylist()]
     label_names = {name: names for name, feature in features.items() if (names := getattr(feature, "names", None))}

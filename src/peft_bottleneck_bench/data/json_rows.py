@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..tasks import Format
 from .file_rows import FileRows, Row
-from .formats import Format
 from .nested_json import flattened
 from .opened import read_text
 

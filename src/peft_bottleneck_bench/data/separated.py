@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ..errors import UserError
+from ..tasks import Format
 from .file_rows import FileRows, Row
-from .formats import Format
 from .opened import read_text
 
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # Python's own limit is 131,072 characters

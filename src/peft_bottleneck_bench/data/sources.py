@@ -12,10 +12,9 @@ from typing import Any, Protocol
 
 from ..errors import UserError
 from ..kinds import Kind
-from ..tasks import Files, Hub, Task
+from ..tasks import Files, Format, Hub, Task
 from .file_rows import Row
 from .files import LINES, is_plain, read_pairs, read_rows
-from .formats import Format
 from .hub import HubRows, hub_rows, is_saved, saved_folder, saved_rows
 from .images import beside, image_rows, is_image_folder
 from .opened import suffix_of
@@ -160,32 +159,25 @@ def identity(data: Files | Hub, test: Source) -> dict[str, Any]:
 def _file_identity(file: str | tuple[str, ...] | int | float, files: Files, split: str) -> dict[str, object]:
     if isinstance(file, (int, float)):
         return {**_file_identity(files.train, files, "train"), "held_out": file}
-    form = {name: getattr(files, name) for name in format_of(files).settings}
     names = [path for name in ([file] if isinstance(file, str) else file) for path in _paths(name)]
     paths = [path for name in names for path in _content(saved_folder(name, split))]
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     together = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-    return {"file": " and ".join(path.name for path in names), "sha256": together, **form}
+    return {"file": " and ".join(path.name for path in names), "sha256": together, **files.settings}
 
 
 def _content(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
-def format_of(files: Files) -> Format:
-    """The format of the task's files."""
-    return Format(name=files.format, delimiter=files.delimiter, quote=files.quote, header=files.header)
-
-
 def _file_source(names: str | tuple[str, ...], files: Files, kind: Kind, split: str) -> Source:
     paths = [_paths(name) for name in ([names] if isinstance(names, str) else names)]
     flat = [path for found in paths for path in found]
-    form = format_of(files)
-    if form.name == LINES or (not form.name and len(names) > 1 and not isinstance(names, str) and _plain(flat)):
+    if files.format == LINES or (not files.format and len(names) > 1 and not isinstance(names, str) and _plain(flat)):
         return _aligned(paths, kind)
-    if len({suffix_of(path) for path in flat if path.is_file()}) > 1 and not form.name:
+    if len({suffix_of(path) for path in flat if path.is_file()}) > 1 and not files.format:
         raise UserError(f"several files of one split have one format, found {', '.join(map(str, flat))}")
-    sources = [_source(path, form, split, kind) for path in flat]
+    sources = [_source(path, files, split, kind) for path in flat]
     return sources[0] if len(sources) == 1 else Joined(sources)
 
 

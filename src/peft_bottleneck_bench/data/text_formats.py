@@ -9,8 +9,8 @@ from pathlib import Path
 from ..converters import marked_entities
 from ..errors import UserError
 from ..semeval import MARKERS
+from ..tasks import Format
 from .file_rows import FileRows, Row
-from .formats import Format
 from .opened import lines_of
 
 CONLLU = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")

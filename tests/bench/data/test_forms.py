@@ -13,12 +13,11 @@ from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 from tiny_task import sentences, write_rows
 
 from peft_bottleneck_bench.data.files import read_rows
-from peft_bottleneck_bench.data.formats import Format
 from peft_bottleneck_bench.data.loading import Data, load_data
 from peft_bottleneck_bench.data.opened import FREE_BYTES
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.kinds import KINDS
-from peft_bottleneck_bench.tasks import Files, Task
+from peft_bottleneck_bench.tasks import Files, Format, Task
 
 ROWS = [{"text": "a; b", "label": "x"}, {"text": "c", "label": "y"}]
 LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
