@@ -24,6 +24,17 @@ class UserError(Exception):
         return cls(*dict.fromkeys(message for error in errors for message in error.messages))
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of a library says; the name of its class where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def one_line(error: BaseException) -> str:
+    """The first line; the name of the class too, where that says more than "wrong value"."""
+    plain = isinstance(error, (ValueError, ImportError)) or not str(error).strip()
+    return first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"
+
+
 def suggest(word: str, choices: Iterable[str], prefix: str = "") -> str:
     """The end of an error about the unknown `word`: the nearest of `choices`, or, if none is near, what there is.
 

@@ -7,7 +7,7 @@ from ast import literal_eval
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ..errors import suggest
+from ..errors import one_line, suggest
 from ..value_types import field_types, fits, words
 from .training_options import (
     ABOVE_ZERO,
@@ -115,10 +115,9 @@ def _refused(training: Mapping[str, object]) -> str:
     try:
         _make(Seq2SeqTrainingArguments(output_dir="unused", **{"report_to": "none", **own_device, **given}))
     except Exception as error:  # transformers and the optimisers that it calls raise what they like
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if match := REFUSED_CHOICE.search(str(error)):
             return f"unknown choice '{match[1]}': {suggest(match[1], literal_eval(match[2]))}"
-        return first if isinstance(error, (ValueError, ImportError)) else f"{type(error).__name__}: {first}"
+        return one_line(error)
     return ""
 
 

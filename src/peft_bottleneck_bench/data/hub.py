@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from ..tasks import Hub, Task
 from .features import named
 from .file_rows import Row
@@ -71,8 +71,7 @@ def hub_rows(task: Task, hub: Hub, split: str, part: str) -> HubRows:
     try:
         rows = datasets.load_dataset(hub.id, hub.config, data_dir=hub.folder, split=part, revision=hub.revision)
     except Exception as error:  # the hub client, file readers and the network each raise their own classes
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UserError(f"task '{task.name}': {name} at revision {hub.revision}: {reason}") from error
+        raise UserError(f"task '{task.name}': {name} at revision {hub.revision}: {first_line(error)}") from error
     if len(rows) == 0:
         raise UserError(f"task '{task.name}': {split} split: {name}: no rows")
     return HubRows(_undecoded(rows), name)
@@ -99,8 +98,7 @@ def saved_rows(folder: Path) -> SavedRows:
     try:
         rows = datasets.load_from_disk(str(folder))
     except Exception as error:  # of Arrow, of JSON, of the file system
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{folder}: no data set that save_to_disk wrote: {reason}") from error
+        raise UserError(f"{folder}: no data set that save_to_disk wrote: {first_line(error)}") from error
     if len(rows) == 0:
         raise UserError(f"{folder}: the data set has no rows")
     return SavedRows(_undecoded(rows), str(folder))

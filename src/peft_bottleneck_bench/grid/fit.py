@@ -8,11 +8,10 @@ from typing import Any
 
 import torch
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from ..hardware import memory_bytes
 from ..kinds import Context, Kind
 from ..models.methods import method_named
-from ..models.options import one_line
 from ..models.trainable import count_parameters, head_modules, make_trainable
 from ..run import Run
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from importlib import import_module
 from typing import Any, ClassVar
 
-from ..errors import UserError, suggest
+from ..errors import UserError, first_line, suggest
 from .base import Metric
 from .hub import HubMetric
 
@@ -69,10 +69,9 @@ def load(name: str, **options: Any) -> Metric | HubMetric:
         except UserError:
             raise
         except Exception as error:  # code of the Hub, and the network, raise what they like
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise UserError(
                 f"metric '{name}' is not one of the package's ({suggest(name, METRICS)}) "
-                f"and the Hub gave none: {reason}"
+                f"and the Hub gave none: {first_line(error)}"
             ) from error
     try:
         return METRICS[name](**options)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sacrebleu.metrics import BLEU, CHRF, TER
 
-from ..errors import UserError, suggest
+from ..errors import UserError, one_line, suggest
 from .base import Answers, FloatArray, Score, safe_divide
 from .texts import TextMetric, all_of, streams
 from .words import script_of, with_spaces
@@ -53,7 +53,7 @@ class Translation(TextMetric):
             way = f"`pip install {extra}`" if extra else "it needs sentencepiece, and a model that it downloads"
             raise UserError(
                 f"metric '{self.name}': tokenizer '{tokenize}' does not work here: {way}"
-                + ("" if extra else f" ({_first_line(error)})")
+                + ("" if extra else f" ({one_line(error)})")
             ) from error
 
     @classmethod
@@ -103,11 +103,6 @@ def _texts(score: str, references: Answers, predictions: Sequence[str]) -> tuple
         return list(predictions), columns
     spaced = [[None if text is None else with_spaces(text) for text in column] for column in columns]
     return [with_spaces(text) for text in predictions], spaced
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def _bleu(sums: FloatArray) -> FloatArray:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
-from ..errors import UserError
+from ..errors import UserError, first_line
 from .trainable import head_modules
 
 if TYPE_CHECKING:
@@ -238,8 +238,7 @@ class BaseModel:
         try:
             yield
         except (OSError, ValueError, KeyError, ImportError) as error:
-            first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(f"model '{self.name}': no {part}: {first_line}") from error
+            raise UserError(f"model '{self.name}': no {part}: {first_line(error)}") from error
 
 
 def default_label(name: str) -> str:

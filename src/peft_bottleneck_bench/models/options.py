@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, Field, fields
 from typing import TYPE_CHECKING
 
-from ..errors import UserError, suggest
+from ..errors import UserError, one_line, suggest
 from ..value_types import field_types, fits, words
 from .methods import METHODS, method_named
 
@@ -110,12 +110,6 @@ def _range_missed(name: str, option: str, value: object, default: object) -> str
 def _is_prompt(name: str) -> bool:
     """Whether all whole numbers among a method's options are sizes: those of virtual tokens and what makes them."""
     return "num_virtual_tokens" in method_options(name)
-
-
-def one_line(error: Exception) -> str:
-    """The first line of what `error` says; the name of its class too, where that says more than "wrong value"."""
-    first = (str(error).strip().splitlines() or [""])[0]
-    return first if isinstance(error, (ValueError, ImportError)) and first else f"{type(error).__name__}: {first}"
 
 
 def _options(name: str) -> list[Field[object]]:

@@ -11,9 +11,9 @@ from packaging.version import Version
 
 from peft_bottleneck.convolution import CACHE_NAMES, cache_name
 
-from ..errors import UserError
+from ..errors import UserError, one_line
 from .methods import method_named
-from .options import config_class, method_options, one_line
+from .options import config_class, method_options
 
 if TYPE_CHECKING:
     from peft import PeftModel
