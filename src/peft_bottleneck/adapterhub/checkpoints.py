@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from .files import (
     HEAD_WEIGHTS_FILES,
     WEIGHTS_FILES,
     locate,
+    read_description,
     read_json,
     read_tensors,
     write,
@@ -58,7 +59,7 @@ def load_checkpoint(
         raise ValueError(f"{where}: the model already has an adapter {adapter_name!r}")
     names = Names.of(model.get_base_model() if is_peft else model)
     directory = locate(path)
-    description = _read_description(directory, where)
+    description = read_description(directory / CONFIG_FILE, where, PRESETS)
     weights = _read_weights(directory, description["name"], where)
     head = read_head(directory)
     theirs = _modernised(description, weights)
@@ -77,7 +78,7 @@ def load_checkpoint(
     if is_peft:
         model.add_adapter(adapter_name, config)
     adapted = model if is_peft else get_peft_model(model, config, adapter_name=adapter_name)
-    problems = _fill(list(names.parameters(adapter_name, config)), weights)
+    problems = fill(list(names.parameters(adapter_name, config)), weights)
     if problems:
         adapted.delete_adapter(adapter_name) if is_peft else adapted.unload()
         _refuse(where, problems)
@@ -123,11 +124,8 @@ def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name
     _refuse(where, differences(config, theirs, names, adapter_name))
     head = head_to_write(names.base, config, adapter_name, adapter_name)
     description = describe(names.base, adapter_name)
-    weights = {
-        names.written(key, adapter_name): value.detach().cpu().clone()
-        for key, value in names.parameters(adapter_name, config)
-    }
-    write(Path(path), CONFIG_FILE, description | {"config": theirs}, weights)
+    weights = {names.written(key, adapter_name): value for key, value in names.parameters(adapter_name, config)}
+    write(description | {"config": theirs}, Path(path) / CONFIG_FILE, weights, WEIGHTS_FILES[-1])
     write_head(Path(path), head, description)
 
 
@@ -163,22 +161,8 @@ def write_head(directory: Path, head: WrittenHead | None, description: Mapping[s
     if head is None:
         return
     flexible = re.sub(r"(For\w+|LMHeadModel|Decoder)$", "AdapterModel", str(description["model_class"]))
-    write(directory, HEAD_CONFIG_FILE, {**description, "config": head[0], "model_class": flexible}, head[1])
-
-
-def _read_description(directory: Path, where: str) -> dict[str, Any]:
-    description = read_json(directory / CONFIG_FILE, where)
-    if "peft_type" in description:
-        raise ValueError(f"{where}: it is a checkpoint of PEFT, which PeftModel.from_pretrained loads")
-    missing = {"config", "name", "model_type"} - description.keys()
-    if missing:
-        raise ValueError(f"{where}: {CONFIG_FILE} lacks {', '.join(sorted(missing))}")
-    if isinstance(description["config"], str) and description["config"] in PRESETS:
-        description["config"] = dict(PRESETS[description["config"]])
-    if not isinstance(description["config"], dict):
-        presets = ", ".join(PRESETS)
-        raise ValueError(f"{where}: config must be an object or one of {presets}, got {description['config']!r}")
-    return description
+    content = {**description, "config": head[0], "model_class": flexible}
+    write(content, directory / HEAD_CONFIG_FILE, head[1], HEAD_WEIGHTS_FILES[-1])
 
 
 def _read_weights(directory: Path, name: str, where: str) -> dict[str, Tensor]:
@@ -214,14 +198,22 @@ def _of_another_model(description: Mapping[str, object], names: Names) -> list[s
 
 
 @torch.no_grad()
-def _fill(parameters: Sequence[tuple[str, Tensor]], weights: Mapping[str, Tensor]) -> list[str]:
+def fill(
+    parameters: Sequence[tuple[str, Tensor]], weights: Mapping[str, Tensor], *, inert: Iterable[str] = ()
+) -> list[str]:
     """Copies the weights into the parameters. If some do not fit, names them and copies nothing.
 
     The library may write a tensor several times, under the names of all modules that lead to it.
+
+    Args:
+        parameters: by the ends of the names that they have in `weights`.
+        weights: of the checkpoint.
+        inert: ends of the names of weights that have no effect.
     """
     found = {name: [key for key in weights if f".{key}".endswith(f".{name}")] for name, _ in parameters}
     problems = [f"it lacks {name}{_LOST * name.startswith(SHARED)}" for name, keys in found.items() if not keys]
     used = {key for keys in found.values() for key in keys}
+    used |= {key for key in weights if any(f".{key}".endswith(f".{name}") for name in inert)}
     problems += [f"it has {key}, which the model lacks" for key in weights.keys() - used]
     for name, parameter in parameters:
         for key in found[name]:

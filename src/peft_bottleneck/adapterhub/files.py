@@ -53,6 +53,27 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
     return content
 
 
+def read_description(file: Path, where: str, presets: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The description of an adapter or a fusion, its `config` written out where it is the name of a preset.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or lacks a field.
+    """
+    description = read_json(file, where)
+    if "peft_type" in description:
+        raise ValueError(f"{where}: it is a checkpoint of PEFT, which PeftModel.from_pretrained loads")
+    missing = {"config", "name", "model_type"} - description.keys()
+    if missing:
+        raise ValueError(f"{where}: {file.name} lacks {', '.join(sorted(missing))}")
+    config = description["config"]
+    if isinstance(config, str) and config in presets:
+        config = dict(presets[config])
+    if not isinstance(config, dict):
+        raise ValueError(f"{where}: config must be an object or one of {', '.join(presets)}, got {config!r}")
+    return {**description, "config": config}
+
+
 def read_tensors(directory: Path, names: tuple[str, ...], where: str) -> dict[str, Tensor]:
     """The tensors in the first of these files that exists.
 
@@ -76,9 +97,9 @@ def read_tensors(directory: Path, names: tuple[str, ...], where: str) -> dict[st
     return dict(content)
 
 
-def write(directory: Path, config_file: str, description: Mapping[str, object], weights: Mapping[str, Tensor]) -> None:
-    """Writes a configuration and its tensors."""
-    names = HEAD_WEIGHTS_FILES if config_file == HEAD_CONFIG_FILE else WEIGHTS_FILES
-    directory.mkdir(parents=True, exist_ok=True)
-    (directory / config_file).write_text(json.dumps(description, indent=2, sort_keys=True), encoding="utf-8")
-    torch.save(dict(weights), directory / names[-1])
+def write(description: Mapping[str, object], file: Path, weights: Mapping[str, Tensor], weights_file: str) -> None:
+    """Writes a description, and copies of tensors beside it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(description, indent=2, sort_keys=True), encoding="utf-8")
+    copies = {name: value.detach().cpu().clone() for name, value in weights.items()}
+    torch.save(copies, file.with_name(weights_file))

@@ -6,12 +6,10 @@ bottlenecks' outputs before their dropout, gates and norms, with the configurati
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from peft import PeftModel
 from torch import Tensor
 
@@ -19,14 +17,14 @@ from ..compose import fuse
 from ..composition import FUSION_PARTS, Fusion
 from ..layer import BottleneckLayer
 from ..methods import ParallelAdapterConfig
-from .checkpoints import describe, head_to_write, read_head, write_head
-from .files import read_json, read_tensors
+from .checkpoints import describe, fill, head_to_write, read_head, write_head
+from .files import CONFIG_FILE as ADAPTER_FILE
+from .files import read_description, read_json, read_tensors, write
 from .heads import fitted_head
 from .names import Names
 
 CONFIG_FILE = "adapter_fusion_config.json"
 WEIGHTS_FILES = ("adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin")
-ADAPTER_FILE = "adapter_config.json"
 _NAMED: Mapping[str, Mapping[str, Any]] = {
     "static": dict(value=False, regularization=False, value_initialized=False),
     "dynamic": {},
@@ -61,16 +59,8 @@ def read_fusion(folder: Path, where: str) -> tuple[Fusion, dict[str, Any]]:
         FileNotFoundError: a file is missing.
         ValueError: the description is damaged, or holds what `Fusion` does not express; the message names all of it.
     """
-    description = read_json(folder / CONFIG_FILE, where)
-    missing = {"config", "name", "model_type"} - description.keys()
-    if missing:
-        raise ValueError(f"{where}: {CONFIG_FILE} lacks {', '.join(sorted(missing))}")
-    given = description["config"]
-    given = _NAMED.get(given) if isinstance(given, str) else given
-    if not isinstance(given, dict):
-        presets = ", ".join(_NAMED)
-        raise ValueError(f"{where}: config must be an object or one of {presets}, got {description['config']!r}")
-    theirs = {**_DEFAULTS, **given}
+    description = read_description(folder / CONFIG_FILE, where, _NAMED)
+    theirs = {**_DEFAULTS, **description["config"]}
     problems = [f"unknown field {key}={theirs[key]!r}" for key in theirs.keys() - _DEFAULTS.keys()]
     problems += [f"{key}={theirs[key]!r} is not expressed, only False" for key in _ONLY_DEFAULT if theirs[key]]
     fusion = Fusion(
@@ -122,7 +112,7 @@ def add_fusion(
     heads = None if fitted is None else fitted.modules_to_save(names.base)
     fuse(model, fusion.adapters, name, modules_to_save=heads, **options)
     weights = _read_weights(folder, where)
-    problems = _fill(dict(_parameters(names, name)), weights, inert=_without_effect(names, name))
+    problems = fill(list(_parameters(names, name)), weights, inert=_without_effect(names, name))
     if problems:
         model.base_model.set_adapter(active)
         model.delete_adapter(name)
@@ -142,13 +132,8 @@ def write_fusion(model: PeftModel, folder: Path, fusion: Fusion, name: str) -> N
     }
     called = ",".join(fusion.adapters)
     description = describe(names.base, called) | {"adapter_names": fusion.adapters, "config": theirs}
-    weights = {
-        key.replace(f"{_HOLDER}.", f"{_HOLDER}.{called}."): value.detach().cpu().clone()
-        for key, value in _parameters(names, name)
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / CONFIG_FILE).write_text(json.dumps(description, indent=2, sort_keys=True), encoding="utf-8")
-    torch.save(weights, folder / WEIGHTS_FILES[-1])
+    weights = {key.replace(f"{_HOLDER}.", f"{_HOLDER}.{called}."): value for key, value in _parameters(names, name)}
+    write(description, folder / CONFIG_FILE, weights, WEIGHTS_FILES[-1])
     write_head(folder, head_to_write(names.base, model.peft_config[name], name, called), describe(names.base, called))
 
 
@@ -184,24 +169,3 @@ def _without_effect(names: Names, name: str) -> set[str]:
     }
     places = {key.rpartition(f"{_HOLDER}.")[0] for key in used}
     return {key for key in possible if key.rpartition(f"{_HOLDER}.")[0] not in places}
-
-
-@torch.no_grad()
-def _fill(parameters: Mapping[str, Tensor], weights: Mapping[str, Tensor], inert: set[str]) -> list[str]:
-    """Copies the weights into the parameters. If some do not fit, names them and copies nothing."""
-    found = {name: key for name in parameters for key in weights if f".{key}".endswith(f".{name}")}
-    problems = [f"it lacks {name}" for name in parameters if name not in found]
-    problems += [
-        f"it has {key}, which the model lacks"
-        for key in weights.keys() - set(found.values())
-        if not any(f".{key}".endswith(f".{name}") for name in inert)
-    ]
-    problems += [
-        f"{key} has the shape {tuple(weights[key].shape)}, not {tuple(parameters[name].shape)}"
-        for name, key in found.items()
-        if weights[key].shape != parameters[name].shape
-    ]
-    if not problems:
-        for name, key in found.items():
-            parameters[name].copy_(weights[key])
-    return sorted(problems)
