@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,20 +15,6 @@ from .composition import Composition, composition_of
 from .coupling import COUPLINGS
 from .phm import Phm
 from .registration import PeftConfig, PeftType
-
-FLAGS = (
-    "use_bias",
-    "init_weights",
-    "use_gating",
-    "ln_before",
-    "ln_after",
-    "adapter_residual_before_ln",
-    "shared_phm_rule",
-    "factorized_phm_rule",
-    "shared_phm_weights",
-    "learn_phm",
-    "ensure_weight_tying",
-)
 
 
 @dataclass
@@ -224,9 +210,9 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
             yield wrong("dropout", self.dropout, "a number in [0, 1)")
         if not (_is_number(self.scaling) or self.scaling in ("learned", "channel")):
             yield wrong("scaling", self.scaling, "a number, 'learned' or 'channel'")
-        for name in FLAGS:
-            if not isinstance(getattr(self, name), bool):
-                yield wrong(name, getattr(self, name), "True or False")
+        for flag in fields(self):
+            if flag.type == "bool" and not isinstance(getattr(self, flag.name), bool):
+                yield wrong(flag.name, getattr(self, flag.name), "True or False")
         if self.adapter_residual_before_ln is True and self.ln_after is False:
             yield "adapter_residual_before_ln=True needs ln_after=True"
         if self.bottleneck not in FORMS:

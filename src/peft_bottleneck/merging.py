@@ -86,12 +86,6 @@ class MergeableLayer(BottleneckLayer):
         self.original = None
         self.merged_adapters = []
 
-    def enable_adapters(self, enabled: bool) -> None:
-        """Disabled adapters must not be in the base layer's weights either."""
-        if not enabled:
-            self.unmerge()
-        super().enable_adapters(enabled)
-
 
 def _merged(base: nn.Linear | Conv1D, maps: Mapping[str, Map], scale: Tensor) -> tuple[Tensor, Tensor | None]:
     """`W'` and `b'` in the layout and type of the base layer; computed in float32 at least."""

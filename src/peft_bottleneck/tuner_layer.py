@@ -54,6 +54,12 @@ class TunerLayer(nn.Module, BaseTunerLayer):  # type: ignore[misc]
         """
         raise NotImplementedError(f"{type(self).__name__} cannot merge adapters.")
 
+    def enable_adapters(self, enabled: bool) -> None:
+        """Disabled adapters must not be in the base model's weights either."""
+        if not enabled and self.merged_adapters:
+            self.unmerge()
+        super().enable_adapters(enabled)
+
     def _mixed_batch_forward(self, *args: object, adapter_names: Sequence[str], **kwargs: object) -> Any:
         """One call of this layer with an adapter for each row of the batch; `mixed_batch` does so for a model."""
         before, self.rows = self.rows, Rows(adapter_names)

@@ -56,12 +56,6 @@ class FoldableLayer(BottleneckLayer):
             self.ffn.restore()
         self.merged_adapters = []
 
-    def enable_adapters(self, enabled: bool) -> None:
-        """Disabled adapters must not be in the base model's weights either."""
-        if not enabled:
-            self.unmerge()
-        super().enable_adapters(enabled)
-
 
 class FoldableModel(BottleneckModel):
     """A base model with adapters beside its FFNs."""
@@ -79,8 +73,6 @@ class FoldableModel(BottleneckModel):
         self, merge: bool = True, adapter_names: list[str] | None = None, **kwargs: Any
     ) -> nn.Module:
         if not merge:
-            for layer in self._layers():
-                layer.unmerge()
             return super()._unload_and_optionally_merge(merge=False, **kwargs)
         names = list(self.active_adapters if adapter_names is None else adapter_names)
         family, ffns = self._meet_ffns(names)

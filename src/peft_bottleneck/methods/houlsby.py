@@ -6,11 +6,10 @@ Both come before dropout, residual and norm. `DoubleSeqBnConfig` of AdapterHub's
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from ..config import BottleneckConfig, wrong
+from ..config import BottleneckConfig
 from ..merging import MergeableLayer
 from ..model import BottleneckModel
 from ..modules import is_norm
@@ -44,11 +43,6 @@ class HoulsbyConfig(BottleneckConfig):
     train_layernorm: bool = field(default=False, metadata={"help": "train copies of the normalisation layers as well"})
 
     peft_type_name: ClassVar[str] = "HOULSBY"
-
-    def _problems(self) -> Iterator[str]:
-        yield from super()._problems()
-        if not isinstance(self.train_layernorm, bool):
-            yield wrong("train_layernorm", self.train_layernorm, "True or False")
 
 
 class HoulsbyLayer(MergeableLayer):

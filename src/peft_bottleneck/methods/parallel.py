@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from torch import nn
 
-from ..config import BottleneckConfig, wrong, wrong_choice
+from ..config import BottleneckConfig, wrong_choice
 from ..folding.foldable import FoldableLayer, FoldableModel
 from ..layer import Placement
 from ..placement import beside
@@ -60,8 +60,6 @@ class ParallelAdapterConfig(BottleneckConfig):
             yield wrong_choice("parallel_input", self.parallel_input, PARALLEL_INPUTS)
         if self.adapter_residual_before_ln is True:
             yield "adapter_residual_before_ln=True: a parallel bottleneck has no residual connection of its own"
-        if not isinstance(self.foldable, bool):
-            yield wrong("foldable", self.foldable, "True or False")
         if self.foldable and self.parallel_input == "residual":
             yield "foldable=True needs parallel_input='ffn', got 'residual'"
 
