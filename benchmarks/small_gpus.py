@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
-from sharing import write
+from sharing import RECORD, write
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=4)
     parser.add_argument("--tokens", type=int, default=512)
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--record", action="store_true", help="replace the committed record")
+    parser.add_argument(RECORD, action="store_true", help="replace the committed record")
     given = parser.parse_args()
     if not torch.cuda.is_available():
         sys.exit("small_gpus.py needs a CUDA device")
