@@ -2,61 +2,26 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
-from equations import METHODS, randomise, without_dropout
-from peft import LoraConfig, PromptTuningConfig, get_peft_model
+from equations import METHODS, randomise
+from prefix_models import assert_same, tiny, with_adapter
 from tiny_models import ENCODER_DECODERS, tiny_inputs, tiny_model
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import (
-    AutoModel,
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoModelForSequenceClassification,
 )
-from transformers.models.bert.modeling_bert import BertLayer
 
-from peft_bottleneck import FrozenPrefix, reuse_prefix
+from peft_bottleneck import reuse_prefix
 
 ENCODERS = ("bert", "roberta", "distilbert", "electra", "deberta-v2", "modernbert", "mpnet")
 DECODERS = ("llama", "gpt2", "gemma", "gemma3_text", "gpt_neox", "opt", "bloom", "gpt_neo")
 WITH_ENCODER = ("t5", "umt5", "longt5", "bart", "marian")
-
-
-def tiny(model_type: str, auto_class: Any = AutoModel, **changes: Any) -> Any:
-    """Three blocks, no dropout, no cache: what a cache does to the layout of keys changes the last bits."""
-    config = {"n_layer": 3} if model_type in ("gpt2", "bloom") else {"num_hidden_layers": 3}
-    config = {"n_layers": 3} if model_type == "distilbert" else config
-    if model_type == "gpt_neo":
-        config = {"num_layers": 3, "attention_types": [[["global", "local", "global"], 1]]}
-    if model_type in ENCODER_DECODERS:
-        config = {"encoder_layers": 3} if "t5" not in model_type else {"num_layers": 3}
-    return without_dropout(tiny_model(model_type, auto_class, **config, use_cache=False, **changes))
-
-
-def with_adapter(model: Any, method: str, blocks: list[int], **options: Any) -> Any:
-    if method == "lora":
-        options["fan_in_fan_out"] = model.config.model_type == "gpt2"
-        return randomise(get_peft_model(model, LoraConfig(r=4, layers_to_transform=blocks, **options)))
-    return randomise(get_peft_model(model, METHODS[method](layers_to_transform=blocks, **options)))
-
-
-def tensors(output: Any, mask: Tensor) -> list[Tensor]:
-    """What a call returned, at the positions that are no padding."""
-    found = [value for value in output.values() if isinstance(value, Tensor)]
-    return [value[mask.bool()] if value.shape[:2] == mask.shape else value for value in found]
-
-
-def assert_same(output: Any, expected: Any, inputs: dict[str, Tensor]) -> None:
-    mask = inputs.get("attention_mask", torch.ones(0, 0))
-    found, wanted = tensors(output, mask), tensors(expected, mask)
-    assert len(found) == len(wanted) > 0
-    for one, other in zip(found, wanted, strict=True):
-        assert torch.equal(one, other)
 
 
 def with_targets(model_type: str) -> dict[str, Tensor]:
@@ -246,159 +211,3 @@ def test_each_adapter_has_its_own_lowest_block(tmp_path: Path) -> None:
             assert prefix.rows_read == 9
         with model.disable_adapter():
             assert_same(disabled, model(**inputs), inputs)
-
-
-@pytest.mark.parametrize("method", ["houlsby", "lora"])
-def test_rows_with_adapters_of_their_own(method: str, tmp_path: Path) -> None:
-    """Where an adapter is in a frozen block, rows may have it though it is not the active one."""
-    model = with_adapter(tiny("llama"), method, [2], **(LAYERS if method == "lora" else {}))
-    config = (
-        LoraConfig(layers_to_transform=[0], **LAYERS) if method == "lora" else METHODS[method](layers_to_transform=[0])
-    )
-    model.add_adapter("lower", config)
-    randomise(model).eval().set_adapter("default")
-    inputs = {**tiny_inputs("llama"), "adapter_names": ["default", "lower", "__base__"]}
-    with torch.no_grad():
-        expected = model(**inputs)
-        with reuse_prefix(model, tmp_path) as prefix:
-            model(**tiny_inputs("llama"))
-            assert_same(model(**inputs), expected, inputs)
-    assert prefix.plain_calls == 1
-
-
-def test_generation_runs_without_reuse(tmp_path: Path) -> None:
-    model = with_adapter(tiny_model("llama", AutoModelForCausalLM, num_hidden_layers=3), "houlsby", [2])
-    ids = tiny_inputs("llama")["input_ids"]
-    options = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "max_new_tokens": 4, "do_sample": False}
-    expected = model.generate(**options)
-    with reuse_prefix(model, tmp_path) as prefix:
-        for use_cache in (True, False):
-            assert torch.equal(model.generate(**options, use_cache=use_cache), expected)
-        assert prefix.rows_computed == 0
-        assert prefix.folder == tmp_path
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "more",
-    [{"output_hidden_states": True}, {"output_attentions": True}, {"use_cache": True}],
-    ids=lambda m: next(iter(m)),
-)
-def test_calls_that_need_more_run_without_reuse(more: dict[str, bool], tmp_path: Path) -> None:
-    model = with_adapter(tiny("llama", attn_implementation="eager"), "houlsby", [2])
-    inputs = tiny_inputs("llama")
-    with torch.no_grad():
-        expected = model(**inputs, **more)
-        with reuse_prefix(model, tmp_path) as prefix:
-            model(**inputs)
-            output = model(**inputs, **more)
-    assert prefix.plain_calls == 1
-    for key in ("hidden_states", "attentions"):
-        assert (getattr(output, key) is None) == (getattr(expected, key) is None)
-        for one, other in zip(getattr(output, key) or (), getattr(expected, key) or (), strict=True):
-            assert torch.equal(one, other)
-    if "use_cache" in more:
-        assert output.past_key_values.get_seq_length() == 11 if hasattr(output, "past_key_values") else output.cache
-
-
-def test_the_models_own_settings_are_left(tmp_path: Path) -> None:
-    model = with_adapter(tiny_model("llama", num_hidden_layers=3), "houlsby", [2])
-    base = model.get_base_model()
-    before = {name: dict(vars(module)) for name, module in model.named_modules()}
-    with reuse_prefix(model, tmp_path), torch.no_grad():
-        assert model(**tiny_inputs("llama")).past_key_values is None
-        assert base.config.use_cache is True
-    for name, module in model.named_modules():
-        assert vars(module).keys() == before[name].keys()
-    with torch.no_grad():
-        assert model(**tiny_inputs("llama")).past_key_values is not None
-
-
-def test_a_copy_of_the_model_reuses_too(tmp_path: Path) -> None:
-    model = with_adapter(tiny("bert"), "houlsby", [2])
-    inputs = tiny_inputs("bert")
-    with torch.no_grad(), reuse_prefix(model, tmp_path):
-        model(**inputs)
-        twin = copy.deepcopy(model)
-        for parameter in twin.parameters():
-            parameter.add_(0.1)  # the copy is another model now
-        expected = copy.deepcopy(twin)
-        del vars(expected.get_base_model())["forward"]
-        assert_same(twin(**inputs), expected(**inputs), inputs)
-
-
-LAYERS = {"layers_pattern": "layers"}
-
-
-class Reading(BertLayer):
-    """A block that reads what the first one left for it: more than the hidden states of the block below."""
-
-    index = 0
-    left: ClassVar[dict[str, Tensor]] = {}
-
-    def forward(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Any:
-        if self.index == 2 and self.left:
-            hidden = hidden + self.left.pop("first")
-        output = super().forward(hidden, *args, **kwargs)
-        if self.index == 0:
-            self.left["first"] = output
-        return output
-
-
-def test_models_that_need_more_are_refused_by_the_first_call(tmp_path: Path) -> None:
-    model = tiny("bert").requires_grad_(False)
-    for index, block in enumerate(model.encoder.layer):
-        block.__class__, block.index = Reading, index
-    model.encoder.layer[2].requires_grad_()
-    with reuse_prefix(model, tmp_path):
-        Reading.left.clear()  # of the call without values
-        with pytest.raises(ValueError, match="BertModel gives other outputs when its first 2 blocks are left out"):
-            model(**tiny_inputs("bert"))
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: tiny("albert").requires_grad_(False),
-            "AlbertModel does not run each block of encoder.albert_layer_g",
-        ),
-        (lambda: with_adapter(tiny("bert"), "houlsby", [0, 2]), r"encoder\.layer\.0\..* is trained or adapted"),
-        (lambda: tiny("bert"), r"embeddings\..* is trained or adapted, in or before the first block of BertModel"),
-        (
-            lambda: get_peft_model(
-                tiny("llama", AutoModelForCausalLM), PromptTuningConfig(num_virtual_tokens=2, task_type="CAUSAL_LM")
-            ),
-            "PROMPT_TUNING trains what enters the first block",
-        ),
-        (
-            lambda: with_adapter(tiny("bert"), "lora", [2], target_modules=["query"], modules_to_save=["embeddings"]),
-            "embeddings.* is trained or adapted",
-        ),
-        (lambda: nn.DataParallel(tiny("bert")), "Launch one process per GPU"),
-        (lambda: tiny_model("m2m_100").requires_grad_(False), "set encoder_layerdrop to 0"),
-        (lambda: nn.Linear(2, 2), "Linear is no model of transformers"),
-    ],
-    ids=["albert", "lowest block", "all trained", "prompts", "embeddings", "data parallel", "layer drop", "no model"],
-)
-def test_refusals(make: Any, message: str, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=message):
-        reuse_prefix(make(), tmp_path / "store")
-    assert not (tmp_path / "store").exists()
-
-
-@pytest.mark.parametrize(("option", "value"), [("limit", 0), ("limit", True), ("limit", 1.5), ("dtype", torch.int8)])
-def test_options_are_checked(option: str, value: Any, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=f"{option} must be"):
-        FrozenPrefix(tiny("bert"), tmp_path, **{"limit": 1, "dtype": None, option: value})
-
-
-def test_one_reuse_at_a_time(tmp_path: Path) -> None:
-    model = with_adapter(tiny("bert"), "houlsby", [2])
-    prefix = reuse_prefix(model, tmp_path)
-    with pytest.raises(ValueError, match="BertModel reuses its prefix already"):
-        reuse_prefix(model, tmp_path)
-    prefix.close()
-    prefix.close()
-    with reuse_prefix(model, tmp_path), torch.no_grad():
-        model(**tiny_inputs("bert"))
