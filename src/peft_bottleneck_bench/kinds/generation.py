@@ -35,7 +35,7 @@ class Generation(Kind):
     The model reads the prompt with the columns filled in, and learns the target alone (the first of several): in a
     decoder-only model the prompt is part of the same sequence and has no loss. In evaluation the model continues the
     prompt (`generate`), which is then padded on the left. A prompt longer than `max_length` loses the end of its
-    longest column.
+    longest column. An empty list as target says that there is no answer: the model learns to write nothing.
 
     `messages` are the turns of a conversation, in the model's own chat template or a plain one. The model learns
     every turn of the assistant and nothing else; in evaluation it writes the last one. A
@@ -202,9 +202,9 @@ def _until_end(output: Any, start: int, tokenizer: PreTrainedTokenizerBase) -> l
 
 
 def _texts(value: Any, column: str) -> Any:
-    """A text, or a list of them; numbers become text."""
-    if isinstance(value, (list, tuple)) and value:
-        return [_texts(item, column) for item in value]
+    """A text, or a list of them, of which an empty one is an empty text; numbers become text."""
+    if isinstance(value, (list, tuple)):
+        return [_texts(item, column) for item in value] or ""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():
@@ -224,7 +224,8 @@ def target_ids(texts: Sequence[str], context: Context) -> list[list[int]]:
         return [row[:-1] if row and row[-1] == tokenizer.eos_token_id else row for row in ids]
     # A space before the target, as between any two words; a chat template ends where the reply begins.
     space = " " if context.prompt else ""
-    targets: list[list[int]] = tokenizer([f"{space}{text}" for text in texts], add_special_tokens=False)["input_ids"]
+    spaced = [f"{space}{text}" if text else "" for text in texts]
+    targets: list[list[int]] = tokenizer(spaced, add_special_tokens=False)["input_ids"]
     return targets
 
 

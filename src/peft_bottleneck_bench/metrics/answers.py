@@ -55,9 +55,13 @@ class Answer(MeanMetric):
 
     - exact_match: 1 where both are the same text.
     - f1: of the words that both have in common; in scripts without spaces, of the characters.
+
+    An empty reference says that the question has no answer (Rajpurkar et al. 2018): both scores are 1 where nothing
+    is written, else 0.
     """
 
     scores = (Score("exact_match"), Score("f1"))
+    empty_reference = True
     citation_key = "rajpurkar2016squad"
 
     @property

@@ -29,9 +29,13 @@ class TextMetric(Metric):
             references = [all_of(reference) for reference in references]
         return super().compute(references=references, predictions=predictions)
 
+    empty_reference: ClassVar[bool] = False
+    """Whether a reference may be empty: the question has no answer."""
+
     def problem(self, value: object, *, reference: bool = False) -> str | None:
         if isinstance(value, str):
-            return None
+            lacking = reference and not value and not self.empty_reference
+            return "it is empty; exact_match and f1 take questions without an answer" if lacking else None
         if not reference:
             return "expected text"
         sound = isinstance(value, (list, tuple)) and value and all(isinstance(text, str) for text in value)

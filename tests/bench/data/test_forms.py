@@ -85,6 +85,16 @@ def test_articles_of_squad_become_questions(tmp_path: Path) -> None:
     assert example == {"context": "It opened in May.", "question": "When?", "target": ["in May", "May"]}
 
 
+def test_a_question_of_squad_without_an_answer_has_an_empty_target(tmp_path: Path) -> None:
+    question = {"id": "q1", "question": "When?", "is_impossible": True, "answers": [], "plausible_answers": [{}]}
+    paragraph = {"context": "It opened in May.", "qas": [question]}
+    (row,) = read_rows(write(tmp_path / "a.json", json.dumps({"data": [{"paragraphs": [paragraph]}]}))).rows
+    assert row["answers"]["text"] == []
+    example = KINDS["generation"].example({"question": row["question"], "target": row["answers"]["text"]})
+    assert example == {"question": "When?", "target": ""}
+    assert KINDS["generation"].references([example]) == [""]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -87,6 +87,15 @@ def test_the_first_of_several_targets_is_trained_on_and_all_are_scored(gpt2: Pat
     assert KIND.references([{**example, "reference": "7"}]) == ["7"]
 
 
+def test_a_question_without_an_answer_is_trained_to_end_at_once(gpt2: Path) -> None:
+    example = KIND.example({"question": "hi", "target": []})
+    known = context(gpt2, prompt="{question} is")
+    columns = KIND.encode([example], known, training=True).columns
+    end = known.model.tokenizer.eos_token_id
+    assert [token for token in columns["labels"][0] if token >= 0] == [end]
+    assert KIND.references([example]) == [""]
+
+
 def test_the_longest_column_is_cut(gpt2: Path) -> None:
     known = context(gpt2, prompt="{question} is {input}", max_length=8)
     example = KIND.example({"question": "good " * 30, "input": "a day", "target": "film"})

@@ -163,3 +163,13 @@ def test_metrics_open_no_connection() -> None:
         "for name in metrics.METRICS: metrics.load(name, **{'choice': {'pattern': 'a'}}.get(name, {})).signature\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_empty_reference_is_a_question_without_an_answer() -> None:
+    scores = metrics.load("answer").compute(references=["", "", "a house"], predictions=["", "Rome", ""])
+    assert scores == {"exact_match": 1 / 3, "f1": 1 / 3}
+    for name in ("translation", "summarization", "number", "choice"):
+        with pytest.raises(
+            ValueError, match="reference 0 is .*it is empty; exact_match and f1 take questions without"
+        ):
+            metrics.load(name, **OPTIONS.get(name, {})).compute(references=[""], predictions=["Rome"])
