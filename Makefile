@@ -1,4 +1,4 @@
-.PHONY: demo docs test test-slow test-gpu test-conformance quality style clean
+.PHONY: demo docs leaderboard test test-slow test-gpu test-conformance quality style clean
 
 PYTHON ?= python3
 # The torch that the tests run on; any other that satisfies pyproject.toml: make test TORCH=torch==2.8.0
@@ -25,6 +25,9 @@ $(VENV)/docs: $(VENV)/bench
 
 docs: $(VENV)/docs  ## the site, into site/: warnings are errors
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+leaderboard: $(VENV)/bench  ## results/ and all pages that quote it, from the records there; FROM=DIR copies them first
+	$(BIN)/python tools/leaderboard.py $(if $(FROM),--from $(FROM))
 
 test: $(VENV)/dev  ## everything that runs in minutes
 	$(BIN)/python -m pytest -m "not slow and not conformance" --numprocesses auto --dist loadfile

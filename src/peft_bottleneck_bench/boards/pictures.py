@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from ..statistics import Standing
 from ..terminal import visible
 from .boards import Board, Row
 from .columns import adapter_bytes, peak_memory, train_seconds, trainable
+from .overview import Overview
 
 LONGEST_NAME = 60
 
@@ -65,18 +68,63 @@ def write(board: Board, methods: Mapping[str, Style], stem: Path) -> list[Path]:
     """Writes `<stem>-cost` and `<stem>-loss` as PNG and SVG; a picture with nothing to show is left out."""
     written = []
     for name, draw in (("cost", _cost_figure), ("loss", _loss_figure)):
-        with mpl.rc_context(dict(_RC, **{"svg.hashsalt": f"{stem.name}-{name}"})), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # names in scripts that the font lacks, or too long
-            figure = draw(board, methods)
-            if figure is None:
-                continue
-            for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
-                path = stem.with_name(f"{stem.name}-{name}{suffix}")
-                path.parent.mkdir(parents=True, exist_ok=True)
-                figure.savefig(path, dpi=150, metadata=metadata)
-                figure.set_layout_engine("none")  # laid out once is laid out
-                written.append(path)
+        written += _write(partial(draw, board, methods), stem.with_name(f"{stem.name}-{name}"))
     return written
+
+
+def write_overview(overview: Overview, stem: Path) -> list[Path]:
+    """Writes the scores of all methods on all tasks of a model as `<stem>` in PNG and SVG."""
+    return _write(partial(_overview_figure, overview), stem)
+
+
+def _write(draw: Callable[[], Figure | None], stem: Path) -> list[Path]:
+    """The figure of `draw` in both formats; none without a figure."""
+    written = []
+    with mpl.rc_context(dict(_RC, **{"svg.hashsalt": stem.name})), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # names in scripts that the font lacks, or too long
+        if (figure := draw()) is None:
+            return []
+        for suffix, metadata in ((".png", {"Software": None}), (".svg", {"Date": None})):
+            path = stem.with_name(f"{stem.name}{suffix}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(path, dpi=150, metadata=metadata)
+            figure.set_layout_engine("none")  # laid out once is laid out
+            written.append(path)
+    return written
+
+
+def _overview_figure(overview: Overview) -> Figure:
+    """One panel per task, one line per method: the mean and its interval, filled where the method may be best."""
+    methods = [line.method for line in reversed(overview.lines)]
+    columns = min(3, len(overview.boards))
+    rows = -(-len(overview.boards) // columns)
+    figure = Figure(figsize=(9, rows * (0.9 + 0.22 * len(methods))), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True)
+    for axes, board in zip(panels.flat, overview.boards, strict=False):
+        for row in board.rows:
+            if row.standing:
+                _draw_standing(axes, methods.index(row.method), row.standing, complete=row.problem is None)
+        if board.baseline:
+            axes.axvline(board.baseline.score, color=_INK, lw=0.8, ls="--", zorder=0)
+        axes.set_yticks(range(len(methods)), [_plain(method) for method in methods])
+        axes.set_ylim(-0.6, len(methods) - 0.4)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.set_title(_plain(board.record.task), loc="left")
+        axes.set_xlabel(_plain(board.main_metric))
+    for axes in panels.flat[len(overview.boards) :]:
+        axes.set_axis_off()
+    figure.suptitle(
+        _plain(overview.model) + ": mean and 95 % interval; filled: may be best", x=0.01, ha="left", fontsize="medium"
+    )
+    return figure
+
+
+def _draw_standing(axes: Axes, place: int, standing: Standing, *, complete: bool) -> None:
+    colour = _COLOURS[0] if standing.may_be_best else _COLOURS[7]
+    low, high = standing.interval or (standing.mean, standing.mean)
+    axes.plot([low, high], [place, place], color=colour, lw=1.5)
+    face = colour if standing.may_be_best else "white"
+    axes.plot([standing.mean], [place], "o" if complete else "x", color=colour, markerfacecolor=face, ms=5)
 
 
 def _cost_figure(board: Board, methods: Mapping[str, Style]) -> Figure | None:

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from .. import records
 from ..errors import UserError
-from ..records import Prediction, Record
+from ..records import Prediction, Record, costs
 from .samples import NotComparable, read_tests, test_rows
 
 GENERATING = ("translation", "summarization", "generation")
@@ -20,8 +20,8 @@ GENERATING = ("translation", "summarization", "generation")
 def publish(results: Path, target: Path) -> int:
     """Copies all records below `results` to the same places below `target`, and returns how many.
 
-    Labels and numbers stay. A generated text and its reference become hashes, beside what the example contributes to
-    the main score, from which a board computes the same ranks.
+    Labels, numbers and `costs.json` stay. A generated text and its reference become hashes, beside what the example
+    contributes to the main score, from which a board computes the same ranks.
 
     Raises:
         UserError: there is no record, one is not valid, or one has no predictions to publish.
@@ -45,6 +45,8 @@ def publish(results: Path, target: Path) -> int:
             records.write_predictions(rows[path], side)
             record = record.replace(predictions=side.name)
         records.write(record, place)
+    if (measured := costs.read(results)) is not None:
+        costs.write(measured, target)
     return len(found)
 
 

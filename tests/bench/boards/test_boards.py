@@ -169,6 +169,47 @@ def test_methods_that_order_alike_on_many_tasks_are_separated_over_tasks(tmp_pat
     assert overview.ranks.ranks == {"good": 1, "fair": 2, "bad": 3}
 
 
+def test_tasks_with_nothing_to_compare_do_not_count_over_tasks(tmp_path: Path) -> None:
+    for task in ("one", "two", "begun"):
+        for method, skill in (("good", 0.9), ("bad", 0.3)):
+            for seed in range(1 if task == "begun" and method == "bad" else 2):
+                write_run(tmp_path, method, seed, skill, task=task)
+    (overview,) = overviews(found(tmp_path))
+    assert overview.left_out == ["begun"]
+    assert {line.method: (line.rank, line.lacking) for line in overview.lines} == {"good": (1, []), "bad": (2, [])}
+    assert overview.verdict[0] == "good has the best average rank: 1.00 over 2 tasks."
+    assert overview.verdict[-1] == "Left out, as fewer than two methods are complete there: begun."
+    without = overviews([board for board in found(tmp_path) if board.record.task != "one"])[0].verdict
+    assert without[0] == "No ranking over tasks: it needs two tasks with two complete methods each."
+
+
+def test_a_board_says_its_budget_and_what_a_search_found(tmp_path: Path) -> None:
+    def run(method: str, rate: float, found: int, *, met: bool) -> None:
+        configuration = {
+            "method": method,
+            "seed": 0,
+            "options": {"reduction_factor": 16},
+            "training": {"learning_rate": rate},
+            "search": {"trials": 4, "space": {"learning_rate": [rate, 1.0]}, "winner": 1},
+            "budget": {"asked": 112000, "found": found, "size": 16, "met": met},
+        }
+        write_run(tmp_path, method, 0, 0.9, configuration=configuration)
+
+    run("houlsby", 0.003, 111000, met=True)
+    run("lora", 0.001, 112900, met=True)
+    run("ia3", 0.01, 7000, met=False)
+    write_run(tmp_path, "untuned", 0, 0.2)
+    notes = only(tmp_path).notes
+    assert (
+        "Equal budgets: 112,000 trained parameters for each method, task heads apart. Not at the budget: ia3, untuned."
+        in notes
+    )
+    (search,) = (note for note in notes if note.startswith("Settings: the best on validation of 4 trials"))
+    assert "houlsby learning_rate 0.003" in search
+    assert "lora learning_rate 0.001" in search
+    assert "untuned" not in search
+
+
 def test_errors_and_scores_have_ranks_in_common(tmp_path: Path) -> None:
     for method, skill in (("a", 0.9), ("b", 0.5)):
         write_run(tmp_path, method, 0, skill)
@@ -181,9 +222,9 @@ def test_errors_and_scores_have_ranks_in_common(tmp_path: Path) -> None:
 
 
 def test_one_complete_method_has_no_rank_over_tasks(tmp_path: Path) -> None:
-    for task in ("one", "two"):
-        write_run(tmp_path, "a", 0, 0.9, task=task)
-    write_run(tmp_path, "b", 0, 0.9, task="one")
+    for task, others in (("one", "bc"), ("two", "de")):
+        for method in ("a", *others):
+            write_run(tmp_path, method, 0, 0.9, task=task)
     (overview,) = overviews(found(tmp_path))
     assert overview.ranks is None
     assert overview.verdict == ["No ranking over tasks: fewer than two methods are complete on all of them."]
@@ -253,7 +294,7 @@ def test_boards_of_equal_titles_keep_their_own_pictures(tmp_path: Path) -> None:
         write_run(tmp_path, method, 0, 0.9, data=record.data.model_copy(update={"sha256": data}))
     build(tmp_path)
     pictures = re.findall(r"\((pictures/[^)]*)\)", (tmp_path / "LEADERBOARD.md").read_text())
-    assert len(pictures) == len(set(pictures)) == 4
+    assert len(pictures) == len(set(pictures)) == 5  # two of each board, and the overview
 
 
 def test_random_records_never_end_a_leaderboard(tmp_path: Path) -> None:

@@ -51,7 +51,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_build_writes_a_page_a_document_and_pictures_and_reads_only_records(built: Path) -> None:
     written = [path for path in built.rglob("*") if path.suffix in (".md", ".html", ".png", ".svg")]
     assert sorted(path.name for path in written if path.parent == built) == ["LEADERBOARD.md", "index.html"]
-    assert len(list((built / "pictures").iterdir())) == 2 * 2 * 2  # boards, kinds of picture, formats
+    assert (
+        len(list((built / "pictures").iterdir())) == (2 * 2 + 1) * 2
+    )  # boards, their pictures, the overview; formats
     before = {path: path.read_bytes() for path in written}
     assert set(build(built)) == set(written)
     assert before == {path: path.read_bytes() for path in written}  # the same records give the same bytes

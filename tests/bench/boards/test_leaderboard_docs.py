@@ -48,7 +48,7 @@ def test_the_code_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_column_is_explained() -> None:
-    table = markdown(boards(records.read_all(Path("results"))[0]), [], {})
+    table = markdown(boards(records.read_all(Path("results"))[0]), [])
     (header,) = (line for line in table.splitlines() if line.startswith("| tier"))
     explained = {name for row in re.findall(r"^\| ([^|]+) \|", TEXT, re.MULTILINE) for name in row.split(", ")}
     columns = {"score ± std" if name.endswith("± std") else name for name in header.strip("| ").split(" | ")}

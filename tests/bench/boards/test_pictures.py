@@ -10,6 +10,7 @@ from synthetic import write_failed_run, write_run
 
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.boards import boards, pictures
+from peft_bottleneck_bench.boards.overview import overviews
 
 
 def test_front_leaves_out_what_another_matches_for_less() -> None:
@@ -28,6 +29,27 @@ def test_files_are_drawn_alike_each_time(tmp_path: Path) -> None:
     assert sorted(path.name for path in written) == ["x-cost.png", "x-cost.svg", "x-loss.png", "x-loss.svg"]
     again = pictures.write(board, styles, tmp_path / "two" / "x")
     assert [path.read_bytes() for path in written] == [path.read_bytes() for path in again]
+
+
+def test_an_overview_marks_who_may_be_best(tmp_path: Path) -> None:
+    for task in ("words", "tones"):
+        for method, skill in (("good", 0.9), ("fair", 0.88), ("bad", 0.2)):
+            write_run(tmp_path, method, 0, skill, task=task)
+    (overview,) = overviews(boards(records.read_all(tmp_path)[0]))
+    written = pictures.write_overview(overview, tmp_path / "x")
+    assert [path.name for path in written] == ["x.png", "x.svg"]
+    drawn = written[1].read_text()  # texts are outlines, each with a comment
+    for words in (
+        "words",
+        "tones",
+        "good",
+        "fair",
+        "bad",
+        "all-MiniLM-L6-v2: mean and 95 % interval; filled: may be best",
+    ):
+        assert f"<!-- {words} -->" in drawn, words
+    pictures.write_overview(overview, tmp_path / "again")
+    assert written[0].read_bytes() == (tmp_path / "again.png").read_bytes()
 
 
 def test_a_board_without_a_finished_run_has_no_pictures(tmp_path: Path) -> None:

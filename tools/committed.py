@@ -1,0 +1,89 @@
+"""The leaderboard's own results: which comparisons `results/` holds, and their boards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from peft_bottleneck_bench import Board, read_records
+from peft_bottleneck_bench.boards import boards
+from peft_bottleneck_bench.records import costs
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One folder of `results/`.
+
+    Args:
+        folder: its name, and that of its page on the site.
+        title: in a heading.
+        short: above a column.
+        words: what it compares.
+    """
+
+    folder: str
+    title: str
+    short: str
+    words: str
+
+
+COMPARISONS = (
+    Comparison(
+        "encoder",
+        "Encoder, default sizes",
+        "default size",
+        "Each method at its default size on a small encoder.",
+    ),
+    Comparison(
+        "encoder-half-percent",
+        "Encoder, 0.5 % of the base",
+        "0.5 % of the base",
+        "The bottlenecks and LoRA with as many trained parameters as 0.5 % of the base, task heads apart.",
+    ),
+    Comparison(
+        "encoder-two-percent",
+        "Encoder, 2 % of the base",
+        "2 % of the base",
+        "The bottlenecks and LoRA with as many trained parameters as 2 % of the base, task heads apart.",
+    ),
+    Comparison(
+        "decoder",
+        "Decoder, default sizes",
+        "default size",
+        "Each method at its default size on a small decoder.",
+    ),
+)
+DEFAULT_SIZES = ("encoder", "decoder")
+
+
+def present(results: Path = RESULTS) -> list[Comparison]:
+    """The comparisons that have records."""
+    return [one for one in COMPARISONS if any((results / one.folder).rglob("seed*.json"))]
+
+
+@cache
+def boards_of(folder: Path) -> tuple[Board, ...]:
+    """The boards of a folder of records; none where there is no such folder."""
+    return tuple(boards(read_records(folder)[0], costs.read(folder))) if folder.is_dir() else ()
+
+
+def all_boards(results: Path = RESULTS) -> Iterator[tuple[Comparison, Board]]:
+    """Every board of every comparison."""
+    for comparison in present(results):
+        yield from ((comparison, board) for board in boards_of(results / comparison.folder))
+
+
+def replace_between(document: Path, name: str, content: str) -> None:
+    """Writes `content` between the marks of `name` in a document."""
+    begin, end = marks(name)
+    before, rest = document.read_text(encoding="utf-8").split(begin)
+    document.write_text(before + begin + content + end + rest.split(end)[1], encoding="utf-8")
+
+
+def marks(name: str) -> tuple[str, str]:
+    return f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->\n"
