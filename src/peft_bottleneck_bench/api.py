@@ -30,6 +30,7 @@ from .grid.running import Outcome as Outcome
 from .grid.search import Search, plan_grid
 from .prediction.predicting import predict as predict
 from .records import Record as Record
+from .records import remote
 from .run import Run
 
 
@@ -91,13 +92,13 @@ def run_grid(plan: Plan, *, engine: Engine | None = None) -> Outcome:
 
 
 def read_records(folder: Path | str) -> tuple[dict[Path, Record], list[str]]:
-    """All records below `folder`.
+    """All records below `folder`, a folder or an address, such as `s3://bucket/results`.
 
     Returns:
         The records by their files, and one sentence for each file that is left out. A folder that does not exist has
         none.
     """
-    return records.read_all(Path(folder))
+    return records.read_all(remote.fetched(folder))
 
 
 def leaderboard(records: Mapping[Path, Record]) -> list[Board]:

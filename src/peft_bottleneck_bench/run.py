@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import processes
 from .configuration.choices import MethodChoice
 from .configuration.search_space import Pruning
 from .configuration.training_options import score_relevant
@@ -18,6 +17,7 @@ from .data.loading import SPLITS, Data
 from .kinds import KINDS, Context, Kind
 from .models.base_model import BaseModel
 from .models.methods import method_named
+from .processes import count
 from .records import Counts, DataUsed
 from .saved.initial import identity as initial_identity
 from .tasks import Task
@@ -62,6 +62,7 @@ class Run:
     total_parameters: int
     results: Path
     adapters: Path
+    processes: int = field(default_factory=count)  # that train it together
     prefix: Prefix | None = None  # None: every block is computed in every step
     trial: str = ""  # of a search: which one, for people; a final run and one without a search have none
     pruning: Pruning | None = None  # of a trial: what may end it early
@@ -98,7 +99,7 @@ class Run:
             # Part of the run's identity: the same settings found by more trials are another result.
             **({} if self.search is None else {"search": dict(self.search)}),
             # Processes share each batch: two of batch size 16 train like one of 32, except for dropout.
-            **({} if processes.count() == 1 else {"processes": processes.count()}),
+            **({} if self.processes == 1 else {"processes": self.processes}),
         }
 
     @cached_property

@@ -39,6 +39,7 @@ FIELDS: dict[str, Any] = {
     "report": [{"label": "good", "precision": 1.0, "recall": 0.5, "f1": 0.6667, "support": 2}],
     "trainable_parameters": 10,
     "total_parameters": 100,
+    "train_steps": 2,
     "train_seconds": 1.5,
     "others_cpu_share": 0.02,
     "train_examples_per_second": 20.0,

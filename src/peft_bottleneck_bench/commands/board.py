@@ -32,7 +32,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("results", metavar="RESULTS", type=Path, nargs="?", default=Path("results"))
+    parser.add_argument("results", metavar="RESULTS", nargs="?", default="results", help="a folder or an address")
     parser.add_argument("--from", metavar="FILE", type=Path, dest="scores", help="a CSV file of scores by example")
     parser.add_argument("--less-is-better", action="store_true", help="with --from: the scores are errors")
     parser.add_argument(
@@ -47,6 +47,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _leaderboard(parsed: argparse.Namespace) -> int:
     from .. import records
     from ..boards import build, render_table
+    from ..records import remote
     from ..terminal import print_wide, visible
 
     if parsed.scores is not None:
@@ -54,12 +55,14 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
 
         print_wide(render_scores(parsed.scores, greater_is_better=not parsed.less_is_better))
         return 0
-    if not parsed.results.is_dir():
+    results = remote.fetched(parsed.results)
+    if not results.is_dir():
         raise UserError(f"{parsed.results}: no such folder")
-    found, warnings = records.read_all(parsed.results)
+    found, warnings = records.read_all(results)
     if not found:
         raise UserError(f"{parsed.results}: no records below it", *map(visible, warnings))
-    written = build(parsed.results, _inputs(parsed.texts) if parsed.texts else None)
+    written = build(results, _inputs(parsed.texts) if parsed.texts else None)
+    remote.send(results, written)
     print_wide(render_table(found))
     for warning in warnings:
         print(f"left out: {visible(warning)}")

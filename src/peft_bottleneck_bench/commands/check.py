@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from ..errors import UserError
 
@@ -25,19 +24,21 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folder", metavar="DIR", type=Path)
-    parser.add_argument("--against", metavar="RESULTS", type=Path, help="a folder of records to share boards with")
+    parser.add_argument("folder", metavar="DIR", help="a folder or an address")
+    parser.add_argument("--against", metavar="RESULTS", help="a folder of records to share boards with")
     parser.set_defaults(command=_check)
 
 
 def _check(parsed: argparse.Namespace) -> int:
     from ..boards.checking import check
+    from ..records import remote
     from ..terminal import visible
 
-    for folder in filter(None, (parsed.folder, parsed.against)):
+    folders = {text: remote.fetched(text) for text in (parsed.folder, parsed.against) if text}
+    for text, folder in folders.items():
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
-    sound, problems = check(parsed.folder, parsed.against)
+            raise UserError(f"{text}: no such folder")
+    sound, problems = check(folders[parsed.folder], folders.get(parsed.against))
     if problems:
         raise UserError(*map(visible, problems))
     print(f"{sound} record{'' if sound == 1 else 's'} below {parsed.folder}: nothing is wrong")

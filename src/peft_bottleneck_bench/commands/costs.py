@@ -38,7 +38,7 @@ def _costs(parsed: argparse.Namespace) -> int:
     from ..api import load_configuration, plan
     from ..files import check_writable, writing
     from ..grid.costs import measure
-    from ..records import costs
+    from ..records import costs, remote
     from ..records.schema import SHARED
 
     configuration = load_configuration(parsed.file, parsed.overrides)
@@ -48,6 +48,7 @@ def _costs(parsed: argparse.Namespace) -> int:
     found = measure([*whole.runs, *trials], turns=parsed.turns)
     with writing(configuration.results):
         path = costs.write(found, configuration.results)
+    remote.send(configuration.results, [path])
     print(f"written: {path}")
     if found.others_cpu_share > SHARED:
         print(

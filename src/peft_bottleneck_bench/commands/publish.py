@@ -15,7 +15,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "references become hashes, beside the statistics of the score: boards of the copy have the same ranks, and no "
         "text of the data set is passed on.",
     )
-    parser.add_argument("results", metavar="RESULTS", type=Path)
+    parser.add_argument("results", metavar="RESULTS", help="a folder or an address")
     parser.add_argument("folder", metavar="FOLDER", type=Path)
     parser.set_defaults(command=_publish)
 
@@ -23,8 +23,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _publish(parsed: argparse.Namespace) -> int:
     from ..boards.publishing import publish
     from ..files import writing
+    from ..records import remote
 
     with writing(parsed.folder):
-        count = publish(parsed.results, parsed.folder)
+        count = publish(remote.fetched(parsed.results), parsed.folder)
     print(f"{count} record{'' if count == 1 else 's'} written below {parsed.folder}")
     return 0

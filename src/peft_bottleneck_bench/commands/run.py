@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,14 +26,17 @@ Trains tasks × methods × models × seeds as FILE says, and ends with a table o
   training                fields of transformers' TrainingArguments
   search                  {trials: 8, space: {learning_rate: [1e-4, 1e-3], weight_decay: {low: 0, high: 0.1}}}:
                           every method tries as many settings, {method: lora, search: {r: [4, 8]}} adds to its space;
-                          the best on validation is run with all seeds. Trials are kept below RESULTS-search
+                          the best on validation is run with all seeds. steps: 2000 in place of trials: as many
+                          trials as 2,000 steps of training allow. Trials are kept below RESULTS-search
   dtype                   of the frozen base: auto (the default: as the checkpoint has it), float32, bfloat16, float16
   precision               of the computation: fp32 (the default), bf16, fp16, or auto: bf16 where the hardware has
                           it
   reuse_frozen_prefix     true: the blocks below everything that is trained are computed once for each example, without
                           dropout; their outputs are kept in RESULTS-prefix, up to prefix_limit_gib (20)
-  resources               {cpus: 2, gpus: 0.25}: of a run on a cluster
-  max_length, quantization, results, adapters
+  resources               {cpus: 2, gpus: 0.25}: of a run on a cluster (--engine ray); with gpus: 2 or processes: 2
+                          several processes train it together
+  results, adapters       folders, or addresses of fsspec: s3://bucket/results (pip install "fsspec[s3]")
+  max_length, quantization
 
 A second start does what is missing: finished runs are skipped, failed ones tried again (failed trials are not).
 Several processes or machines may share one results folder at any time. Each run is done by the first that claims it;
@@ -177,6 +181,7 @@ def _engine(parsed: argparse.Namespace, configuration: Configuration) -> Engine 
 def _run(parsed: argparse.Namespace) -> int:
     from ..api import load_configuration, plan, run_grid
     from ..boards import render_table, write_page
+    from ..configuration.choices import Resources
     from ..grid.lengths import length_notes
     from ..grid.memory_table import memory_table
     from ..grid.peak_memory import PeakMemory
@@ -184,6 +189,7 @@ def _run(parsed: argparse.Namespace) -> int:
     from ..grid.prefix import prefix_notes
     from ..processes import check_launch, is_main
     from ..quiet import quiet_bars
+    from ..records import remote
     from ..saved.initial import KEY
     from ..terminal import print_wide
 
@@ -197,6 +203,9 @@ def _run(parsed: argparse.Namespace) -> int:
     if parsed.memory is not None and not parsed.dry_run:
         raise UserError("--memory: it goes with --dry-run")
     configuration = load_configuration(parsed.file, overrides)
+    if parsed.engine != "ray":
+        configuration = replace(configuration, resources=Resources())  # they are those of a cluster
+    engine = _engine(parsed, configuration)
     whole = plan(configuration)
     for note in whole.notes if is_main() else ():
         print(f"note: {note}")
@@ -210,12 +219,15 @@ def _run(parsed: argparse.Namespace) -> int:
             if parsed.memory is not None:
                 print_wide(memory_table(part.known_runs, parsed.memory, peaks))
         return 0
-    outcome = run_grid(part, engine=_engine(parsed, configuration))
+    outcome = run_grid(part, engine=engine)
     found = whole.records
     if is_main():
         print()
         print_wide(render_table(found))
-        print(f"\n{len(found)} records below {configuration.results}, adapters below {configuration.adapters}")
+        results, adapters = remote.shown(configuration.results), remote.shown(configuration.adapters)
+        print(f"\n{len(found)} records below {results}, adapters below {adapters}")
         if found:
-            print(f"page: {write_page(configuration.results)}")
+            page = write_page(configuration.results)
+            remote.send(configuration.results, [page])
+            print(f"page: {page}")
     return 4 if outcome.unrecorded else 1 if outcome.failed else 0

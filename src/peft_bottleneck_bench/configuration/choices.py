@@ -68,10 +68,12 @@ class Resources:
     Args:
         cpus: as many threads compute.
         gpus: a share of one, or a number of them.
+        processes: that train together, each with a part of every batch, and with a GPU of its own if there are GPUs.
     """
 
     cpus: float = 1
     gpus: float = 0
+    processes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,15 @@
 An entry `{init_adapter: FOLDER}` of `methods` continues the training of the adapter that an earlier run saved in
 FOLDER, with its method and options; of the task head too, if it was trained for the same kind and labels.
 
-With a search, every method has the same number of trials on each task and model. They train with a seed of their own;
-the one that is best on validation, by the main metric, gives the settings of the final runs, one for each of `seeds`:
+With a search, every method has the same number of trials, or of training steps, on each task and model. Trials train
+with a seed of their own; the one that is best on validation, by the main metric, gives the settings of the final runs,
+one for each of `seeds`:
 
     search:
-      trials: 8              # of every method
+      trials: 8              # of every method; or steps: 2000, of the training of all trials of a method together
       seed: 1000             # of the sampler, and of the training of every trial
       sampler: quasi_random  # or tpe, which follows the trials that are finished
-      pruner: none           # or median, hyperband: end a trial that promises less than finished ones
+      pruner: none           # or median, hyperband: end a trial that promises less than others
       space:                 # training fields: choices, or a range
         learning_rate: {low: 1e-4, high: 1e-2, log: true}
         weight_decay: [0, 0.01]
@@ -47,6 +48,8 @@ from peft_bottleneck.quantization import QUANTIZATIONS
 from ..data.loading import SPLITS
 from ..errors import UserError
 from ..models.base_model import DTYPES, default_label
+from ..processes import is_main
+from ..records import remote
 from ..shipped import configuration_file
 from ..tasks import task_files
 from .choices import Configuration, ModelChoice, ParameterBudget, Resources
@@ -67,17 +70,18 @@ DEFAULTS: dict[str, Any] = {
     "precision": "fp32",  # or "bf16", "fp16"; "auto" is bf16 where the hardware has it, else fp32
     "reuse_frozen_prefix": False,  # compute the blocks below everything that is trained once for each example
     "prefix_limit_gib": 20,  # of what they give, on disk in `<results>-prefix`
-    "resources": {},  # of a run on a cluster: {cpus: 1, gpus: 0}
+    "resources": {},  # of a run on a cluster: {cpus: 1, gpus: 0, processes: 1}
     "training": {},  # over `training_options.TRAINING_DEFAULTS`
     "budget": None,  # {trainable_parameters: 300_000} or {trainable_parameters: 0.5 %}, the same for all methods
     "search": None,  # over `search_entries.SEARCH_DEFAULTS`; None: the settings are used as they are
-    "results": "results",  # one record per run, below this folder
+    "results": "results",  # one record per run, below this folder or this address, as `s3://bucket/results`
     "adapters": None,  # the trained weights; None: beside the records, in `<results>-adapters`
 }
 KEYS = ("model", "tasks", "methods", *DEFAULTS)
 MOST_TOKENS = 2**31 - 1
 MOST_GIB = 2**20
 MOST_UNITS = 10_000  # of processors or GPUs of a run
+MOST_PROCESSES = 64  # of a run, which has one node
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
 
@@ -182,11 +186,23 @@ class _Reader(Findings):
     def resources(self, content: Any) -> Resources:
         if not self.typed("resources", content, dict, "{cpus: 2, gpus: 0.25}"):
             return Resources()
-        self.keys(content, ("cpus", "gpus"), "resources.")
-        for key, value in content.items():
+        before = len(self.errors)
+        self.keys(content, ("cpus", "gpus", "processes"), "resources.")
+        for key in ("cpus", "gpus"):
+            value = content.get(key, 0)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_UNITS:
                 self.wrong(f"resources.{key}: expected a number from 0 to {MOST_UNITS:,}, found {value!r}")
-        return Resources(**{key: content[key] for key in ("cpus", "gpus") if key in content})
+            elif value > 1 and value != int(value):
+                self.wrong(f"resources.{key}: {value}: only a share of a single one can be a fraction")
+        if "processes" in content:
+            self.whole("resources.processes", content["processes"], 1, MOST_PROCESSES)
+        if len(self.errors) > before:
+            return Resources()
+        gpus = content.get("gpus", 0)
+        processes = content.get("processes", max(1, int(gpus)))
+        if gpus and processes > 1 and processes != gpus:
+            self.wrong(f"resources: {processes} processes and {gpus} GPUs: each process has a GPU of its own")
+        return Resources(cpus=content.get("cpus", processes), gpus=gpus, processes=processes)
 
     def model(self, entry: Any) -> ModelChoice | None:
         """A name or a path, or `{path: …, label: …}`."""
@@ -258,13 +274,19 @@ class _Reader(Findings):
         return dict(content)
 
     def folder_of_results(self, key: str, value: Any) -> Path | None:
-        """The folder `value`, if it exists or can be made; nothing is made here."""
+        """The folder `value`, or that for the address `value`, if it exists or can be made; nothing is made here."""
         if not self.typed(key, value, str, "a path"):
             return None
-        folder = Path(value.rstrip("/") or value).expanduser()
         if not value.strip() or not value.isprintable():
-            self.wrong(f"{key}: expected a path, found {value!r}")
+            self.wrong(f"{key}: expected a path or an address, found {value!r}")
             return None
+        folder = remote.folder_of(value)
+        if (address := remote.address_of(folder)) and is_main():
+            try:
+                remote.check(address)
+            except UserError as error:
+                self.wrong(f"{key}: {error}")
+                return None
         there = folder
         try:
             while not there.exists() and there != there.parent:

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from .choices import MethodChoice
 
 SEARCH_DEFAULTS: dict[str, Any] = {
-    "trials": None,  # has to be given
+    "trials": None,  # of every method; or
+    "steps": None,  # optimiser steps of all trials of a method together: one of both has to be given
     "seed": 1000,  # not among the usual `seeds`: the luck of one of them must not choose the winner
     "space": {},
     "sampler": SAMPLERS[0],
     "pruner": PRUNERS[0],
 }
+MOST_STEPS = 10**9
 RANGE_KEYS = ("low", "high", "log")
 
 
@@ -32,7 +34,8 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
         for method in methods:
             if method.space:
                 findings.wrong(
-                    f"method '{method.label}': search: how many trials? give search.trials, for all methods"
+                    f"method '{method.label}': search: how many trials? give search.trials or search.steps, for all "
+                    "methods"
                 )
         return None
     if not findings.typed("search", content, dict, "{trials: 8, space: {learning_rate: [1e-4, 1e-3]}}"):
@@ -41,7 +44,12 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
     findings.keys(content, tuple(SEARCH_DEFAULTS), "search.")
     content = {**SEARCH_DEFAULTS, **content}
     findings.whole("search.seed", content["seed"], 0, LARGEST_SEED)
-    findings.whole("search.trials", content["trials"], 1, MOST_RUNS)
+    if (content["trials"] is None) == (content["steps"] is None):
+        findings.wrong("search: expected trials or steps, the same number for all methods, and not both")
+    elif content["trials"] is not None:
+        findings.whole("search.trials", content["trials"], 1, MOST_RUNS)
+    else:
+        findings.whole("search.steps", content["steps"], 1, MOST_STEPS)
     if content["sampler"] not in SAMPLERS:
         findings.wrong(f"search.sampler: expected {' or '.join(SAMPLERS)}, found {content['sampler']!r}")
     if content["pruner"] not in PRUNERS:
@@ -50,7 +58,8 @@ def read_search(content: Any, methods: Sequence[MethodChoice], findings: Finding
     if len(findings.errors) > before:
         return None
     budget = Budget(
-        trials=content["trials"],
+        trials=content["trials"] or 0,
+        steps=content["steps"] or 0,
         seed=content["seed"],
         space=space,
         sampler=content["sampler"],
@@ -74,7 +83,7 @@ def _undrawable(budget: Budget, method: MethodChoice) -> Iterator[str]:
         if name in method.options or name in method.training:
             yield f"'{name}' has a value in its entry and is searched: leave one of them out"
     different = different_settings(space)
-    if different is not None and different < budget.trials:
+    if different is not None and different < budget.trials:  # with a budget of steps, the length of a trial decides
         yield (f"{budget.trials} trials find only {different} different settings: give more choices, or fewer trials")
 
 

@@ -33,14 +33,16 @@ class Budget:
     """How every method searches.
 
     Args:
-        trials: settings that each method tries.
+        trials: settings that each method tries; 0: as many as `steps` allow.
+        steps: optimiser steps that all trials of a method take together; 0: as many as `trials` take.
         seed: of the sampler, and of the training of every trial.
         space: what all methods try.
         sampler: one of `SAMPLERS`: `quasi_random` spreads the trials evenly; `tpe` follows those that are finished.
         pruner: one of `PRUNERS`: which trials end early, by their validation scores beside those of finished trials.
     """
 
-    trials: int
+    trials: int = 0
+    steps: int = 0
     seed: int
     space: Space
     sampler: str = SAMPLERS[0]
@@ -51,18 +53,28 @@ class Budget:
         return {**self.space, **own} if method_named(method).trains else {}
 
 
+@dataclass(frozen=True)
+class TrialCurve:
+    """The scores on validation of a trial that is over, in their order; `finished`: it was not pruned."""
+
+    scores: tuple[float, ...]
+    finished: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pruning:
     """The trials that a trial is compared with at each evaluation.
 
     Args:
         pruner: one of `PRUNERS`.
-        curves: of the trials of its search that were finished when it began: `[step, score]` on validation.
+        number: of the trial in its search, from 1 on.
+        curves: of the trials of the search that were over when it began, by their number.
     """
 
     pruner: str
     greater_is_better: bool
-    curves: tuple[tuple[tuple[int, float], ...], ...]
+    number: int
+    curves: Mapping[int, TrialCurve]
 
 
 def different_settings(space: Space) -> int | None:

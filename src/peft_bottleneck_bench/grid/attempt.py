@@ -12,8 +12,9 @@ import torch
 from .. import interruption, processes
 from ..files import storage_cause
 from ..kinds import Context
-from ..records import Record
+from ..records import Points, Record
 from ..run import Run
+from ..training.callbacks import PrunedError
 from ..training.execute import execute, failed
 from ..training.features import Split, make_features
 from ..training.lengths import notes_on_cuts
@@ -53,7 +54,7 @@ class Attempt:
             result: Result = execute(run, self.features_of(run), on_step, self.say)
         except Exception as error:
             interruption.check()  # a library may have turned the interruption into this error
-            result = record_failure(run, reason_of(error))
+            result = record_failure(run, reason_of(error), error.curve if isinstance(error, PrunedError) else ())
         if run.trial and processes.is_main():
             shutil.rmtree(run.adapter_path, ignore_errors=True)  # a search looks for settings, not for weights
         gc.collect()  # a model and its trainer refer to each other: free them before the next ones are made
@@ -71,16 +72,22 @@ class Attempt:
         return self.features
 
 
-def record_failure(run: Run, reason: str) -> Result:
-    """The record of a run that failed, written; or why it cannot be written."""
+def record_failure(run: Run, reason: str, curve: Points = ()) -> Result:
+    """The record of a run that failed, written; or why it cannot be written.
+
+    Args:
+        curve: of a trial that a pruner ended: `[step, score]` of its evaluations.
+    """
     try:
-        return failed(run, reason)
+        return failed(run, reason, curve)
     except Exception as error:
         return Unrecorded(f"failed: {reason}; no record: {_first_line(error)}")
 
 
 def reason_of(error: Exception) -> str:
     """The reason in the record of a failed run."""
+    if isinstance(error, PrunedError):
+        return str(error)
     reason = f"{type(error).__name__}: {_first_line(error)}".removesuffix(": ")
     # On a CPU, PyTorch raises a plain RuntimeError.
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in reason:

@@ -13,6 +13,8 @@ from .progress import SilentProgress
 class Engine(Protocol):
     """Executes runs; `run_grid` gives it as many as it takes at once."""
 
+    launches: bool  # whether it starts the processes of a run that several train together
+
     def open(self, progress: SilentProgress) -> None:
         """Gets ready, before anything else is called; `progress` shows steps and lines."""
 
@@ -32,6 +34,8 @@ class Engine(Protocol):
 
 class Serial:
     """This process, one run after the other; all processes of a launch together."""
+
+    launches = False
 
     def open(self, progress: SilentProgress) -> None:
         self.progress = progress

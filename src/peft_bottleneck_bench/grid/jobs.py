@@ -32,6 +32,8 @@ class Jobs:
         number: of runs at once.
     """
 
+    launches = False
+
     def __init__(self, number: int) -> None:
         self.number = number
         self.workers: list[_Worker] = []

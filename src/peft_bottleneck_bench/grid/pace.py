@@ -10,7 +10,6 @@ from statistics import fmean
 
 from .. import records
 from ..hardware import hardware
-from ..processes import count
 from ..run import Run
 
 MACHINE = ("device", "processor", "cores")  # of a record's hardware: what must be the same for times to be so
@@ -25,7 +24,7 @@ def optimiser_steps(run: Run) -> int:
         return 0
     if run.training.get("max_steps", -1) > 0:
         return int(run.training["max_steps"])
-    batches: float = run.data.counts["train"] / (run.training["per_device_train_batch_size"] * count())
+    batches: float = run.data.counts["train"] / (run.training["per_device_train_batch_size"] * run.processes)
     whole = math.floor(batches) if run.training.get("dataloader_drop_last") else math.ceil(batches)
     steps = max(math.ceil(whole / int(run.training.get("gradient_accumulation_steps", 1))), 1)
     epochs = float(run.training["num_train_epochs"])
@@ -64,7 +63,7 @@ class Pace:
             return fmean(self.whole[names]) if names in self.whole else None
         rates = self.per_example.get(names) or self.per_example.get(names[:2])
         batch = run.training["per_device_train_batch_size"] * run.training.get("gradient_accumulation_steps", 1)
-        return fmean(rates) * steps * batch * count() if rates else None
+        return fmean(rates) * steps * batch * run.processes if rates else None
 
 
 def _seconds(record: records.Record) -> float:

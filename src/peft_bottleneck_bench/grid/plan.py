@@ -14,6 +14,7 @@ from ..hardware import has_bf16
 from ..kinds import KINDS
 from ..models.base_model import BaseModel
 from ..models.methods import method_named
+from ..processes import count
 from ..run import Run
 from ..saved.initial import check_initial, keeps_head
 from ..tasks import Task
@@ -126,6 +127,7 @@ def _checked_run(
         total_parameters=total,
         results=configuration.results,
         adapters=configuration.adapters,
+        processes=max(count(), configuration.resources.processes),
         prefix=prefix,
     )
 

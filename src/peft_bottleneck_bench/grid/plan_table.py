@@ -63,8 +63,10 @@ def plan_table(
     if asked and peaks is None:
         lines.append(f"memory: more than {MOST_SHAPES} different shapes of runs; --memory SIZE predicts it for all.")
     if searches:
-        trials = sum(search.budget.trials for search in searches)
+        trials = sum(len(state.trials) for _, state in states)
         lines.append(f"{trials} of these are trials; where not all are done, final runs are shown as the first trial.")
+        if more := sum(state.expected - len(state.trials) for _, state in states):
+            lines.append(f"{more} further trials follow from the results of these.")
         lines += unsearched(runs)
     return Group(table, Text("\n".join(lines)))
 

@@ -32,6 +32,10 @@ class SilentProgress:
         self.began = self.last_end = time.monotonic()
         self.running: dict[Path, tuple[int, float] | None] = {}  # a run's first step that was shown, and when
 
+    def expect(self, total: int) -> None:
+        """The number of runs to do has become another one."""
+        self.total = total
+
     def say(self, line: str) -> None:
         """Shows a line that stays."""
 
@@ -106,6 +110,11 @@ class BarProgress(SilentProgress):
         self.grid_bar = bars.add_task("", total=total, note="")
         self.show_grid()
 
+    def expect(self, total: int) -> None:
+        super().expect(total)
+        self.bars.update(self.grid_bar, total=total)
+        self.show_grid()
+
     def say(self, line: str) -> None:
         self.bars.print(line, markup=False, highlight=False)
 
@@ -160,6 +169,8 @@ def show_progress(total: int) -> Iterator[SilentProgress]:
 
 def outcome(record: Record) -> str:
     """The result of a run, in half a line."""
+    if record.pruned:
+        return str(record.reason)
     if record.status == "failed":
         return f"failed: {record.reason}"
     scores = f"{record.main_metric} {record.test_score:.4f} (validation {record.validation_score:.4f})"

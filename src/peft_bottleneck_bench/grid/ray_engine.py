@@ -22,6 +22,7 @@ from ..errors import UserError
 from ..files import replacing, writing
 from ..run import Run
 from .attempt import Attempt, Result, reason_of, record_failure
+from .launch import Execute, Launched
 from .progress import SilentProgress
 
 if TYPE_CHECKING:
@@ -34,7 +35,6 @@ WAITING_SECONDS = 0.5
 LOST_NODES = 5  # how often a run is tried again whose node or worker was lost
 AHEAD = 2  # runs that are submitted for each that the cluster can do at once, so that no node waits for the driver
 Files = dict[str, bytes]
-Execute = Callable[[Run, Callable[[int, int], None], Callable[[str], object]], Result]
 
 
 def execute_run(run: Run, on_step: Callable[[int, int], None], say: Callable[[str], object]) -> Result:
@@ -53,6 +53,8 @@ class RayEngine:
     Raises:
         UserError: Ray is not installed, or the cluster cannot be reached.
     """
+
+    launches = True
 
     def __init__(self, address: str, resources: Resources, execute: Execute = execute_run) -> None:
         try:
@@ -78,9 +80,28 @@ class RayEngine:
 
         # On the node of the driver, whose loss ends the grid in any case.
         place = {"num_cpus": 0, "resources": {f"node:{ray.util.get_node_ip_address()}": 0.001}}
+        self.check_nodes()
         self.lines = Queue(actor_options=place)
         options = {"num_cpus": self.resources.cpus, "num_gpus": self.resources.gpus}
         self.task = ray.remote(max_retries=LOST_NODES, **options)(_work)
+
+    def check_nodes(self) -> None:
+        """Looks for a node that is large enough; a cluster elsewhere may start one when it is asked for.
+
+        Raises:
+            UserError: there is none on this machine.
+        """
+        asked = {"CPU": self.resources.cpus, "GPU": self.resources.gpus}
+        nodes = [node["Resources"] for node in self.ray.nodes() if node["Alive"]]
+        if any(all(node.get(name, 0) >= number for name, number in asked.items()) for node in nodes):
+            return
+        there = "; ".join(", ".join(f"{node.get(name, 0):g} {name}s" for name in asked) for node in nodes)
+        message = ", ".join(f"{number:g} {name}s" for name, number in asked.items() if number)
+        message = f"resources: no node has {message} for a run: there are {there}"
+        if not self.address:
+            self.ray.shutdown()
+            raise UserError(message)
+        self.progress.say(f"{message}; the runs wait for one")
 
     @property
     def free(self) -> bool:
@@ -97,7 +118,7 @@ class RayEngine:
         model = self.common(run.model.path, lambda: _files_of(Path(run.model.path)) if run.model.is_local else {})
         sent = replace(run, task=replace(run.task, convert=None), data=None)  # type: ignore[arg-type]
         marks = [str(mark) for mark in self.marks]
-        ref = self.task.remote(self.execute, sent, data, model, marks, self.resources.cpus, self.lines)
+        ref = self.task.remote(self.execute, sent, data, model, marks, self.resources, self.lines)
         self.running[ref] = run
 
     def mark(self, folder: Path) -> None:
@@ -155,7 +176,7 @@ class RayEngine:
 
 
 def _work(
-    execute: Execute, run: Run, data: Data, model: Files, marks: list[str], cpus: float, lines: Queue
+    execute: Execute, run: Run, data: Data, model: Files, marks: list[str], resources: Resources, lines: Queue
 ) -> tuple[Result, Files]:
     """The work of a node: the result of the run, and its files where this node does not see the driver's folders."""
     from ..quiet import quiet, quiet_bars
@@ -164,7 +185,8 @@ def _work(
     import torch
 
     quiet_bars()
-    torch.set_num_threads(max(1, int(cpus)))
+    threads = max(1, int(resources.cpus / run.processes))
+    torch.set_num_threads(threads)
     base = run.model
     if model and not Path(base.path).is_dir():
         base = replace(base, path=str(_unpacked(model, str(run.model.identity["sha256"]))))
@@ -178,6 +200,8 @@ def _work(
     def say(line: str) -> None:
         lines.put_nowait((place, line))
 
+    if run.processes > 1:
+        execute = Launched(execute, threads, gpus=bool(resources.gpus))
     if all(os.path.exists(mark) for mark in marks):
         return execute(run, on_step, say), {}
     with tempfile.TemporaryDirectory() as name:

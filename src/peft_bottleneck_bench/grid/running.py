@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import interruption, records
+from ..errors import UserError
 from ..files import StorageError
-from ..processes import on_main
+from ..processes import count, on_main
+from ..records import remote
 from ..run import Run
 from .attempt import Result, Unrecorded
 from .claims import claim, lock_file
@@ -46,18 +48,27 @@ def run_grid(runs: Sequence[Run], searches: Sequence[Search] = (), engine: Engin
     files cannot be written is left out, and the others go on.
 
     Raises:
+        UserError: several processes are to train a run, and the engine does not start them.
         KeyboardInterrupt: a signal has asked for the end; finished runs stay.
     """
-    total = len(runs) + sum(search.budget.trials + len(search.seeds) for search in searches)
+    engine = engine or Serial()
+    together = max([run.processes for run in (*runs, *_known(searches))], default=1)
+    if together > count() and not engine.launches:
+        raise UserError(f"resources.processes: {together}: a cluster starts them (--engine ray), as RayEngine does")
+    states = [search.state() for search in searches]
+    fixed = len(runs) + sum(len(search.seeds) for search in searches)
+    total = fixed + sum(state.expected for state in states)
     earlier = _records([*runs, *_known(searches)])
-    trials = {trial.record_path for search in searches for trial in search.state().trials}
+    trials = {trial.record_path for state in states for trial in state.trials}
     settled = {path for path, record in earlier.items() if path in trials or record.status == "finished"}
     with show_progress(total - len(settled)) as progress, ExitStack() as ending:
-        grid = _Grid(engine or Serial(), progress, earlier, settled)
+        grid = _Grid(engine, progress, earlier, settled, fixed - len(settled))
         ending.callback(grid.close)
         grid.engine.open(progress)
         if settled:
             progress.say(f"{len(settled)} of {total} runs are finished already and are skipped")
+        for line in on_main(lambda: _send_earlier([*runs, *_known(searches)], earlier)):
+            progress.say(line)
         for line in unsearched(runs) if searches else ():
             progress.say(line)
         grid.run(runs, searches)
@@ -90,12 +101,38 @@ def _records(runs: Sequence[Run]) -> dict[Path, records.Record]:
     return on_main(lambda: {path: record for path in paths if (record := records.read_if_there(path))})
 
 
+def _send_earlier(runs: Iterable[Run], earlier: Mapping[Path, records.Record]) -> list[str]:
+    """Sends to an address what a start that was killed has left here; one line for each address.
+
+    Raises:
+        StorageError: it cannot be written to.
+    """
+    lines = []
+    here = [run for run in runs if run.record_path in earlier]
+    for folder in dict.fromkeys(run.results for run in here):
+        places = [run.record_path for run in here if run.results == folder]
+        if unsent := set(remote.unsent(folder, places)):
+            for run in here:
+                if run.record_path in unsent:
+                    _send(run)
+            lines.append(f"{len(unsent)} records of earlier starts were here alone: sent to {remote.shown(folder)}")
+    return lines
+
+
+def _send(run: Run) -> None:
+    """Sends the files of a run that is over to the addresses of its folders, where they have some: its record last."""
+    if run.adapter_path.is_dir():
+        remote.send(run.adapters, [run.adapter_path])
+    remote.send(run.results, [records.predictions_path(run.record_path), run.record_path])
+
+
 class _Grid:
     """Gives an engine the runs that are free.
 
     Args:
         earlier: the records that were there when the grid was started.
         settled: those of them that need no run.
+        fixed: how many runs there are to do beside all trials.
     """
 
     def __init__(
@@ -104,11 +141,13 @@ class _Grid:
         progress: SilentProgress,
         earlier: Mapping[Path, records.Record],
         settled: set[Path],
+        fixed: int,
     ) -> None:
         self.engine = engine
         self.progress = progress
         self.earlier = earlier
         self.seen = set(settled)
+        self.fixed = fixed
         self.searches: Sequence[Search] = ()
         self.claims: dict[Path, ExitStack] = {}
         self.unrecorded: dict[Path, str] = {}
@@ -127,6 +166,7 @@ class _Grid:
                 self.end(run, result)
             if ended or not self.claims:  # a run that has ended, here or elsewhere, may decide the next ones
                 waiting.extend(self.unseen(_known(searches)))
+                self.progress.expect(self.fixed + sum(search.state().expected for search in searches))
 
     def unseen(self, runs: Sequence[Run]) -> list[Run]:
         """Those of `runs` that come up for the first time."""
@@ -140,7 +180,7 @@ class _Grid:
         with ExitStack() as claims:
             try:
                 found = on_main(lambda: self.look(run, claims))
-            except StorageError as error:
+            except UserError as error:
                 self.leave_out(run, str(error))
                 return
             if found is not None:
@@ -156,12 +196,18 @@ class _Grid:
     def look(self, run: Run, claims: ExitStack) -> str | None:
         """Why `run` is not this process's; None if it is."""
         owned = claims.enter_context(claim(run.record_path))
+        remote.fetch_record(run.results, run.record_path)
         record = records.read_if_there(run.record_path)
         if record is not None and record != self.earlier.get(run.record_path):
             return f"{outcome(record)} (by another process)"
         return None if owned else "left to another process"
 
     def end(self, run: Run, result: Result) -> None:
+        if not isinstance(result, Unrecorded):
+            try:
+                on_main(lambda: _send(run))
+            except StorageError as error:
+                result = Unrecorded(f"{outcome(result)}; {error}")
         self.claims.pop(run.record_path).close()
         if isinstance(result, Unrecorded):
             self.unrecorded[run.record_path] = result.reason

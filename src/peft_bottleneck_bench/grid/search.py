@@ -1,23 +1,29 @@
-"""Searches: the same number of trials for every method, and final runs with the settings of the best on validation."""
+"""Searches: as many trials, or as many training steps, for every method, and final runs with the settings of the best.
+
+The state of a search is a pure function of the records of its trials: processes that share them agree on it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import takewhile
 from pathlib import Path
 
 from .. import records
 from ..configuration.choices import Configuration, MethodChoice
-from ..configuration.search_space import Budget, Pruning, Space, written
+from ..configuration.findings import MOST_RUNS
+from ..configuration.search_space import Budget, Pruning, Space, TrialCurve, different_settings, written
 from ..errors import UserError
 from ..models.options import check_method, method_options
 from ..processes import on_main
+from ..records import remote
 from ..run import Run
+from .pace import optimiser_steps
 from .parameter_budget import without_budget
 from .plan import plan, with_method
-from .suggestions import Setting, suggestions
+from .suggestions import STARTUP_SHARE, Result, Setting, suggestions
 
 
 @dataclass(frozen=True)
@@ -26,20 +32,20 @@ class State:
 
     Args:
         trials: those whose settings are known.
-        missing: how many trials have no record yet.
+        missing: how many trials are known to have no record yet.
+        expected: how many trials there are, as far as it is known: pruned trials leave steps for further ones.
         winner: the number of the best trial, from 1 on; None while trials are missing, or if none finished.
     """
 
     trials: Sequence[Run]
     missing: int
+    expected: int
     winner: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """The search for the settings of one method on one task and model.
-
-    Its state is a pure function of the trials' records, so every process that shares them agrees on it.
 
     Args:
         seeds: of the final runs.
@@ -57,29 +63,84 @@ class Search:
 
     def state(self) -> State:
         """The state by the records. Of trials that are equally good on validation, the first wins."""
-        scores: list[float | None] = []
+        results: list[Result | None] = []
         while True:
-            settings = suggestions(self.space, self.budget, scores)
-            trials = [self.trial(number, setting) for number, setting in enumerate(settings, 1)]
+            trials = self.known(results)
             found = on_main(lambda trials=trials: [_result(trial) for trial in trials])  # type: ignore[misc]
-            over = list(takewhile(lambda result: result is not None, found))
-            if len(over) in (len(scores), self.budget.trials):
+            if len(found) == len(results):  # the results have shown no further trial
                 break
-            scores = [result.score for result in over if result is not None]
-        missing = self.budget.trials - sum(result is not None for result in found)
+            results = found
+        missing = (self.budget.trials or len(trials)) - sum(result is not None for result in found)
         finished = {
             number: result.score
             for number, result in enumerate(found, 1)
             if result is not None and result.score is not None
         }
         best = max(finished, key=lambda number: finished[number]) if finished and not missing else None
-        return State(trials, missing, best)
+        return State(trials, missing, max(len(trials), self.trials_in_full) if missing else len(trials), best)
+
+    def known(self, results: Sequence[Result | None]) -> list[Run]:
+        """The trials whose settings follow from the `results` of the first trials.
+
+        With a budget of steps, a trial without a result counts whole. So more results never take a trial away.
+        """
+        over = list(takewhile(lambda result: result is not None, results))
+        most = self.budget.trials or len(results) + self.trials_in_full
+        if self.budget.sampler == "tpe":
+            most = min(most, len(over) + 1)
+        startup = max(2, self.trials_in_full // STARTUP_SHARE)
+        settings = suggestions(
+            self.space, self.budget, [result for result in over if result is not None], most, startup=startup
+        )
+        trials: list[Run] = []
+        left = self.budget.steps
+        for number, setting in enumerate(settings, 1):
+            trial = self.trial(number, setting)
+            if self.budget.steps:
+                whole = optimiser_steps(trial)
+                if whole > left:
+                    break
+                result = results[number - 1] if number <= len(results) else None
+                left -= whole if result is None or result.steps is None else result.steps
+            trials.append(trial)
+        return trials
+
+    @cached_property
+    def trials_in_full(self) -> int:
+        """How many trials the budget holds; one of steps: if all are as long as the first, and at least 1."""
+        return self.budget.trials or max(1, self.budget.steps // self.first_steps)
+
+    @cached_property
+    def first_steps(self) -> int:
+        """The optimiser steps of the first trial."""
+        (first,) = suggestions(self.space, self.budget, (), 1)
+        return max(1, optimiser_steps(self.trial(1, first)))
+
+    def check(self) -> None:
+        """Refuses a search that cannot be done.
+
+        Raises:
+            UserError: a method does not take a setting, or no trial fits into the steps, or the space is too small.
+        """
+        if steps := self.budget.steps:
+            trials, different = self.trials_in_full, different_settings(self.space)
+            if steps < self.first_steps:
+                raise UserError(f"search.steps: {steps:,} are too few for {self}: a trial takes {self.first_steps:,}")
+            if trials > MOST_RUNS:
+                raise UserError(f"search.steps: {steps:,} are {trials:,} trials: a grid has {MOST_RUNS:,} at most")
+            if different is not None and different < trials:
+                raise UserError(
+                    f"search.steps: {steps:,} are {trials:,} trials of {self}, which find only {different} different "
+                    "settings: give more choices, or fewer steps"
+                )
+        self.state()
 
     def trial(self, number: int, setting: Setting) -> Run:
         """Trial `number`, from 1 on, which tries `setting`."""
         if number not in self.made:
             words = ", ".join(f"{name} {value}" for name, value in setting.items())
-            run = replace(self.with_setting(setting), trial=f"trial {number} of {self.budget.trials} ({words})")
+            of = f" of {self.budget.trials}" if self.budget.trials else ""
+            run = replace(self.with_setting(setting), trial=f"trial {number}{of} ({words})")
             self.made[number] = run
         return self.made[number]
 
@@ -87,11 +148,18 @@ class Search:
         """`trial` with the present scores of the others."""
         if self.budget.pruner == "none":
             return trial
-        paths = [other.record_path for other in self.made.values()]
-        found = on_main(lambda: [record for path in paths if (record := records.read_if_there(path))])
-        curves = tuple(tuple(record.validation_curve) for record in found if record.validation_curve)
+        places = {number: other.record_path for number, other in self.made.items()}
+        own = next(number for number, path in places.items() if path == trial.record_path)
+        found = on_main(
+            lambda: {number: record for number, path in places.items() if (record := records.read_if_there(path))}
+        )
+        curves = {
+            number: TrialCurve(tuple(score for _, score in record.validation_curve), record.status == "finished")
+            for number, record in found.items()
+            if record.validation_curve and number != own
+        }
         greater = trial.metric.greater_is_better
-        pruning = Pruning(pruner=self.budget.pruner, greater_is_better=greater, curves=curves)
+        pruning = Pruning(pruner=self.budget.pruner, greater_is_better=greater, number=own, curves=curves)
         return replace(trial, pruning=pruning)
 
     def finals(self, state: State) -> list[Run]:
@@ -105,7 +173,8 @@ class Search:
     def runs_of(self, trials: Sequence[Run], winner: int) -> list[Run]:
         budget = self.budget
         account = {
-            "trials": budget.trials,
+            **({"steps": budget.steps} if budget.steps else {}),
+            "trials": len(trials) if budget.steps else budget.trials,
             "seed": budget.seed,
             "sampler": budget.sampler,
             "pruner": budget.pruner,
@@ -126,6 +195,8 @@ def plan_grid(configuration: Configuration) -> tuple[list[Run], list[Search]]:
         UserError: one message for everything that is wrong.
     """
     budget = configuration.search
+    for folder in (configuration.results, Path(f"{configuration.results}-search"))[: 1 if budget is None else 2]:
+        on_main(lambda folder=folder: remote.fetch(folder))  # type: ignore[misc]
     if budget is None:
         return plan(configuration), []
     trying = replace(configuration, seeds=(budget.seed,), results=Path(f"{configuration.results}-search"))
@@ -146,7 +217,7 @@ def plan_grid(configuration: Configuration) -> tuple[list[Run], list[Search]]:
             name=f"{run.task.name} · {run.method.label} · {run.model.slug}",
         )
         try:
-            search.state()
+            search.check()
         except UserError as error:
             errors.append(error)
         searches.append(search)
@@ -182,19 +253,14 @@ def _with_setting(configuration: Configuration, run: Run, setting: Setting) -> R
         raise UserError(*(f"search: {words}: {message}" for message in error.messages)) from error
 
 
-@dataclass(frozen=True)
-class _Result:
-    """The score of a trial on validation, greater is better; None if it failed."""
-
-    score: float | None
-
-
-def _result(trial: Run) -> _Result | None:
+def _result(trial: Run) -> Result | None:
     """None without a record."""
     record = records.read_if_there(trial.record_path)
     if record is None:
         return None
-    if record.status != "finished":
-        return _Result(None)
-    score = record.validation_score
-    return _Result(score if record.metric.greater_is_better else -score)
+    sign = 1 if record.metric.greater_is_better else -1
+    return Result(
+        score=sign * record.validation_score if record.status == "finished" else None,
+        curve=tuple((step, sign * score) for step, score in record.validation_curve),
+        steps=record.train_steps,
+    )

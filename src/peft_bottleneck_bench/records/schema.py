@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Annotated, Final, Literal
 
@@ -48,6 +48,8 @@ Name = Annotated[str, Field(min_length=1, max_length=255)]
 Count = Annotated[int, Field(ge=0, lt=2**63)]  # int64 in Arrow
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Curve = Annotated[tuple[Annotated[tuple[Count, Number], Field(strict=False)], ...], Field(strict=False)]
+#: The content of a `Curve`.
+Points = Sequence[tuple[int, float]]
 #: A mapping of any shape. In the file it is JSON text, because Arrow needs one type per field.
 FreeForm = Annotated[
     Mapping[str, JsonValue], BeforeValidator(_from_text), PlainSerializer(_to_text, str, when_used="json")
@@ -138,6 +140,7 @@ class Record(Part, frozen=True):
     report: Annotated[tuple[ReportRow, ...], Field(strict=False)] = ()
     trainable_parameters: Count | None = None
     total_parameters: Count | None = None
+    train_steps: Count | None = Field(None, description="optimiser steps that were taken")
     train_seconds: Number | None = Field(None, description="without evaluation")
     train_examples_per_second: Number | None = None
     others_cpu_share: Number | None = Field(
@@ -146,7 +149,9 @@ class Record(Part, frozen=True):
     peak_memory_bytes: Count | None = None
     adapter_bytes: Count | None = None
     loss_curve: Curve = Field((), description="[step, training loss]")
-    validation_curve: Curve = Field((), description="[step, main metric]")
+    validation_curve: Curve = Field(
+        (), description="[step, main metric]; of a failed run: a pruner ended this trial of a search"
+    )
     best_step: Count | None = None
     configuration: FreeForm = Field(description="resolved")
     data: DataUsed
@@ -192,6 +197,11 @@ class Record(Part, frozen=True):
             KeyError: the run failed.
         """
         return self.metrics.validation[self.main_metric]
+
+    @property
+    def pruned(self) -> bool:
+        """Whether the run is a trial that a pruner ended."""
+        return self.status == "failed" and bool(self.validation_curve)
 
     @property
     def shared_machine(self) -> bool:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
 from torch import nn
@@ -16,6 +17,9 @@ from ..configuration.search_space import Pruning
 from ..saved.parameters import trained_parameters
 from .checkpoints import Best
 
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
 # Set before the metric's own scores, to tell them from those that transformers adds (loss, runtime).
 PREFIX = "eval_metric_"
 STARTUP_TRIALS = 2  # finished trials before the median prunes any
@@ -23,6 +27,18 @@ STARTUP_TRIALS = 2  # finished trials before the median prunes any
 
 class RunError(Exception):
     """A training that cannot go on; the message is the reason in its record."""
+
+
+class PrunedError(RunError):
+    """A trial that a pruner has ended.
+
+    Args:
+        curve: `[step, score]` of its evaluations.
+    """
+
+    def __init__(self, reason: str, curve: Sequence[tuple[int, float]]) -> None:
+        super().__init__(reason)
+        self.curve = tuple(curve)
 
 
 class KeepBest(TrainerCallback):  # type: ignore[misc]
@@ -72,37 +88,61 @@ class KeepBest(TrainerCallback):  # type: ignore[misc]
 
 
 class Prune(TrainerCallback):  # type: ignore[misc]
-    """Ends a trial whose validation scores are worse than those of finished trials, as Optuna's pruners decide."""
+    """Ends a trial whose validation scores are worse than those of other trials, as `is_pruned` decides."""
 
-    def __init__(self, metric: str, pruning: Pruning) -> None:
-        import optuna
-        from optuna.trial import create_trial
+    def __init__(self, keep_best: KeepBest, pruning: Pruning) -> None:
+        self.keep_best = keep_best
+        self.pruning = pruning
 
-        pruners: dict[str, optuna.pruners.BasePruner] = {
-            "median": optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
-            "hyperband": optuna.pruners.HyperbandPruner(),
-        }
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.metric = metric
-        self.pruner = pruning.pruner
-        direction = "maximize" if pruning.greater_is_better else "minimize"
-        study = optuna.create_study(direction=direction, pruner=pruners[pruning.pruner])
-        for curve in pruning.curves:
-            study.add_trial(create_trial(value=curve[-1][1], intermediate_values=dict(curve)))
-        self.trial = study.ask()
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
+        curve = self.keep_best.best.curve  # that of earlier starts included
+        if state.global_step < state.max_steps and is_pruned(self.pruning, [score for _, score in curve]):
+            step, score = curve[-1]
+            reason = f"pruned by {self.pruning.pruner} at step {step}: {self.keep_best.metric} {score:.4f}"
+            raise PrunedError(reason, curve)
 
-    def on_evaluate(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        metrics: dict[str, float],
-        **_: object,
-    ) -> None:
-        score = metrics[PREFIX + self.metric]
-        self.trial.report(score, state.global_step)
-        if self.trial.should_prune():
-            raise RunError(f"pruned by {self.pruner} at step {state.global_step}: {self.metric} {score:.4f}")
+
+def is_pruned(pruning: Pruning, scores: Sequence[float]) -> bool:
+    """Whether Optuna's pruner ends a trial with these validation scores, one for each evaluation until now.
+
+    Trials are compared at the evaluation of the same number. `median`: after two finished trials, one whose best score
+    is below the median of theirs ends. `hyperband` (Li et al. 2018, https://arxiv.org/abs/1603.06560): a trial belongs
+    to a bracket by its number, and at each rung of it the best third goes on.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    longest = max((len(curve.scores) for curve in pruning.curves.values() if curve.finished), default=0)
+    if not longest:
+        return False  # there is nothing to compare with
+    pruners: dict[str, optuna.pruners.BasePruner] = {
+        "median": optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS),
+        "hyperband": optuna.pruners.HyperbandPruner(max_resource=longest),
+    }
+    direction = "maximize" if pruning.greater_is_better else "minimize"
+    # The pruner of Hyperband chooses the bracket by the study's name and the trial's number.
+    study = optuna.create_study(study_name="search", direction=direction, pruner=pruners[pruning.pruner])
+    for number in range(1, max(pruning.number, *pruning.curves) + 1):
+        trial = study.ask()
+        if number == pruning.number:
+            own = trial
+        elif number not in pruning.curves:
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        else:
+            curve = pruning.curves[number]
+            _reported(trial, curve.scores)
+            state = optuna.trial.TrialState.COMPLETE if curve.finished else optuna.trial.TrialState.PRUNED
+            study.tell(trial, curve.scores[-1] if curve.finished else None, state=state)
+    return _reported(own, scores)
+
+
+def _reported(trial: Trial, scores: Sequence[float]) -> bool:
+    """Whether the pruner ends `trial` at the last of `scores`; it keeps what it has seen of the trial."""
+    ends = False
+    for evaluation, score in enumerate(scores, 1):
+        trial.report(score, evaluation)
+        ends = trial.should_prune()
+    return ends
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]

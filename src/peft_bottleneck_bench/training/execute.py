@@ -81,13 +81,20 @@ def execute(
     return processes.on_main(lambda: records.read(run.record_path))
 
 
-def failed(run: Run, reason: str) -> records.Record:
-    """Writes and returns the record of a run that could not be finished."""
-    return processes.on_main(lambda: _write_failed(run, reason))
+def failed(run: Run, reason: str, curve: records.Points = ()) -> records.Record:
+    """Writes and returns the record of a run that could not be finished.
+
+    Args:
+        curve: of a trial that a pruner ended: `[step, score]` of its evaluations.
+    """
+    return processes.on_main(lambda: _write_failed(run, reason, curve))
 
 
-def _write_failed(run: Run, reason: str) -> records.Record:
-    record = _frame(run, _now())(status="failed", reason=reason, finished=_now())
+def _write_failed(run: Run, reason: str, curve: records.Points = ()) -> records.Record:
+    steps = curve[-1][0] if curve else None
+    record = _frame(run, _now())(
+        status="failed", reason=reason, finished=_now(), validation_curve=curve, train_steps=steps
+    )
     records.write(record, run.record_path)
     return record
 
@@ -143,7 +150,7 @@ def make_trainer(
         preprocess_logits_for_metrics=run.kind.outputs,
         compute_loss_func=run.kind.loss(run.context),
         keep_best=keep_best,
-        callbacks=[Watch(on_step), *([Prune(run.metric.main, run.pruning)] if run.pruning else [])],
+        callbacks=[Watch(on_step), *([Prune(keep_best, run.pruning)] if run.pruning else [])],
     )
 
 
@@ -182,6 +189,7 @@ def _measure(
         "report": [records.ReportRow(**row) for row in run.metric.report(references, predictions)],
         "trainable_parameters": trainable,
         "total_parameters": total,
+        "train_steps": trained.steps,
         "train_seconds": trained.seconds,
         "train_examples_per_second": trained.examples_per_second,
         "others_cpu_share": trained.others_cpu_share,

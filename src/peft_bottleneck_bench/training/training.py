@@ -21,6 +21,7 @@ class Trained:
 
     validation: Mapping[str, float]
     best_step: int
+    steps: int
     seconds: float
     examples_per_second: float
     others_cpu_share: float
@@ -72,7 +73,7 @@ def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
         with trainer.peak:
             trainer.evaluate()
         best = keep_best.best
-        return Trained(best.validation, 0, 0.0, 0.0, 0.0, trainer.peak.bytes, [], best.curve)
+        return Trained(best.validation, 0, 0, 0.0, 0.0, 0.0, trainer.peak.bytes, [], best.curve)
     trainer.train(checkpoint)
     state = trainer.state
     if not keep_best.best.validation:
@@ -83,6 +84,7 @@ def train(trainer: RunTrainer, checkpoint: Path | None = None) -> Trained:
     return Trained(
         validation=keep_best.best.validation,
         best_step=keep_best.best.step,
+        steps=state.global_step,
         seconds=trainer.clock.seconds,
         examples_per_second=state.epoch * len(trainer.train_dataset) / trainer.clock.seconds,
         others_cpu_share=trainer.clock.others_share,

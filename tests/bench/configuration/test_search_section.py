@@ -47,7 +47,10 @@ def test_a_search_is_read(configure: Configure) -> None:
         ({"trails": 2}, "unknown key 'search.trails': did you mean 'search.trials'?"),
         ({"trials": 0}, "search.trials: 0 is not from 1 to 10,000"),
         ({"trials": True}, "search.trials: expected a whole number, found True"),
-        ({"seed": 1}, "search.trials: expected a whole number, found None"),
+        ({"seed": 1}, "search: expected trials or steps, the same number for all methods, and not both"),
+        ({"trials": 2, "steps": 9}, "search: expected trials or steps, the same number for all methods, and not both"),
+        ({"steps": 0}, "search.steps: 0 is not from 1 to 1,000,000,000"),
+        ({"steps": 0.5}, "search.steps: expected a whole number, found 0.5"),
         ({"trials": 2}, "method 'lora': search: nothing to try: give search.space, or a `search:` in its own entry"),
         (
             {"trials": 2, "space": {"learning_rat": [1]}},
@@ -129,7 +132,7 @@ def test_a_wrong_search_is_told(configure: Configure, search: Any, message: str)
         (
             {"search": {"r": [4, 8]}},
             None,
-            "method 'lora': search: how many trials? give search.trials, for all methods",
+            "method 'lora': search: how many trials? give search.trials or search.steps, for all methods",
         ),
     ],
 )

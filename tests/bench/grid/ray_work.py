@@ -28,3 +28,15 @@ class Traced:
         (self.folder / f"{run.record_path.stem}.{os.getpid()}").touch()
         time.sleep(self.seconds)
         return Attempt(say)(run, on_step)
+
+
+def sleeping(run: Run, on_step: Callable[[int, int], None], say: Callable[[str], object]) -> Result:
+    """Work that does not end by itself."""
+    on_step(1, 1)
+    time.sleep(600)
+    return record_failure(run, "done")
+
+
+def vanishing(run: Run, on_step: Callable[[int, int], None], say: Callable[[str], object]) -> Result:
+    """Ends its process, as a crash of a library does."""
+    os._exit(3)

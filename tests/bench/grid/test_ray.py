@@ -21,6 +21,7 @@ from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.choices import Resources
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
+from peft_bottleneck_bench.grid.progress import SilentProgress
 from peft_bottleneck_bench.grid.ray_engine import RayEngine
 from peft_bottleneck_bench.grid.running import run_grid
 from peft_bottleneck_bench.run import Run
@@ -76,6 +77,41 @@ def test_what_does_not_go_together_is_one_line(configure: Configure, capsys: pyt
     assert first == "error: --ray-address: it goes with --engine ray"
     assert second == "error: --jobs: on a cluster, `resources` says how many runs go at once"
     assert third.endswith("resources.cpus: expected a number from 0 to 10,000, found 'none'")
+
+
+def test_a_run_that_no_node_can_take_is_refused_or_said(configure: Configure, cluster: Any) -> None:
+    """A cluster elsewhere may start a node when it is asked for; this machine has no more than it has."""
+    path = configure(methods=["untuned"], resources={"cpus": 5000})
+    lines: list[str] = []
+    progress = SilentProgress(1)
+    progress.say = lines.append  # type: ignore[method-assign]
+    engine = RayEngine(cluster.address, load_configuration(path).resources)
+    engine.open(progress)
+    engine.close()
+    found = "resources: no node has 5000 CPUs for a run: there are 1 CPUs, 0 GPUs; 1 CPUs, 0 GPUs; 1 CPUs, 0 GPUs"
+    assert lines == [f"{found}; the runs wait for one"]
+
+
+@pytest.mark.slow
+def test_this_machine_refuses_what_it_cannot_hold(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(configure(methods=["untuned"], resources={"cpus": 1, "gpus": 64}))
+    assert main(["run", path, "--engine", "ray"]) == 2
+    assert "error: resources: no node has 1 CPUs, 64 GPUs for a run: there are " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_two_processes_of_a_task_train_a_run_together(configure: Configure, cluster: Any, tmp_path: Path) -> None:
+    """On nodes without a shared folder: the files come back, and a second start repeats nothing."""
+    training = {"num_train_epochs": 2, "per_device_train_batch_size": 8, "learning_rate": 0.01}
+    path = configure(methods=["houlsby"], seeds=[0, 1], training=training, resources={"cpus": 1, "processes": 2})
+    runs = runs_of(path)
+    outcome = run_grid(runs, engine=Elsewhere(cluster.address, load_configuration(path).resources))
+    assert [record.status for record in outcome.records.values()] == ["finished"] * 2
+    assert {record.configuration["processes"] for record in outcome.records.values()} == {2}
+    assert outcome.records.keys() == {run.record_path for run in runs}
+    assert len(list((tmp_path / "results-adapters").rglob("run.json"))) == 2
+    again = run_grid(runs, engine=Elsewhere(cluster.address, load_configuration(path).resources, short))
+    assert again.records == outcome.records
 
 
 @pytest.mark.slow

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,12 +15,12 @@ import pytest
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.configuration.reading import load_configuration
-from peft_bottleneck_bench.configuration.search_space import Pruning
+from peft_bottleneck_bench.configuration.search_space import Pruning, TrialCurve
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.running import run_grid
 from peft_bottleneck_bench.grid.search import Search, plan_grid
 from peft_bottleneck_bench.run import Run
-from peft_bottleneck_bench.training.callbacks import PREFIX, Prune, RunError
+from peft_bottleneck_bench.training.callbacks import KeepBest, Prune, PrunedError, is_pruned
 
 pytest.importorskip("optuna")
 
@@ -208,17 +208,132 @@ def test_the_median_prunes_a_trial_that_promises_less(configure: Configure, tmp_
     found = records.read_all(tmp_path / "results-search")[0].values()
     pruned = [record for record in found if record.status == "failed"]
     for record in pruned:
-        assert re.fullmatch(r"RunError: pruned by median at step \d+: accuracy 0\.\d{4}", str(record.reason))
+        step, score = record.validation_curve[-1]
+        assert record.reason == f"pruned by median at step {step}: accuracy {score:.4f}"
+        assert record.pruned
+        assert record.train_steps == step < 16
         assert record.configuration["training"]["learning_rate"] < 0.001
     (final,) = records.read_all(tmp_path / "results")[0].values()
     assert final.configuration["search"]["pruner"] == "median"
     assert final.configuration["training"]["learning_rate"] >= 0.01
 
 
-@pytest.mark.parametrize(("score", "ends"), [(0.2, True), (0.9, False)])
-def test_a_pruner_compares_scores_of_the_same_step(score: float, ends: bool) -> None:
-    curves = (((4, 0.5), (8, 0.9)), ((4, 0.6), (8, 0.7)), ((4, 0.4), (8, 0.8)))
-    prune = Prune("accuracy", Pruning(pruner="median", greater_is_better=True, curves=curves))
-    state = SimpleNamespace(global_step=4)
-    with pytest.raises(RunError, match=r"pruned by median at step 4: accuracy 0\.2000") if ends else nullcontext():
-        prune.on_evaluate(None, state, None, {f"{PREFIX}accuracy": score})
+def pruning(pruner: str, *finished: tuple[float, ...], number: int = 0, greater: bool = True) -> Pruning:
+    curves = {place: TrialCurve(scores, True) for place, scores in enumerate(finished, 1)}
+    own = number or len(finished) + 1
+    return Pruning(pruner=pruner, greater_is_better=greater, number=own, curves=curves)
+
+
+@pytest.mark.parametrize("greater", [True, False])
+@pytest.mark.parametrize(
+    ("scores", "ends"), [((0.2,), True), ((0.9,), False), ((0.9, 0.2), False), ((0.1, 0.75), True)]
+)
+def test_the_median_is_that_of_the_same_evaluation(scores: tuple[float, ...], ends: bool, greater: bool) -> None:
+    """It is 0.5 at the first evaluation and 0.8 at the second; a trial's best score until then counts."""
+    sign = 1 if greater else -1
+    finished = [tuple(sign * score for score in curve) for curve in ((0.5, 0.9), (0.6, 0.7), (0.4, 0.8))]
+    found = pruning("median", *finished, greater=greater)
+    assert is_pruned(found, [sign * score for score in scores]) == ends
+    assert not is_pruned(pruning("median", finished[0], greater=greater), [sign * -1.0])  # two have to be finished
+
+
+@pytest.mark.parametrize("greater", [True, False])
+def test_hyperband_lets_the_best_third_of_a_rung_go_on(greater: bool) -> None:
+    sign = 1 if greater else -1
+    finished = [(sign * 0.1 * number,) * 9 for number in range(1, 7)]
+    ends = {
+        score: [
+            number
+            for number in range(7, 27)  # the bracket follows from the number
+            if is_pruned(pruning("hyperband", *finished, number=number, greater=greater), [sign * score])
+        ]
+        for score in (0.05, 0.95)
+    }
+    assert ends[0.95] == []
+    assert 0 < len(ends[0.05]) < 20  # brackets differ in how soon they compare
+
+
+def test_a_trial_is_not_pruned_at_its_last_evaluation() -> None:
+    keep_best = KeepBest(Path("none"), "accuracy", greater_is_better=True, patience=None)
+    keep_best.best.curve = [(4, 0.2)]
+    prune = Prune(keep_best, pruning("median", (0.5, 0.9), (0.6, 0.7)))
+    with pytest.raises(PrunedError, match=r"pruned by median at step 4: accuracy 0\.2000") as error:
+        prune.on_evaluate(None, SimpleNamespace(global_step=4, max_steps=8), None)
+    assert error.value.curve == ((4, 0.2),)
+    prune.on_evaluate(None, SimpleNamespace(global_step=8, max_steps=8), None)
+
+
+def by_steps(configure: Configure, steps: int, **changes: Any) -> Search:
+    """A search of which each trial takes 8 steps: 64 examples, batches of 16, two epochs."""
+    space = {"learning_rate": {"low": 1e-4, "high": 1e-1, "log": True}}
+    _, (search,) = planned(searching(configure, search={"steps": steps, "space": space, **changes}))
+    return search
+
+
+@pytest.mark.parametrize("sampler", ["quasi_random", "tpe"])
+def test_pruned_trials_leave_their_steps_to_further_ones(configure: Configure, sampler: str) -> None:
+    """A budget of 30 steps holds three trials of 8; a trial that is pruned after 2 steps leaves room for a fourth."""
+    search = by_steps(configure, 30, sampler=sampler, pruner="median")
+    state = search.state()
+    assert (len(state.trials), state.expected) == (3 if sampler == "quasi_random" else 1, 3)
+    for number in range(3):
+        trial = search.state().trials[number]
+        assert str(trial).partition("trial ")[2].startswith(f"{number + 1} (learning_rate ")
+        if number == 1:
+            leave(trial, 0.3, status="failed", reason="pruned", validation_curve=[(2, 0.3)], train_steps=2)
+        else:
+            leave(trial, 0.5 + number / 10, validation_curve=[(8, 0.5)], train_steps=8)
+    state = search.state()
+    assert (len(state.trials), state.missing, state.winner) == (4, 1, None)
+    leave(state.trials[3], 0.4, validation_curve=[(8, 0.4)], train_steps=8)
+    state = search.state()  # 26 steps are taken
+    assert (len(state.trials), state.missing, state.expected, state.winner) == (4, 0, 4, 3)
+    (final, _) = search.finals(state)
+    assert final.search is not None
+    assert (final.search["steps"], final.search["trials"], final.search["winner"]) == (30, 4, 3)
+
+
+def test_a_failed_trial_counts_whole(configure: Configure) -> None:
+    search = by_steps(configure, 16)
+    for trial in search.state().trials:
+        leave(trial, 0.0, status="failed", reason="none", train_seconds=None)
+    assert (len(search.state().trials), search.state().missing, search.state().winner) == (2, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("search", "message"),
+    [
+        ({"steps": 7}, "search.steps: 7 are too few for words · head_only · tiny_bert: a trial takes 8"),
+        ({"steps": 10**6}, "search.steps: 1,000,000 are 125,000 trials: a grid has 10,000 at most"),
+        (
+            {"steps": 24, "space": {"learning_rate": RATES}},
+            "search.steps: 24 are 3 trials of words · head_only · tiny_bert, which find only 2 different settings: "
+            "give more choices, or fewer steps",
+        ),
+    ],
+)
+def test_steps_that_do_not_fit_are_refused_before_anything_runs(
+    configure: Configure, search: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        by_steps(configure, **search)
+    assert error.value.messages == (message,)
+
+
+def test_a_search_by_steps_ends_with_final_runs(
+    configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every method takes no more steps than the other, and the table and the count say how many trials there are."""
+    space = {"learning_rate": RATES}
+    path = str(searching(configure, methods=["houlsby", "head_only"], seeds=[0], search={"steps": 17, "space": space}))
+    assert main(["run", path, "--dry-run"]) == 0
+    assert "4 of these are trials" in capsys.readouterr().out
+    assert main(["run", path]) == 0
+    assert "[6/6]" in capsys.readouterr().out
+    steps = Counter[str]()
+    for record in records.read_all(tmp_path / "results-search")[0].values():
+        assert record.train_steps == 8
+        steps[record.method] += int(record.train_steps or 0)
+    assert steps == {"houlsby": 16, "head_only": 16}
+    finals = records.read_all(tmp_path / "results")[0].values()
+    assert {(r.configuration["search"]["steps"], r.configuration["search"]["trials"]) for r in finals} == {(17, 2)}

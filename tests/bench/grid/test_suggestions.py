@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -11,13 +12,18 @@ import pytest
 
 from peft_bottleneck_bench.configuration.search_space import Budget, Range, Space, different_settings, written
 from peft_bottleneck_bench.errors import UserError
-from peft_bottleneck_bench.grid.suggestions import suggestions
+from peft_bottleneck_bench.grid.suggestions import Result, suggestions
 
 pytest.importorskip("optuna")
 
 
 def tried(space: Space, trials: int, *, seed: int = 0, scores: Any = (), sampler: str = "quasi_random") -> Any:
-    return suggestions(space, Budget(trials=trials, seed=seed, space={}, sampler=sampler), scores)
+    """The settings of `trials` trials; of `tpe` those that follow from the results of the first ones."""
+    known = min(trials, len(scores) + 1) if sampler == "tpe" else trials
+    results = [score if isinstance(score, Result) else Result(score) for score in scores]
+    return suggestions(
+        space, Budget(trials=trials, seed=seed, space={}, sampler=sampler), results, known, startup=trials // 3
+    )
 
 
 def test_as_many_trials_as_combinations_try_each_once() -> None:
@@ -66,6 +72,31 @@ def test_tpe_knows_one_setting_more_than_it_has_scores_and_follows_them() -> Non
     late = [abs(setting["rate"] - 0.95) for setting in found[12:]]
     early = [abs(setting["rate"] - 0.95) for setting in found[:6]]
     assert sum(late) / len(late) < sum(early) / len(early)
+
+
+def test_tpe_learns_from_pruned_trials_by_their_last_scores() -> None:
+    """All are pruned at one step: where their scores rise with the rate, rates do too. Failed ones say nothing."""
+    space = {"rate": Range(0.0, 1.0)}
+
+    def follow(result: Callable[[float], Result]) -> list[float]:
+        results: list[Result] = []
+        for _ in range(24):
+            rate = tried(space, 24, scores=results, sampler="tpe")[-1]["rate"]
+            results.append(result(rate))
+        return [setting["rate"] for setting in tried(space, 24, scores=results, sampler="tpe")][12:]
+
+    rising = follow(lambda rate: Result(None, ((4, 0.0), (8, rate))))
+    falling = follow(lambda rate: Result(None, ((4, 0.0), (8, -rate))))
+    failed = follow(lambda rate: Result(None))
+    assert sum(rising) / len(rising) > 0.75
+    assert sum(falling) / len(falling) < 0.25
+    assert max(failed) - min(failed) > 0.5
+
+
+def test_no_more_settings_than_a_space_has() -> None:
+    space = {"a": (1, 2, 3), "b": ("x", "y")}
+    assert len(tried(space, 20)) == 6
+    assert len(tried(space, 20, scores=[0.0] * 9, sampler="tpe")) == 6
 
 
 @pytest.mark.parametrize(
