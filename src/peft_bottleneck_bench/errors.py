@@ -41,7 +41,9 @@ def suggest(word: str, choices: Iterable[str], prefix: str = "") -> str:
     `prefix` is put before the nearest one: `training.`.
     """
     choices = list(choices)
-    if near := get_close_matches(word, choices, n=1, cutoff=0.6):
+    swapped = [choice for choice in choices if sorted(choice) == sorted(word)]  # `lroa` for `lora`
+    longer = [choice for choice in choices if len(word) > 2 and choice.startswith(word)]  # `adam` for `adamw_torch`
+    if near := [*swapped, *longer, *get_close_matches(word, choices, n=1, cutoff=0.6)]:
         return f"did you mean '{prefix}{near[0]}'?"
     if len(choices) <= MOST_CHOICES:
         return f"choose from {', '.join(choices)}"

@@ -15,10 +15,15 @@ IMBALANCE = 10  # of the most frequent label to the rarest, from which it is sai
 
 
 def notes_on(splits: Mapping[str, Sequence[Row]], kind: Kind, labels: Sequence[str]) -> list[str]:
-    """Label counts and imbalance, duplicates inside and across splits, empty texts and near-identical labels: one
-    sentence each.
+    """Label counts and imbalance, scores that are all equal, duplicates inside and across splits, empty texts and
+    near-identical labels: one sentence each.
     """
-    return [*_on_labels(splits["train"], kind, labels), *_on_duplicates(splits, kind), *_on_empty(splits, kind)]
+    return [
+        *_on_labels(splits["train"], kind, labels),
+        *_on_scores(splits, kind),
+        *_on_duplicates(splits, kind),
+        *_on_empty(splits, kind),
+    ]
 
 
 def _on_labels(train: Sequence[Row], kind: Kind, labels: Sequence[str]) -> Iterable[str]:
@@ -38,6 +43,15 @@ def _on_labels(train: Sequence[Row], kind: Kind, labels: Sequence[str]) -> Itera
         yield f"the most frequent label has {most / least:.0f} times the examples of the rarest"
     for names in near_identical(labels):
         yield f"labels that are nearly the same: {quoted(names)}"
+
+
+def _on_scores(splits: Mapping[str, Sequence[Row]], kind: Kind) -> Iterable[str]:
+    """A regression whose target is constant: there is nothing to learn, or no correlation to measure."""
+    for split, examples in splits.items():
+        scores = set(kind.references(examples)) if kind.metrics == ("regression",) else ()
+        if len(scores) == 1:
+            (score,) = scores
+            yield f"all scores of {split} are {score}: correlations with them are undefined, and count as 0"
 
 
 def _on_duplicates(splits: Mapping[str, Sequence[Row]], kind: Kind) -> Iterable[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import io
 import zlib
@@ -16,6 +17,7 @@ MOST_BYTES = 8 * 2**30  # of one file, decompressed: the rows of a split are hel
 MOST_RATIO = 100  # of decompressed to compressed bytes; text reaches 3 to 20
 FREE_BYTES = 64 * 2**20  # below which no ratio is asked for
 _CHUNK = 2**20
+_GIT_LFS = b"version https://git-lfs.github.com/spec/"  # in the place of the file, where Git LFS is not installed
 
 
 def suffix_of(path: Path) -> str:
@@ -49,14 +51,18 @@ def read_text(path: Path) -> str:
     """The content as text, without a byte-order mark.
 
     Raises:
-        UserError: see `read_bytes`; or the content is not UTF-8, with the line.
+        UserError: see `read_bytes`; or the content is not UTF-8, with the line, or a pointer of Git LFS.
     """
     content = read_bytes(path)
+    if content.startswith(_GIT_LFS):
+        raise UserError(f"{path}: a pointer of Git LFS, not the file: `git lfs pull` fetches it")
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UserError(f"{path}: UTF-16 text; save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise UserError(f"{path}, line {line}: not UTF-8 text") from error
+        raise UserError(f"{path}, line {line}: not UTF-8 text; save it as UTF-8") from error
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 
 from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
-from ..errors import UserError, first_line
+from ..errors import UserError, first_line, one_line
 from .trainable import head_modules
+from .weight_files import SUFFIXES, problem_with_weights
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
-WEIGHT_SUFFIXES = (".safetensors", ".bin")
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: as the checkpoint has the weights
 
 
@@ -59,8 +59,8 @@ class BaseModel:
         else:
             raise UserError(f"model '{name}': no such directory")
         _ = found.tokenizer if found.reads_text else found.processor
-        if found.is_local and not any(file.suffix in WEIGHT_SUFFIXES for file in Path(found.path).iterdir()):
-            raise UserError(f"model '{name}': no weights: no {' or '.join(WEIGHT_SUFFIXES)} file in the directory")
+        if found.is_local and (problem := problem_with_weights(Path(found.path))) is not None:
+            raise UserError(f"model '{name}': no weights: {problem}")
         return found
 
     @property
@@ -92,6 +92,8 @@ class BaseModel:
     def config(self) -> PretrainedConfig:
         from transformers import AutoConfig
 
+        if self.is_local and {file.name for file in Path(self.path).glob("*config.json")} == {"adapter_config.json"}:
+            raise UserError(f"model '{self.name}' is an adapter; name the model that it was trained on")
         with self._one_line_errors("configuration"):
             return AutoConfig.from_pretrained(self.path, revision=self.revision)
 
@@ -134,7 +136,7 @@ class BaseModel:
             return {"name": self.path, "revision": revision, **self._form}
         digest = hashlib.sha256((Path(self.path) / "config.json").read_bytes())
         for file in sorted(Path(self.path).iterdir()):
-            if file.suffix in WEIGHT_SUFFIXES:
+            if file.suffix in SUFFIXES:
                 size = file.stat().st_size
                 digest.update(f"{file.name} {size}".encode())
                 with file.open("rb") as stream:
@@ -238,7 +240,8 @@ class BaseModel:
         try:
             yield
         except (OSError, ValueError, KeyError, ImportError) as error:
-            raise UserError(f"model '{self.name}': no {part}: {first_line(error)}") from error
+            reason = f"damaged files: {one_line(error)}" if isinstance(error, KeyError) else first_line(error)
+            raise UserError(f"model '{self.name}': no {part}: {reason}") from error
 
 
 def default_label(name: str) -> str:

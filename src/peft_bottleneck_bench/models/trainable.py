@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from packaging.version import Version
 
 from peft_bottleneck.convolution import CACHE_NAMES, cache_name
 
-from ..errors import UserError, one_line
+from ..errors import UserError, one_line, suggest
 from .methods import method_named
 from .options import config_class, method_options
 
@@ -68,6 +69,7 @@ def make_trainable(
         _check_prefix(model, task_type)
     class_ = config_class(name)
     assert class_ is not None
+    _check_names(model, name, options)
     options = {**method.defaults, **options}
     if "modules_to_save" in method_options(name):
         options["modules_to_save"] = sorted({*heads, *(options.get("modules_to_save") or ())})
@@ -79,6 +81,31 @@ def make_trainable(
         raise UserError(
             f"method '{name}' does not fit models of type '{model.config.model_type}': {one_line(error)}"
         ) from error
+
+
+def _check_names(model: PreTrainedModel, method: str, options: Mapping[str, Any]) -> None:
+    """PEFT passes over a name in an option that no module has, as long as another one is found.
+
+    Raises:
+        UserError: a listed module, a key of a pattern or a block is not in the model.
+    """
+    modules = [name for name, _ in model.named_modules() if name]
+    parts = sorted({part for name in modules for part in name.split(".") if not part.isdigit()})
+    refused = f"method '{method}' does not fit models of type '{model.config.model_type}':"
+    for option in ("target_modules", "exclude_modules", "modules_to_save"):
+        listed = options.get(option)
+        for wanted in listed if isinstance(listed, (list, tuple, set)) else ():
+            if not any(name == wanted or name.endswith(f".{wanted}") for name in modules):
+                raise UserError(f"{refused} {option}: no module is called '{wanted}': {suggest(str(wanted), parts)}")
+    for option, pattern in options.items():
+        for key in pattern if option.endswith("_pattern") and isinstance(pattern, dict) else ():
+            if not any(re.match(rf"(.*\.)?({key})$", name) for name in modules):
+                raise UserError(f"{refused} {option}: no module's name ends in '{key}': {suggest(str(key), parts)}")
+    blocks = options.get("layers_to_transform")
+    numbers = {int(part) for name in modules for part in name.split(".") if part.isdigit()}
+    for block in [blocks] if isinstance(blocks, int) else blocks or ():
+        if block not in numbers:
+            raise UserError(f"{refused} layers_to_transform: there is no block {block}, the last is {max(numbers)}")
 
 
 def _check_prefix(model: PreTrainedModel, task_type: str) -> None:

@@ -19,8 +19,8 @@ from peft_bottleneck import reuse_prefix
 from .. import processes, records
 from ..files import check_writable, writing
 from ..hardware import hardware
-from ..models.base_model import WEIGHT_SUFFIXES
 from ..models.trainable import count_parameters, make_trainable
+from ..models.weight_files import SUFFIXES
 from ..run import Run
 from ..saved.initial import load_initial
 from ..saved.saving import save_adapter
@@ -194,7 +194,7 @@ def _measure(
         "train_examples_per_second": trained.examples_per_second,
         "others_cpu_share": trained.others_cpu_share,
         "peak_memory_bytes": trained.peak_memory_bytes,
-        "adapter_bytes": sum(file.stat().st_size for file in folder.iterdir() if file.suffix in WEIGHT_SUFFIXES),
+        "adapter_bytes": sum(file.stat().st_size for file in folder.iterdir() if file.suffix in SUFFIXES),
         "loss_curve": trained.loss_curve,
         "validation_curve": trained.validation_curve,
         "best_step": trained.best_step,

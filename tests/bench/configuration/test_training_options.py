@@ -39,6 +39,7 @@ def test_what_is_wrong_is_told(training: dict[str, object], message: str) -> Non
 @pytest.mark.parametrize(
     ("training", "message"),
     [
+        ({"optim": "adam"}, "optim: unknown choice 'adam': did you mean 'adamw_torch'?"),
         ({"optim": "adamw_torh"}, "optim: unknown choice 'adamw_torh': did you mean 'adamw_torch'?"),
         ({"train_sampling_strategy": "lengths"}, "train_sampling_strategy: unknown choice 'lengths': "),
         ({"log_level": "loud"}, "log_level: unknown choice 'loud': "),

@@ -96,3 +96,12 @@ def test_imbalance_is_said(tmp_path: Path) -> None:
 )
 def test_labels_that_are_nearly_the_same(labels: list[str], groups: list[list[str]]) -> None:
     assert near_identical(labels) == groups
+
+
+def test_scores_that_are_all_equal_are_said(tmp_path: Path) -> None:
+    train = [{"text": f"text {number}", "score": number} for number in range(4)]
+    files = [str(write_rows(tmp_path / f"{n}.jsonl", rows)) for n, rows in (("a", train), ("b", train[2:3] * 2))]
+    task = Task(name="mine", kind="regression", data=Files(train=files[0], validation=files[0], test=files[1]))
+    said = "all scores of test are 2.0: correlations with them are undefined, and count as 0"
+    assert said in load_data(task, KINDS["regression"], {}).notes
+    assert not [note for note in load_data(task, KINDS["regression"], {}).notes if "train are" in note]

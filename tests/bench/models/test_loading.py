@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from tiny_models import tiny_model
 from tiny_task import save_model
 from transformers import PreTrainedTokenizerFast
@@ -112,6 +114,62 @@ def test_an_empty_directory_and_one_without_weights(tmp_path: Path, bert: Path) 
     shutil.copytree(bert, copy)
     (copy / "model.safetensors").unlink()
     assert error_of(str(copy)) == f"model '{copy}': no weights: no .safetensors or .bin file in the directory"
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
+SHARDS = {"weight_map": {"a": "model.safetensors", "b": "model-00002-of-00002.safetensors"}}
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "model.safetensors",
+            LFS_POINTER,
+            "model.safetensors is a pointer of Git LFS, not the weights: `git lfs pull`",
+        ),
+        ("model.safetensors", b"", "model.safetensors is damaged or cut off: "),
+        ("model.safetensors", None, "model.safetensors is damaged or cut off: "),
+        ("pytorch_model.bin", LFS_POINTER, "pytorch_model.bin is a pointer of Git LFS"),
+        ("pytorch_model.bin", b"<html>404</html>", "pytorch_model.bin is damaged or cut off"),
+        (INDEX, json.dumps(SHARDS).encode(), f"{INDEX} names model-00002-of-00002.safetensors, which is not in"),
+        (INDEX, b'{"weight_map": []}', f"{INDEX} is damaged: AttributeError: "),
+        (INDEX, b"[", f"{INDEX} is damaged: JSONDecodeError: "),
+    ],
+)
+def test_weights_that_cannot_be_read(
+    tmp_path: Path, bert: Path, name: str, content: bytes | None, message: str
+) -> None:
+    """They are found before anything runs; the headers alone are read."""
+    copy = tmp_path / "copy"
+    shutil.copytree(bert, copy)
+    cut = (copy / "model.safetensors").read_bytes()[:4000]
+    (copy / name).write_bytes(cut if content is None else content)
+    assert error_of(str(copy)).startswith(f"model '{copy}': no weights: {message}")
+
+
+def test_weights_as_torch_saves_them(tmp_path: Path, bert: Path) -> None:
+    for zipped in (True, False):
+        copy = tmp_path / f"copy_{zipped}"
+        shutil.copytree(bert, copy)
+        weights = load_file(copy / "model.safetensors")
+        (copy / "model.safetensors").unlink()
+        torch.save(weights, copy / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+        loaded = BaseModel.named(str(copy)).load("AutoModel")
+        assert torch.equal(loaded.pooler.dense.bias, weights["pooler.dense.bias"])
+
+
+def test_a_damaged_tokenizer(tmp_path: Path, bert: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bert, copy)
+    (copy / "tokenizer.json").write_text("{}")
+    assert error_of(str(copy)) == f"model '{copy}': no tokenizer: damaged files: KeyError: 'added_tokens'"
+
+
+def test_an_adapter_in_the_place_of_its_model(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text("{}")
+    assert error_of(str(tmp_path)) == f"model '{tmp_path}' is an adapter; name the model that it was trained on"
 
 
 @pytest.mark.parametrize(

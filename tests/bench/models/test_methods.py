@@ -136,7 +136,7 @@ def test_a_fit_is_checked_and_counted_without_weights(bert: Path, method: str) -
 
 def test_a_method_that_finds_nothing_to_adapt_says_so(bert: Path) -> None:
     with pytest.raises(UserError) as error:
-        check_fit(context(bert), "lora", {"target_modules": ["nothing"]}, CLASSIFICATION)
+        check_fit(context(bert), "lora", {"target_modules": "nothing"}, CLASSIFICATION)
     (message,) = error.value.messages
     assert message.startswith("method 'lora' does not fit models of type 'bert': ")
     assert "No modules were targeted for adaptation" in message
@@ -172,6 +172,7 @@ def test_the_head_of_other_families() -> None:
     ("method", "options", "message"),
     [
         ("lorra", {}, "unknown method 'lorra': did you mean 'lora'?"),
+        ("lroa", {}, "unknown method 'lroa': did you mean 'lora'?"),
         ("lora", {"lora_alfa": 1}, "method 'lora': unknown option 'lora_alfa': did you mean 'lora_alpha'?"),
         ("lora", {"task_type": "X"}, "method 'lora': unknown option 'task_type': "),
         ("head_only", {"r": 1}, "method 'head_only' has no options, found 'r'"),
