@@ -110,7 +110,7 @@ def test_keys_and_values_are_a_configuration(bert: Path, files: dict[str, str], 
     configuration = load_configuration(content, [f"results={tmp_path / 'results'}"])
     assert [method.label for method in configuration.methods] == ["houlsby"]
     assert "results" not in content
-    assert load_configuration("quickstart").tasks[0].name == "tiny_relations"
+    assert load_configuration("quickstart").tasks[0].name == "tiny_ner"
     with pytest.raises(UserError) as error:
         load_configuration({**content, "seeds": [float("nan")], "methods": "lorra"})
     assert error.value.messages == ("configuration: seeds[0]: a number beyond 1.8e308",)

