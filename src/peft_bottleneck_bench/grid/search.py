@@ -67,7 +67,7 @@ class Search:
         while True:
             trials = self.known(results)
             found = on_main(lambda trials=trials: [_result(trial) for trial in trials])  # type: ignore[misc]
-            if len(found) == len(results):  # the results have shown no further trial
+            if found == results:  # nothing further follows from them
                 break
             results = found
         missing = (self.budget.trials or len(trials)) - sum(result is not None for result in found)
@@ -101,7 +101,7 @@ class Search:
                 if whole > left:
                     break
                 result = results[number - 1] if number <= len(results) else None
-                left -= whole if result is None or result.steps is None else result.steps
+                left -= whole if result is None or result.steps is None else min(result.steps, whole)
             trials.append(trial)
         return trials
 

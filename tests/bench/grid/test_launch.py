@@ -120,7 +120,7 @@ from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.launch import Launched
 from peft_bottleneck_bench.grid.plan import plan
 (run,) = plan(load_configuration(Path(sys.argv[1])))
-Launched({sleeping.__name__}, 1, gpus=False)(run, lambda *step: print("begun", flush=True), print)
+print(Launched({sleeping.__name__}, 1, gpus=False)(run, lambda *step: print("begun", flush=True), print))
 """
 
 
