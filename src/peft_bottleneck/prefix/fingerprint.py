@@ -1,4 +1,4 @@
-"""What decides the hidden states behind the frozen blocks, beside the inputs: a hash, and the same in words."""
+"""What decides the output of the frozen blocks, beside the inputs: a hash, and the same in words."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Precision:
 
 
 def frozen_tensors(owner: nn.Module, stack: Stack, blocks: int) -> Iterator[tuple[str, Tensor]]:
-    """The parameters and buffers that the first blocks, and what stands before them, compute with.
+    """The parameters and buffers that the first blocks, and what comes before them, compute with.
 
     Adapters are left out: none of these modules holds an active one (`stack.frozen_blocks`).
     """

@@ -44,7 +44,7 @@ class FrozenPrefix:
     Attributes:
         blocks: how many blocks are reused, by the model's present state.
         rows_read, rows_computed: rows of all calls so far by where the frozen blocks' output came from.
-        plain_calls: calls that ran as without reuse.
+        plain_calls: calls that ran without reuse.
     """
 
     def __init__(self, model: nn.Module, store: Path, *, limit: int, dtype: torch.dtype | None) -> None:
@@ -63,7 +63,7 @@ class FrozenPrefix:
         self.rows_read = self.rows_computed = self.plain_calls = 0
         self._stores: dict[str, Store] = {}
         self._plans: dict[object, _Plan] = {}
-        self._plainly = False  # while a call or `generate` runs as without reuse
+        self._plainly = False  # while a call or `generate` runs without reuse
         self._closed = False
         self._replaced: list[tuple[Any, str, Replaced]] = []
         self._replace(self.owner, "forward", self._forward)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 KEY_BYTES = 16
 _MASK = "attention_mask"
-# They concern what comes behind the blocks: the loss, the shape of the output.
+# They concern what comes after the blocks: the loss, the shape of the output.
 _NOT_READ = {"return_dict", "num_items_in_batch", "labels", "shift_labels", "logits_to_keep", "return_loss"}
 # With these a call reads or leaves more than the hidden states of its inputs.
 _NOT_REUSED = {"past_key_values", "cache", "cache_position", "encoder_hidden_states", "head_mask", "encoder_outputs"}
@@ -93,7 +93,7 @@ class Inputs:
 def read_inputs(
     signature: inspect.Signature, main: str, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> Inputs | None:
-    """The inputs of a call of this signature; None where the call is one that no stored row can stand in for.
+    """The inputs of a call of this signature; None for a call that no stored row can replace.
 
     Args:
         main: the name of the input that the rows are counted by.

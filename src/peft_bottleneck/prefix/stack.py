@@ -1,9 +1,9 @@
-"""The blocks of a model in the order in which a call meets them, and what stands before and behind them.
+"""The blocks of a model in the order in which a call runs them, and what comes before and after them.
 
 A call of the model's skeleton (`sites.skeleton`), without weights, shows the order. It also shows whether the lower
 blocks of this model can be left out of a call: each block is called once, one after the other, and hands on hidden
-states `[batch, tokens, d]`. What some models hand on beside them, such as T5's position bias, comes from the first
-block, which then runs in every call.
+states `[batch, tokens, d]`. Some models hand on more, such as T5's position bias; it comes from the first block,
+which then runs in every call.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class Stack:
     Attributes:
         owner: the name of the model, or of the part of it, that turns inputs into hidden states: `bert`, `encoder`.
         blocks: the name of the list of blocks in the owner: `encoder.layer`.
-        after: the names of the modules in the owner that run behind the last block: its final norm, its pooler.
+        after: the names of the modules in the owner that run after the last block: its final norm, its pooler.
         count: the number of blocks.
         width: `d`, the channels of the hidden states.
         tokens: positions of one example in the call of the skeleton; those of an image are always as many.
-        trailing: how many values a block returns behind the hidden states; None: it returns no tuple.
+        trailing: how many values a block returns after the hidden states; None: it returns no tuple.
         hands_on: whether a block reads such values of the one before it.
     """
 
@@ -48,7 +48,7 @@ class Stack:
     hands_on: bool
 
     def output(self, hidden: Tensor, further: tuple[object, ...] | None = None) -> object:
-        """The hidden states as a block returns them, and what stands behind them, None if that is not read."""
+        """The hidden states as a block returns them, and the values after them, None if nothing reads them."""
         if self.trailing is None:
             return hidden
         return (hidden, *((None,) * self.trailing if further is None else further))
@@ -58,7 +58,7 @@ class Stack:
         return not name or self.blocks.startswith(f"{name}.")
 
     def upstream(self, owner: nn.Module, name: str = "") -> Iterator[tuple[str, nn.Module]]:
-        """The modules of the owner that are neither in blocks nor behind them, the owner itself included."""
+        """The modules of the owner that are neither in blocks nor after them, the owner itself included."""
         yield name, owner
         for child_name, child in owner.named_children():
             full = f"{name}.{child_name}" if name else child_name
@@ -80,13 +80,13 @@ class _BlockCall:
 
     @property
     def further(self) -> tuple[object, ...] | None:
-        """What it returns behind the hidden states; None where it returns no tuple."""
+        """What it returns after the hidden states; None where it returns no tuple."""
         return tuple(self.returns[1:]) if isinstance(self.returns, (tuple, list)) else None
 
 
 @dataclass
 class _Calls:
-    """What a call did: modules by the moment they began, and what the blocks of each list took and returned."""
+    """What a call did: when each module began and ended, and what the blocks of each list took and returned."""
 
     begun: dict[str, int] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
@@ -191,7 +191,7 @@ def _owner(blocks: str, modules: dict[str, nn.Module]) -> str:
 
 
 def _outputs(kind: str, name: str, count: int, calls: list[_BlockCall]) -> tuple[Tensor, int | None, bool]:
-    """The hidden states, how many values blocks return behind them, and whether the next block reads any.
+    """The hidden states, how many values blocks return after them, and whether the next block reads any.
 
     Raises:
         ValueError: a block is called more than once, or in another order, or returns no hidden states.

@@ -2,7 +2,7 @@
 
 A folder `<store>/<fingerprint>` has three files: `prefix.json` says what the rows are, `rows.bin` holds them one after
 the other, and each 32 bytes of `index.bin` point to one: key, place, tokens, checksum. A row is written first and its
-entry after it, so that a process that is killed leaves no entry without a row. What it leaves in `rows.bin` behind the
+entry after it, so that a process that is killed leaves no entry without a row. What it leaves in `rows.bin` after the
 last entry is overwritten. Rows that an earlier process wrote are compared with their checksum once. Several processes
 may use one folder: writers take turns by a lock on the index.
 """
@@ -124,7 +124,7 @@ class Store:
     def write(self, rows: Sequence[tuple[bytes, Tensor]]) -> int:
         """Adds the rows that are new, as long as they are below the limit and the disk takes them; returns how many.
 
-        Says once where it stops.
+        Warns once when it stops.
         """
         if self.is_full:
             return 0
@@ -169,7 +169,7 @@ class Store:
         )
 
     def _refresh(self) -> None:
-        """Reads the entries that other processes have added. A torn entry at the end is none."""
+        """Reads the entries that other processes have added. A torn entry at the end does not count."""
         count = os.fstat(self._index).st_size // _ENTRY.size
         size = os.fstat(self._rows).st_size
         if count > self._read_entries:
@@ -209,7 +209,7 @@ def _write_all(file: int, data: memoryview, place: int) -> None:
 
 
 def _write_once(path: Path, text: str) -> None:
-    """A file that is there whole or not at all; one that is there stays."""
+    """Writes a file whole or not at all; keeps one that exists."""
     if not path.exists():
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.write_text(text + "\n", encoding="utf-8")

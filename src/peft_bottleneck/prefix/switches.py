@@ -53,7 +53,7 @@ def without_cache(config: Any) -> Iterator[None]:
 
 
 class Reached(Exception):
-    """The frozen blocks have computed their output; what comes behind them is not needed."""
+    """The frozen blocks have computed their output; what comes after them is not needed."""
 
     def __init__(self, hidden: Tensor) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Reached(Exception):
 
 
 class Replaced:
-    """A method of one module that another function stands in for; its signature is the method's."""
+    """Another function in the place of a module's method, with the method's signature."""
 
     def __init__(self, by: Callable[..., object], method: Callable[..., object], own: Any) -> None:
         functools.update_wrapper(self, method, updated=())
