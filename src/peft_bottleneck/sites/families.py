@@ -18,6 +18,15 @@ def _types(names: str) -> tuple[str, ...]:
     return tuple(names.split())
 
 
+_BERT = Family(
+    (),
+    block=r"encoder\.layer\.\d+",
+    attention_output=r"attention\.output\.dense",
+    ffn_input=(r"intermediate\.dense",),
+    ffn_output=r"output\.dense",
+    ffn_norm=r"output\.LayerNorm",
+    embeddings=("embeddings",),
+)
 _BART = Family(
     (),
     block=r"(?:encoder|decoder)\.layers\.\d+",
@@ -28,6 +37,25 @@ _BART = Family(
     embeddings=(r"encoder\.layernorm_embedding", r"encoder\.embed_tokens"),
 )
 _OPT = replace(_BART, block=r"layers\.\d+", ffn_size={"": "ffn_dim"}, embeddings=())
+_GPT2 = Family(
+    (),
+    block=r"h\.\d+",
+    attention_output=r"attn\.c_proj",
+    ffn="mlp",
+    ffn_input=(r"mlp\.c_fc",),
+    ffn_output=r"mlp\.c_proj",
+    residual=("ln_2",),
+    embeddings=("drop",),
+)
+_BLOOM = Family(
+    (),
+    block=r"h\.\d+",
+    attention_output=r"self_attention\.dense",
+    ffn="mlp",
+    ffn_input=(r"mlp\.dense_h_to_4h",),
+    ffn_output=r"mlp\.dense_4h_to_h",
+    residual=("post_attention_layernorm",),
+)
 _LLAMA = Family(
     (),
     block=r"layers\.\d+",
@@ -35,6 +63,7 @@ _LLAMA = Family(
     ffn="mlp",
     ffn_input=(r"mlp\.gate_proj", r"mlp\.up_proj"),
     ffn_output=r"mlp\.down_proj",
+    residual=("post_attention_layernorm",),
 )
 _CLIP = Family(
     (),
@@ -47,34 +76,15 @@ _CLIP = Family(
 )
 
 FAMILIES: tuple[Family, ...] = (
-    Family(
-        _types("bert roberta xlm-roberta camembert electra deberta deberta-v2 bert-generation ernie data2vec-text"),
-        block=r"encoder\.layer\.\d+",
-        attention_output=r"attention\.output\.dense",
-        ffn_input=(r"intermediate\.dense",),
-        ffn_output=r"output\.dense",
-        ffn_norm=r"output\.LayerNorm",
-        embeddings=("embeddings",),
+    replace(
+        _BERT,
+        model_types=_types(
+            "bert roberta xlm-roberta camembert electra deberta deberta-v2 bert-generation ernie data2vec-text"
+        ),
     ),
-    Family(  # post-LN inside a bottleneck of its own; its other three FFNs share the number that is their width
-        ("mobilebert",),
-        block=r"encoder\.layer\.\d+",
-        attention_output=r"attention\.output\.dense",
-        ffn_input=(r"intermediate\.dense",),
-        ffn_output=r"output\.dense",
-        ffn_norm=r"output\.LayerNorm",
-        ffn_size={},
-        embeddings=("embeddings",),
-    ),
-    Family(
-        ("mpnet",),
-        block=r"encoder\.layer\.\d+",
-        attention_output=r"attention\.attn\.o",
-        ffn_input=(r"intermediate\.dense",),
-        ffn_output=r"output\.dense",
-        ffn_norm=r"output\.LayerNorm",
-        embeddings=("embeddings",),
-    ),
+    # Post-LN inside a bottleneck of its own; its other three FFNs share the number that is their width.
+    replace(_BERT, model_types=("mobilebert",), ffn_size={}),
+    replace(_BERT, model_types=("mpnet",), attention_output=r"attention\.attn\.o"),
     Family(
         ("distilbert",),
         block=r"transformer\.layer\.\d+",
@@ -119,68 +129,35 @@ FAMILIES: tuple[Family, ...] = (
         ffn_size={"": "d_ff"},
         embeddings=(r"encoder\.embed_tokens",),
     ),
-    Family(
-        ("gpt2",),
-        block=r"h\.\d+",
-        attention_output=r"attn\.c_proj",
-        ffn="mlp",
-        ffn_input=(r"mlp\.c_fc",),
-        ffn_output=r"mlp\.c_proj",
-        residual=("ln_2",),
-        ffn_size={"": "n_inner"},
-        embeddings=("drop",),
-    ),
-    Family(
-        ("gpt_neo",),
-        block=r"h\.\d+",
-        attention_output=r"attn\.attention\.out_proj",
-        ffn="mlp",
-        ffn_input=(r"mlp\.c_fc",),
-        ffn_output=r"mlp\.c_proj",
-        residual=("ln_2",),
-        embeddings=("drop",),
-    ),
-    Family(
-        ("gpt_neox",),
+    replace(_GPT2, model_types=("gpt2",), ffn_size={"": "n_inner"}),
+    replace(_GPT2, model_types=("gpt_neo",), attention_output=r"attn\.attention\.out_proj"),
+    replace(
+        _BLOOM,
+        model_types=("gpt_neox",),
         block=r"layers\.\d+",
         attention_output=r"attention\.dense",
-        ffn="mlp",
-        ffn_input=(r"mlp\.dense_h_to_4h",),
-        ffn_output=r"mlp\.dense_4h_to_h",
-        residual=("post_attention_layernorm",),
         embeddings=("emb_dropout",),
     ),
-    Family(
-        ("gptj",),
-        block=r"h\.\d+",
+    replace(
+        _GPT2,
+        model_types=("gptj",),
         attention_output=r"attn\.out_proj",
-        ffn="mlp",
         ffn_input=(r"mlp\.fc_in",),
         ffn_output=r"mlp\.fc_out",
         residual=("ln_1",),
         ffn_size={"": "n_inner"},
-        embeddings=("drop",),
     ),
     replace(_OPT, model_types=("opt",), residual=("final_layer_norm",), when={"do_layer_norm_before": True}),
     replace(_OPT, model_types=("opt",), ffn_norm="final_layer_norm", when={"do_layer_norm_before": False}),
-    Family(
-        ("bloom",),
-        block=r"h\.\d+",
-        attention_output=r"self_attention\.dense",
-        ffn="mlp",
-        ffn_input=(r"mlp\.dense_h_to_4h",),
-        ffn_output=r"mlp\.dense_4h_to_h",
-        residual=("post_attention_layernorm",),
+    replace(
+        _BLOOM,
+        model_types=("bloom",),
         ffn_size={},  # always four times the hidden size
         embeddings=("word_embeddings_layernorm",),
     ),
-    Family(
-        ("falcon",),
-        block=r"h\.\d+",
-        attention_output=r"self_attention\.dense",
-        ffn="mlp",
-        ffn_input=(r"mlp\.dense_h_to_4h",),
-        ffn_output=r"mlp\.dense_4h_to_h",
+    replace(
+        _BLOOM,
+        model_types=("falcon",),
         residual=("ln_mlp", "post_attention_layernorm", "input_layernorm"),
         ffn_size={"": "ffn_hidden_size"},
     ),
@@ -191,15 +168,7 @@ FAMILIES: tuple[Family, ...] = (
     ),
     replace(_LLAMA, model_types=_types("gemma2 gemma3_text"), residual=("pre_feedforward_layernorm",)),
     replace(_LLAMA, model_types=("olmo2",), residual=("mlp",)),
-    Family(
-        ("mixtral",),
-        block=r"layers\.\d+",
-        attention_output=r"self_attn\.o_proj",
-        ffn=r"mlp|block_sparse_moe",
-        ffn_input=(),
-        ffn_output=None,
-        residual=("post_attention_layernorm",),
-    ),
+    replace(_LLAMA, model_types=("mixtral",), ffn=r"mlp|block_sparse_moe", ffn_input=(), ffn_output=None),
     Family(
         ("phi",),
         block=r"layers\.\d+",
@@ -209,24 +178,8 @@ FAMILIES: tuple[Family, ...] = (
         ffn_output=r"mlp\.fc2",
         residual=("input_layernorm",),
     ),
-    Family(
-        ("phi3",),
-        block=r"layers\.\d+",
-        attention_output=r"self_attn\.o_proj",
-        ffn="mlp",
-        ffn_input=(r"mlp\.gate_up_proj",),
-        ffn_output=r"mlp\.down_proj",
-        residual=("post_attention_layernorm",),
-    ),
-    Family(
-        ("starcoder2",),
-        block=r"layers\.\d+",
-        attention_output=r"self_attn\.o_proj",
-        ffn="mlp",
-        ffn_input=(r"mlp\.c_fc",),
-        ffn_output=r"mlp\.c_proj",
-        residual=("post_attention_layernorm",),
-    ),
+    replace(_LLAMA, model_types=("phi3",), ffn_input=(r"mlp\.gate_up_proj",)),
+    replace(_LLAMA, model_types=("starcoder2",), ffn_input=(r"mlp\.c_fc",), ffn_output=r"mlp\.c_proj"),
     Family(
         _types("vit beit"),
         block=r"layers\.\d+",
@@ -237,15 +190,8 @@ FAMILIES: tuple[Family, ...] = (
         residual=("layernorm_after",),
         embeddings=("embeddings",),
     ),
-    Family(  # as transformers before 5 has it
-        _types("vit beit"),
-        block=r"encoder\.layer\.\d+",
-        attention_output=r"attention\.output\.dense",
-        ffn_input=(r"intermediate\.dense",),
-        ffn_output=r"output\.dense",
-        residual=("layernorm_after",),
-        embeddings=("embeddings",),
-    ),
+    # As transformers before 5 has it.
+    replace(_BERT, model_types=_types("vit beit"), ffn_norm=None, residual=("layernorm_after",)),
     replace(
         _CLIP,
         model_types=("clip",),
