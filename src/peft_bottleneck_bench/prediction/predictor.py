@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_file
 from transformers import set_seed
 
 from peft_bottleneck import reuse_prefix
@@ -18,6 +17,7 @@ from ..errors import UserError
 from ..kinds import Context, Encoded, Kind
 from ..kinds.generation import generate
 from ..models.base_model import BaseModel
+from ..saved.parameters import restore
 from ..saved.saved import Saved
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Predictor:
     """The predictions of `saved`: the same as at the end of its run.
 
     Args:
-        saved: the folder of the run.
-        model: the base; by default `saved.base()`.
+        saved: the folder of the run, whose weights `check_weights` has compared with the base.
+        model: the base.
         prefix_store: a folder with the outputs of the frozen blocks, which are read where they are known and stored
             where they are not; None: every block is computed.
 
@@ -37,10 +37,8 @@ class Predictor:
         UserError: the weights do not fit the base, or no block is below the adapter.
     """
 
-    def __init__(self, saved: Saved, model: BaseModel | None = None, prefix_store: Path | None = None) -> None:
-        model = model or saved.base()
+    def __init__(self, saved: Saved, model: BaseModel, prefix_store: Path | None = None) -> None:
         self.kind: Kind = saved.kind
-        self.kind.check_model(model)
         self.context: Context = saved.context(model)
         self.precision = _precision(saved.content.training)
         self.cut = 0  # examples so far that are longer than `max_length`
@@ -98,7 +96,7 @@ class Predictor:
 def _with_weights(model: PreTrainedModel, saved: Saved) -> PreTrainedModel:
     """The model with its trained weights, an adapter of PEFT or plain parameters."""
     if not saved.by_peft:
-        _fill(dict(model.named_parameters()), load_file(saved.weights), saved)
+        restore(model, saved.weights)
         return model
     from peft import PeftModel
 
@@ -109,15 +107,6 @@ def _with_weights(model: PreTrainedModel, saved: Saved) -> PreTrainedModel:
     except (RuntimeError, ValueError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{saved.folder} does not fit models of type '{model.config.model_type}': {reason}") from error
-
-
-def _fill(parameters: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor], saved: Saved) -> None:
-    for name, tensor in trained.items():
-        if name not in parameters or parameters[name].shape != tensor.shape:
-            found = f"{list(parameters[name].shape)}" if name in parameters else "none"
-            raise UserError(f"{saved.weights}: '{name}' is {list(tensor.shape)}, the model has {found}")
-        with torch.no_grad():
-            parameters[name].copy_(tensor)
 
 
 def _precision(training: Mapping[str, object]) -> dict[str, Any]:
