@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import tempfile
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,20 +120,22 @@ def _to_peft(group: AdapterGroup, source: Path, target: Path, path: str, model_c
         class_name = "AutoModel"  # transformers has no model of this type with such a head
         base = _class(class_name).from_pretrained(path)
     adapted = load_adapterhub(base, source, group.name)
-    _save_one(adapted, group.name, target)
+    if group.name == "default":  # PEFT saves others as a folder in the directory
+        adapted.save_pretrained(target)
+    else:
+        with _in_place_of(target, group.name) as folder:
+            adapted.save_pretrained(folder, selected_adapters=[group.name])
     if settings and adapted.peft_config[group.name].modules_to_save:
         base.config.save_pretrained(target)
     return class_name
 
 
-def _save_one(adapted: Any, name: str, target: Path) -> None:
-    """Saves one adapter of a model as the directory `target`, not as a folder in it."""
-    if name == "default":
-        adapted.save_pretrained(target)
-        return
+@contextmanager
+def _in_place_of(target: Path, name: str) -> Iterator[str]:
+    """A temporary folder, whose folder `name` becomes `target` at the end."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        adapted.save_pretrained(folder, selected_adapters=[name])
+        yield folder
         if target.exists():
             target.rmdir()
         (Path(folder) / name).rename(target)
@@ -158,12 +161,8 @@ def _to_adapterhub(group: AdapterGroup, source: Path, target: Path, path: str, m
     model = PeftModel.from_pretrained(base, directory, adapter_name=first)
     for name, directory in (*others, (group.name, source)):
         model.load_adapter(directory, adapter_name=name)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+    with _in_place_of(target, "fusion") as folder:
         save_adapterhub(model, folder, group.name)
-        if target.exists():
-            target.rmdir()
-        (Path(folder) / "fusion").rename(target)
     return class_name
 
 
