@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .words import joined_words
+
 Example = dict[str, Any]  # columns to values of the kind's types
 Converter = Callable[[Example], Iterable[Example]]
 
@@ -59,11 +61,9 @@ def token_entities(tokens: Sequence[str], **entities: tuple[int, int]) -> Exampl
     >>> token_entities(["Ann", "met", "Bo", "Li"], head=(0, 0), tail=(2, 3))
     {'text': 'Ann met Bo Li', 'head': {'start': 0, 'end': 3}, 'tail': {'start': 8, 'end': 13}}
     """
-    starts = [0]
-    for token in tokens:
-        starts.append(starts[-1] + len(token) + 1)
-    spans = {name: {"start": starts[first], "end": starts[last + 1] - 1} for name, (first, last) in entities.items()}
-    return {"text": " ".join(tokens), **spans}
+    text, places = joined_words(tokens)
+    spans = {name: {"start": places[first][0], "end": places[last][1]} for name, (first, last) in entities.items()}
+    return {"text": text, **spans}
 
 
 def iob2(tags: Sequence[str]) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Protocol
 
 from ..errors import UserError
 from ..kinds import Kind
@@ -15,13 +14,7 @@ from .entity_forms import entity_example
 from .file_rows import Row
 from .relation_forms import relation_examples
 from .schemes import to_iob2
-
-
-class Placed(Protocol):
-    """Rows that know where they are."""
-
-    def __getitem__(self, index: int) -> Row: ...
-    def place(self, index: int) -> str: ...
+from .sources import Source
 
 
 class Examples:
@@ -43,7 +36,7 @@ class Examples:
         """The conversions, one sentence each."""
         return [f"{count:,} {what}" for what, count in self.converted.items()]
 
-    def of(self, rows: Placed, index: int) -> list[Row]:
+    def of(self, rows: Source, index: int) -> list[Row]:
         """The examples that row `index` holds: one, unless a converter makes none or several of it.
 
         Raises:
