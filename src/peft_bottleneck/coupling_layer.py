@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from .bottleneck import activation, reset_parameters
 from .config import BottleneckConfig
@@ -16,9 +17,6 @@ from .embeddings import channels, output_embeddings
 from .hooks import remove_hooks
 from .registration import check_adapters_to_merge
 from .tuner_layer import TunerLayer, device_and_dtype
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class CouplingLayer(TunerLayer):

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from torch import nn
+from transformers import PreTrainedModel
 
 from .modules import base_modules, feature_sizes, is_norm
 from .registration import BaseTunerLayer, ModulesToSaveWrapper
 from .sites.families import family_of
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def end_of_embeddings(model: PreTrainedModel, pattern: str | None) -> str:

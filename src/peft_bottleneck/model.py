@@ -6,9 +6,10 @@ import re
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
+from transformers import PretrainedConfig
 
 from .composition import Average, Composition, Fusion, free, require
 from .config import BottleneckConfig, as_list
@@ -30,9 +31,6 @@ from .sites.family import Family, Site
 from .sites.structure import find_family, tell_sites
 from .tuner_layer import TunerLayer
 from .weighted_sum import add_weighted_sum
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 
 class BottleneckModel(BaseTuner):  # type: ignore[misc]

@@ -11,17 +11,14 @@ from __future__ import annotations
 
 import re
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, BitsAndBytesConfig
+from transformers import AutoConfig, BitsAndBytesConfig, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from .sites.structure import find_family
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 QUANTIZATIONS = ("8bit", "4bit")
 

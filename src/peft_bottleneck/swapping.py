@@ -9,18 +9,15 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from os import PathLike
-from typing import TYPE_CHECKING
 
 import torch
 from peft.utils import get_peft_model_state_dict, load_peft_weights
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from .config import BottleneckConfig
 from .layer import BottleneckLayer
 from .registration import PeftConfig
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 # The fields that make two adapters the same function of their parameters.
 _EQUATION = (

@@ -7,11 +7,12 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ..config import BottleneckConfig
 from .configurations import METHODS, differences, not_expressed, our_config, their_config
@@ -30,9 +31,6 @@ from .files import (
 from .heads import Head, fitted_head, head_of
 from .layouts import INVERTIBLE, SHARED
 from .names import Names
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 VERSION = "adapters.1.3.0"  # of the format that is written
 WrittenHead = tuple[dict[str, Any], dict[str, Tensor]]  # its configuration and its tensors

@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from peft import PeftModel
+from transformers import PreTrainedModel
 
 from ..composition import Average, Fusion
 from . import checkpoints
 from .fusion import adapters_beside, add_fusion, fusion_in, read_fusion, write_fusion
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 def load_adapterhub(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from transformers import PreTrainedModel
 
 from .head_layouts import AUTO_CLASSES, LANGUAGE_MODELS, LAYOUTS, HeadLayout
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 # The fields of a flexible head's configuration that decide what it computes, with the library's defaults.
 _DEFAULTS: Mapping[str, Any] = MappingProxyType(

@@ -9,17 +9,15 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from ..registration import ModulesToSaveWrapper
 from .head_configs import NoCounterpart, flexible_config, layout_of, positions
 from .head_layouts import AUTO_CLASSES, LAYOUTS, HeadLayout
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 _LABELLED = ("classification", "multilabel_classification", "image_classification", "tagging", "multiple_choice")
 

@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
+from transformers import PreTrainedModel
 
 from ..config import BottleneckConfig
 from ..coupling_layer import CouplingLayer
@@ -31,9 +32,6 @@ from .layouts import (
     SHARED,
     Layout,
 )
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 SITES = ("mh_adapter", "output_adapter", "cross_adapter")  # as the library's configurations call them
 

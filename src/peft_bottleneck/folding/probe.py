@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from ..bottleneck import ACTIVATIONS, activation
@@ -20,9 +21,6 @@ from ..sites.data_flow import call_blocks, quietly
 from ..sites.family import Family
 from ..sites.skeleton import ShapesOnly, skeleton
 from .feed_forward import COMMON_ACTIVATIONS, FeedForward
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 _FORWARDS = (nn.Linear.forward, Conv1D.forward)
 _SPREAD = 3.0  # wide enough to show where an activation is cut off

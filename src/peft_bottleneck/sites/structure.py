@@ -13,17 +13,14 @@ import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
+from transformers import PretrainedConfig
 
 from ..modules import base_modules, has_experts, is_norm
 from .data_flow import INPUT, BlockFlow, observe, storage_of
 from .families import family_of
 from .family import Family
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 _ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
 _INSTEAD = ("mamba", "conv")  # what takes the place of the attention in some blocks

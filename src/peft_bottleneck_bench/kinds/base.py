@@ -5,20 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..converters import Example as Example
 from ..errors import UserError
+from ..models.base_model import BaseModel  # it imports torch
 from ..statistics.samples import FloatArray
 from ..tasks import Task
 from .prompts import never_empty
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-    from ..models.base_model import BaseModel  # it imports torch
 
 # The fields of a task that concern some kinds only.
 SETTINGS = ("labels", "scheme", "class_weights", "negative_label", "prompt", "source_prefix", "markers")

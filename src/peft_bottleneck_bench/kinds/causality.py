@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from transformers import PretrainedConfig
 
 from ..models.base_model import BaseModel
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 LENGTH = 8
 MOST_PARAMETERS = 300_000_000  # of a model that is tried at its own size

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from transformers import PretrainedConfig
+from transformers.utils import ModelOutput
 
 from ..statistics.samples import FloatArray
 from .base import Answers, Context, Encoded, Example, Kind, Loss, Outputs, encode_texts, texts_of
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
-    from transformers.utils import ModelOutput
 
 
 class SequenceKind(Kind):

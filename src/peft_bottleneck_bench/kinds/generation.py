@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..errors import UserError
+from ..models.base_model import BaseModel
 from ..tasks import Task
 from .base import IGNORED, Answers, Collator, Columns, Context, Encoded, Example, Kind, Outputs
 from .causality import sees_later_tokens
@@ -19,11 +21,6 @@ from .prompts import (
     placeholders,
     prompt_ids,
 )
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
-
-    from ..models.base_model import BaseModel
 
 METRICS = ("answer", "translation", "summarization", "number", "choice")
 

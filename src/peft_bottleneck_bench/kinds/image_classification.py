@@ -5,15 +5,13 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from transformers import PretrainedConfig, PreTrainedModel
 
 from .base import Collator, Columns, Context, Encoded, Example
 from .classification import OneLabel, label_name, label_options
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
 
 
 class ImageClassification(OneLabel):

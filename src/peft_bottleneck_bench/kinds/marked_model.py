@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from peft_bottleneck.convolution import cache_name
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class MarkedModel(nn.Module):

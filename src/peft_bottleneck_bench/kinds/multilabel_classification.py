@@ -5,18 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
+from transformers.utils import ModelOutput
 
 from ..statistics.samples import FloatArray
 from .base import Answers, Context, Encoded, Example, Loss, Outputs, encode_texts, texts_of
 from .classification import SequenceKind, label_options
-
-if TYPE_CHECKING:
-    from transformers.utils import ModelOutput
 
 THRESHOLD = 0.5  # of a label that the validation split lacks
 

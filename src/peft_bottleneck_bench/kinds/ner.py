@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
+from transformers import PretrainedConfig
 
 from ..models.base_model import BaseModel
 from .base import IGNORED, Answers, Collator, Columns, Context, Encoded, Example, Kind, Outputs, filled_up
 from .classification import label_options
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 
 class Ner(Kind):

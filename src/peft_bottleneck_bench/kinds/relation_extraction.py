@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+from transformers import PretrainedConfig, PreTrainedModel
 
 from ..errors import UserError
 from .base import Context, Encoded, Example
 from .classification import OneLabel, label_name, label_options
 from .marked_model import MarkedModel
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel
 
 ENTITIES = ("head", "tail")
 

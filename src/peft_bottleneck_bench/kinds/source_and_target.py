@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from transformers import PretrainedConfig
 
 from ..errors import UserError
 from ..tasks import Task
@@ -10,9 +10,6 @@ from ..words import quoted
 from .base import Example
 from .generation import METRICS, Generation
 from .prompts import placeholders
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig
 
 
 class _FromSource(Generation):
