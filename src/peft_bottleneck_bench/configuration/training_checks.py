@@ -5,7 +5,12 @@ from __future__ import annotations
 import re
 from ast import literal_eval
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from transformers import Seq2SeqTrainingArguments, Trainer, get_scheduler
+from transformers.integrations import get_available_reporting_integrations
+from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
 
 from ..errors import one_line, suggest
 from ..value_types import field_types, fits, words
@@ -19,9 +24,6 @@ from .training_options import (
     TAKEN,
     TRAINING_DEFAULTS,
 )
-
-if TYPE_CHECKING:
-    from transformers import Seq2SeqTrainingArguments
 
 REFUSED_CHOICE = re.compile(r"(\S+) is not a valid \w+, please select one of (\[.*\])")
 
@@ -72,9 +74,6 @@ def _problem(key: str, value: object) -> str:
 
 def _no_tracker(value: object) -> str:
     """Why a tracker cannot be used; empty if all can."""
-    from transformers.integrations import get_available_reporting_integrations
-    from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
-
     for name in [value] if isinstance(value, str) else value if isinstance(value, list) else []:
         if name in ("none", "all"):
             continue
@@ -100,16 +99,11 @@ def _out_of_range(key: str, value: object) -> Iterator[str]:
 
 def _types() -> dict[str, object]:
     """The type of each field, those of the harness's own included."""
-    from transformers import Seq2SeqTrainingArguments
-
     return {**field_types(Seq2SeqTrainingArguments), **OWN}
 
 
 def _refused(training: Mapping[str, object]) -> str:
     """Why transformers cannot make the arguments, the optimiser or the schedule of a training; empty if it can."""
-    import torch
-    from transformers import Seq2SeqTrainingArguments
-
     own_device = {"use_cpu": not torch.accelerator.is_available()}
     given = {key: value for key, value in training.items() if key not in OWN and key not in OF_THE_DEVICE}
     try:
@@ -123,9 +117,6 @@ def _refused(training: Mapping[str, object]) -> str:
 
 def _make(arguments: Seq2SeqTrainingArguments) -> None:
     """Makes the optimiser and the schedule for a model of one weight."""
-    from torch import nn
-    from transformers import Trainer, get_scheduler
-
     model = nn.Linear(1, 1, bias=False)
     optimiser_class, options = Trainer.get_optimizer_cls_and_kwargs(arguments, model)
     optimiser = optimiser_class(model.parameters(), **options)

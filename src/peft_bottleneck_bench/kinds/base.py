@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 import torch
-from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+import transformers
+from transformers import DataCollatorWithPadding, PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from ..converters import Example as Example
 from ..errors import UserError
@@ -198,8 +199,6 @@ class Kind(ABC):
         Raises:
             UserError: transformers' class for the kind does not know the architecture.
         """
-        import transformers
-
         auto_class = getattr(transformers, self.auto_class(model.config))
         if type(model.config) not in auto_class._model_mapping:
             raise UserError(
@@ -221,8 +220,6 @@ class Kind(ABC):
 
     def collator(self, context: Context, *, training: bool) -> Collator:
         """Pads a list of rows to the longest among them."""
-        from transformers import DataCollatorWithPadding
-
         collate: Collator = DataCollatorWithPadding(context.model.tokenizer)
         return collate
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import torch
+import transformers
 from transformers import PretrainedConfig
 
 from ..models.base_model import BaseModel
@@ -38,8 +39,6 @@ def sees_later_tokens(model: BaseModel, auto_class: str) -> bool:
 
 def _configs(model: BaseModel, auto_class: str) -> list[Any]:
     """The configuration of a model of a size that can be tried; empty if there is none."""
-    import transformers
-
     smaller = copy.deepcopy(model.config)
     for name, value in _SMALLER.items():
         if isinstance(getattr(smaller, name, None), int) and getattr(smaller, name) > value:
@@ -67,8 +66,6 @@ def _set(config: PretrainedConfig, name: str, value: object) -> None:
 
 
 def _try(model: BaseModel, config: PretrainedConfig, auto_class: str) -> bool:
-    import transformers
-
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         tried = getattr(transformers, auto_class).from_config(copy.deepcopy(config)).float().eval()

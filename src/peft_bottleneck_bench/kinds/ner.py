@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-from transformers import PretrainedConfig
+from transformers import DataCollatorForTokenClassification, PretrainedConfig
 
 from ..models.base_model import BaseModel
 from .base import IGNORED, Answers, Collator, Columns, Context, Encoded, Example, Kind, Outputs, filled_up
@@ -79,8 +79,6 @@ class Ner(Kind):
         return Encoded(columns, owners, words=words)
 
     def collator(self, context: Context, *, training: bool) -> Collator:
-        from transformers import DataCollatorForTokenClassification
-
         collate: Collator = DataCollatorForTokenClassification(context.model.tokenizer, label_pad_token_id=IGNORED)
         return collate
 

@@ -11,16 +11,27 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import transformers
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
+    AddedToken,
+    AutoConfig,
+    AutoImageProcessor,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
 
 from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
 from ..errors import UserError, first_line, one_line
 from .trainable import head_modules
 from .weight_files import SUFFIXES, problem_with_weights
-
-if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, ProcessorMixin
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
@@ -90,8 +101,6 @@ class BaseModel:
 
     @cached_property
     def config(self) -> PretrainedConfig:
-        from transformers import AutoConfig
-
         if self.is_local and {file.name for file in Path(self.path).glob("*config.json")} == {"adapter_config.json"}:
             raise UserError(f"model '{self.name}' is an adapter; name the model that it was trained on")
         with self._one_line_errors("configuration"):
@@ -99,8 +108,6 @@ class BaseModel:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        from transformers import AutoTokenizer
-
         with self._one_line_errors("tokenizer"):
             tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
             _check_vocabulary(tokenizer)
@@ -117,8 +124,6 @@ class BaseModel:
     @cached_property
     def processor(self) -> ProcessorMixin:
         """The image processor of a model that reads images."""
-        from transformers import AutoImageProcessor
-
         with self._one_line_errors("image processor"):
             return AutoImageProcessor.from_pretrained(self.path, revision=self.revision)
 
@@ -167,8 +172,6 @@ class BaseModel:
     @property
     def is_causal(self) -> bool:
         """Whether a token's state depends only on what comes before it: a decoder-only model."""
-        from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_MASKED_LM_MAPPING
-
         config = type(self.config)
         decoder = config in MODEL_FOR_CAUSAL_LM_MAPPING and config not in MODEL_FOR_MASKED_LM_MAPPING
         return decoder and not self.config.is_encoder_decoder
@@ -176,8 +179,6 @@ class BaseModel:
     def tokenizer_with(self, words: tuple[str, ...]) -> PreTrainedTokenizerBase:
         """A tokenizer with additional words; their numbers follow the model's own vocabulary."""
         if words not in self._extended:
-            from transformers import AddedToken
-
             tokenizer = copy.deepcopy(self.tokenizer)
             tokenizer.add_tokens([AddedToken(word, special=True, normalized=False) for word in words])
             self._extended[words] = tokenizer
@@ -189,8 +190,6 @@ class BaseModel:
 
     def load(self, auto_class: str, **options: object) -> PreTrainedModel:
         """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration."""
-        import transformers
-
         if self.quantization:
             options["quantization_config"] = self.quantised_loading(auto_class)
         with self._one_line_errors("weights"):
@@ -206,8 +205,6 @@ class BaseModel:
         Raises:
             UserError: bitsandbytes is missing, or does not work here, or the model's blocks are not found.
         """
-        import transformers
-
         assert self.quantization is not None
         try:
             return quantization_config(self.quantization, self.config, getattr(transformers, auto_class))
@@ -216,8 +213,6 @@ class BaseModel:
 
     def skeleton(self, auto_class: str, **options: object) -> PreTrainedModel:
         """The same model on the current device, without reading weights."""
-        import transformers
-
         config = copy.deepcopy(self.config)
         for name, value in options.items():
             setattr(config, name, value)

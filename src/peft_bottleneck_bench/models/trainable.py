@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import peft
 import transformers
 from packaging.version import Version
+from peft import PeftModel
+from transformers import PreTrainedModel
 
 from peft_bottleneck.convolution import CACHE_NAMES, cache_name
 
 from ..errors import UserError, one_line, suggest
 from .methods import method_named
 from .options import config_class, method_options
-
-if TYPE_CHECKING:
-    from peft import PeftModel
-    from transformers import PreTrainedModel
 
 # The first PEFT for the transformers that renamed the cache.
 KNOWS_NEW_NAME = Version("0.22")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from transformers import set_seed
+from peft import PeftModel
+from transformers import PreTrainedModel, set_seed
 
 from peft_bottleneck import reuse_prefix
 
@@ -19,9 +20,6 @@ from ..kinds.generation import generate
 from ..models.base_model import BaseModel
 from ..saved.parameters import restore
 from ..saved.saved import Saved
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 
 class Predictor:
@@ -98,8 +96,6 @@ def _with_weights(model: PreTrainedModel, saved: Saved) -> PreTrainedModel:
     if not saved.by_peft:
         restore(model, saved.weights)
         return model
-    from peft import PeftModel
-
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")  # PEFT goes on without them

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors import safe_open
+from safetensors.torch import load_file
+from transformers import PreTrainedModel
 
 from ..errors import UserError
 from ..kinds import Context, Kind
 from ..models.trainable import head_modules, make_trainable
 from .parameters import copy_parameters
 from .saved import Saved
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 KEY = "init_adapter"
 
@@ -87,13 +88,9 @@ def check_weights(saved: Saved, method: str, options: Mapping[str, object], kind
 
 def load_initial(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context) -> None:
     """Copies the weights in `saved` into a model that is ready to train; the head too, if `keeps_head`."""
-    from safetensors.torch import load_file
-
     names = _fitting(model, saved, kind, context)
     weights = {name: tensor for name, tensor in load_file(saved.weights).items() if name in names}
     if saved.by_peft:
-        from peft import set_peft_model_state_dict
-
         set_peft_model_state_dict(model, {**_trained(model, saved), **weights})  # which wants the head in any case
         return
     copy_parameters(model, weights)
@@ -105,8 +102,6 @@ def _fitting(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context)
     Raises:
         UserError: beside the heads, one side has a weight that the other lacks, or has in another shape.
     """
-    from safetensors import safe_open
-
     with safe_open(saved.weights, framework="pt") as file:
         there = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     own = {name: list(tensor.shape) for name, tensor in _trained(model, saved).items()}
@@ -129,8 +124,6 @@ def _fitting(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context)
 def _trained(model: PreTrainedModel, saved: Saved) -> Mapping[str, torch.Tensor]:
     """The weights that the method trains, under the names in which a run saves them."""
     if saved.by_peft:
-        from peft import get_peft_model_state_dict
-
         weights: Mapping[str, torch.Tensor] = get_peft_model_state_dict(model, save_embedding_layers=False)
         return weights
     return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}

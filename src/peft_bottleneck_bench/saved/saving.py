@@ -6,14 +6,11 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from safetensors.torch import save_file
+from transformers import PreTrainedModel
 
 from .parameters import trained_parameters
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 RUN_FILE = "run.json"
 PARAMETERS_FILE = "trained_parameters.safetensors"

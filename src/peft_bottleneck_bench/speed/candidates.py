@@ -6,15 +6,18 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import peft
 import torch
+from peft import PeftConfig
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import PreTrainedModel
 
-if TYPE_CHECKING:
-    from peft import PeftConfig
-    from transformers import PreTrainedModel
+import peft_bottleneck as ours
+from peft_bottleneck.layer import BottleneckLayer
+from peft_bottleneck.placement import around_norm
 
 REDUCTION = 16
 MANY = 64  # adapters on one model
@@ -81,8 +84,6 @@ class Peft:
         self.sites: str | None = None
 
     def build(self, candidate: str, model: PreTrainedModel) -> PreTrainedModel:
-        import peft
-
         if candidate == "base":
             return model.requires_grad_(False)
         if candidate == "full":
@@ -123,8 +124,6 @@ class Peft:
 
     def _at_our_sites(self, name: str, model: PreTrainedModel) -> object:
         """PEFT's method on the modules that a Houlsby adapter wraps, its rank the size of the bottlenecks."""
-        import peft
-
         sites = self._sites(model)
         if name == "ia3":
             return peft.IA3Config(target_modules=sites, feedforward_modules=[])
@@ -132,8 +131,6 @@ class Peft:
 
     def _sites(self, model: PreTrainedModel) -> str:
         """The pattern of the modules that a Houlsby adapter wraps, which is the same in every copy of the base."""
-        import peft
-
         if self.sites is None:
             probe = peft.get_peft_model(model, _config("houlsby"))
             self.sites = str(probe.peft_config["default"].target_modules)
@@ -146,8 +143,6 @@ def _size(model: PreTrainedModel) -> int:
 
 
 def _config(method: str, **options: object) -> PeftConfig:
-    import peft_bottleneck as ours
-
     classes: dict[str, Any] = {
         "houlsby": ours.HoulsbyConfig,
         "pfeiffer": ours.PfeifferConfig,
@@ -182,11 +177,6 @@ def _with_bottleneck(
 
 def _floor(model: PreTrainedModel, config: object) -> object:
     """The frozen base whose gradient flows back as far as a method needs it: to the first of its sites."""
-    import peft
-
-    from peft_bottleneck.layer import BottleneckLayer
-    from peft_bottleneck.placement import around_norm
-
     adapted = peft.get_peft_model(model, config)
     layer = next(module for module in adapted.modules() if isinstance(module, BottleneckLayer))
     placement, site = layer.placement, layer.block or layer.base_layer
