@@ -108,7 +108,9 @@ def test_only_what_decides_the_score_is_part_of_the_identity() -> None:
 
 
 def test_trackers_pass_through_and_change_no_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("transformers.integrations.get_available_reporting_integrations", lambda: ["wandb"])
+    monkeypatch.setattr(
+        "peft_bottleneck_bench.configuration.training_checks.get_available_reporting_integrations", lambda: ["wandb"]
+    )
     assert check_training({"report_to": ["wandb"], "project": "adapters"}) == []
     assert check_training({"report_to": "mlflow"}) == ["report_to: 'mlflow' is not installed"]
     assert score_relevant({"report_to": ["wandb"], "project": "adapters", "run_name": "one"}) == {}
