@@ -16,12 +16,11 @@ import gc
 import sys
 import tempfile
 import time
-from typing import TYPE_CHECKING
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from sharing import RECORD, write
-from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 from peft_bottleneck.quantization import prepare_for_training, quantization_config
@@ -29,9 +28,6 @@ from peft_bottleneck_bench.quiet import quiet, quiet_bars
 from peft_bottleneck_bench.speed.rounds import alternate, paired_ratio, summary
 from peft_bottleneck_bench.workbench.memory import PeakMemory
 from peft_bottleneck_bench.workbench.workload import STEPS_FOR_MEMORY
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 SHAPE = LlamaConfig(
     vocab_size=128256,

@@ -16,13 +16,13 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
 import torch
 from sharing import the_run, write
 from torch.utils.data import DataLoader
 from transformers import (
     AutoModelForSequenceClassification,
+    PreTrainedModel,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -36,9 +36,6 @@ from peft_bottleneck_bench.training.execute import make_trainer
 from peft_bottleneck_bench.training.features import Split
 from peft_bottleneck_bench.training.trainer import RunTrainer
 from peft_bottleneck_bench.training.training import train
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
 HARNESS_BATCH = 32
 LENGTH, BATCH, EPOCHS, RATE = 128, 16, 3, 5e-5  # of the tutorial
