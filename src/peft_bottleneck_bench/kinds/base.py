@@ -93,6 +93,9 @@ class Kind(ABC):
     label_column: ClassVar[str] = ""
     """The column that names labels, in kinds that have a fixed set of them."""
     fewest_labels: ClassVar[int] = 2
+    head_class: ClassVar[str]
+    peft_task: ClassVar[str]
+    """What `auto_class` and `task_type` give where they do not depend on the model."""
     settings: ClassVar[tuple[str, ...]] = ()
     """The fields of a task that have an effect on this kind, of those in `SETTINGS`."""
     calibrates: ClassVar[bool] = False
@@ -181,13 +184,13 @@ class Kind(ABC):
         """The references in the form of the metric, one entry per example."""
         return [example[self.columns[-1]] for example in examples]
 
-    @abstractmethod
     def auto_class(self, config: PretrainedConfig) -> str:
         """The transformers class whose models have the kind's head."""
+        return self.head_class
 
-    @abstractmethod
     def task_type(self, config: PretrainedConfig) -> str:
         """PEFT's name for it."""
+        return self.peft_task
 
     def model_options(self, context: Context) -> dict[str, object]:
         """The fields of the model's configuration that depend on the task."""

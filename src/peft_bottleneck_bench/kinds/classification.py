@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from transformers import PretrainedConfig
 from transformers.utils import ModelOutput
 
 from ..statistics.samples import FloatArray
@@ -18,12 +17,8 @@ class SequenceKind(Kind):
     """One output for a text or a pair of texts, from a head on the model's pooled output."""
 
     optional_columns = ("text_pair",)
-
-    def auto_class(self, config: PretrainedConfig) -> str:
-        return "AutoModelForSequenceClassification"
-
-    def task_type(self, config: PretrainedConfig) -> str:
-        return "SEQ_CLS"
+    head_class = "AutoModelForSequenceClassification"
+    peft_task = "SEQ_CLS"
 
 
 class OneLabel(Kind):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from .base import Collator, Columns, Context, Encoded, Example
 from .classification import OneLabel, label_name, label_options
@@ -25,6 +25,8 @@ class ImageClassification(OneLabel):
     metrics = ("classification",)
     label_column = "label"
     reads_text = False
+    head_class = "AutoModelForImageClassification"
+    peft_task = "SEQ_CLS"
 
     def example(self, row: Example) -> Example:
         image = row["image"]
@@ -42,12 +44,6 @@ class ImageClassification(OneLabel):
         """The image's bytes, as text: equal images have equal ones."""
         image = example["image"]
         return (Path(image).read_bytes() if isinstance(image, str) else image).decode("latin-1")
-
-    def auto_class(self, config: PretrainedConfig) -> str:
-        return "AutoModelForImageClassification"
-
-    def task_type(self, config: PretrainedConfig) -> str:
-        return "SEQ_CLS"
 
     def model_options(self, context: Context) -> dict[str, object]:
         # A model with a head for other labels gets a fresh one.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
-from transformers import DataCollatorForTokenClassification, PretrainedConfig
+from transformers import DataCollatorForTokenClassification
 
 from ..models.base_model import BaseModel
 from .base import IGNORED, Answers, Collator, Columns, Context, Encoded, Example, Kind, Outputs, filled_up
@@ -26,6 +26,8 @@ class Ner(Kind):
     label_column = "tags"
     settings = ("labels", "scheme")
     fewest_labels = 1
+    head_class = "AutoModelForTokenClassification"
+    peft_task = "TOKEN_CLS"
 
     def example(self, row: Example) -> Example:
         tokens, tags = row["tokens"], row["tags"]
@@ -53,12 +55,6 @@ class Ner(Kind):
 
     def input_text(self, example: Example) -> str:
         return " ".join(example["tokens"])
-
-    def auto_class(self, config: PretrainedConfig) -> str:
-        return "AutoModelForTokenClassification"
-
-    def task_type(self, config: PretrainedConfig) -> str:
-        return "TOKEN_CLS"
 
     def model_options(self, context: Context) -> dict[str, object]:
         return label_options(tags_of(context.labels))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from ..errors import UserError
 from .base import Context, Encoded, Example
@@ -28,6 +28,8 @@ class RelationExtraction(OneLabel):
     metrics = ("relation_extraction", "semeval2010_task8")
     label_column = "relation"
     settings = (*OneLabel.settings, "negative_label", "markers")
+    head_class = "AutoModel"
+    peft_task = "SEQ_CLS"
 
     def example(self, row: Example) -> Example:
         text = row["text"]
@@ -43,12 +45,6 @@ class RelationExtraction(OneLabel):
 
     def input_text(self, example: Example) -> str:
         return marked_text(example, marker_words([], typed=False))
-
-    def auto_class(self, config: PretrainedConfig) -> str:
-        return "AutoModel"
-
-    def task_type(self, config: PretrainedConfig) -> str:
-        return "SEQ_CLS"
 
     def check_model(self, model: PreTrainedModel) -> None:
         super().check_model(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from types import SimpleNamespace
 
 import numpy as np
 from nltk.stem.porter import PorterStemmer
@@ -64,19 +65,12 @@ class Summarization(TextMetric):
 
     def _f_measures(self, names: Sequence[str], references: Answers, predictions: Answers) -> FloatArray:
         """[examples, names]."""
-        scorer = RougeScorer(list(names), tokenizer=_Tokenizer(TOKENIZERS[self.tokenizer]))
+        scorer = RougeScorer(list(names), tokenizer=SimpleNamespace(tokenize=TOKENIZERS[self.tokenizer]))
         rows = []
         for reference, prediction in zip(references, predictions, strict=True):
             of_each = [scorer.score(text, prediction) for text in all_of(reference)]
             rows.append([max(found[name].fmeasure for found in of_each) for name in names])
         return np.array(rows)
-
-
-class _Tokenizer:
-    """rouge-score's interface of a tokenizer."""
-
-    def __init__(self, tokenize: Callable[[str], list[str]]) -> None:
-        self.tokenize = tokenize
 
 
 _stemmer = PorterStemmer()
