@@ -12,12 +12,14 @@ from .registration import PeftConfig
 
 _HEADING = "## How to Get Started with the Model"
 _PLACEHOLDER = "Use the code below to get started with the model.\n\n[More Information Needed]"
-_AUTO_CLASSES = {
+# The class that PEFT adapts for a task type.
+AUTO_CLASSES = {
     "CAUSAL_LM": "AutoModelForCausalLM",
+    "FEATURE_EXTRACTION": "AutoModel",
+    "QUESTION_ANS": "AutoModelForQuestionAnswering",
     "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
     "SEQ_CLS": "AutoModelForSequenceClassification",
     "TOKEN_CLS": "AutoModelForTokenClassification",
-    "QUESTION_ANS": "AutoModelForQuestionAnswering",
 }
 
 
@@ -59,7 +61,7 @@ def complete_pushed_cards() -> None:
 
 
 def _usage(config: PeftConfig, method: str) -> str:
-    auto_class = _AUTO_CLASSES.get(str(getattr(config.task_type, "value", config.task_type)), "AutoModel")
+    auto_class = AUTO_CLASSES.get(str(getattr(config.task_type, "value", config.task_type)), "AutoModel")
     base = config.base_model_name_or_path or "path-or-id-of-the-base-model"
     return f"""\
 This is a bottleneck adapter of the method `{method}` ({type(config).__name__}) of the library

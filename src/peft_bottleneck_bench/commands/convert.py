@@ -16,15 +16,6 @@ from ..saved.adapter_groups import CONFIG_FILE, AdapterGroup, adapters_in, descr
 
 PEFT_WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
 BASE_CONFIG_FILE = "config.json"  # of the base model, which keeps the labels of a head
-# The class that PEFT adapts for a task type.
-AUTO_CLASSES = {
-    "CAUSAL_LM": "AutoModelForCausalLM",
-    "FEATURE_EXTRACTION": "AutoModel",
-    "QUESTION_ANS": "AutoModelForQuestionAnswering",
-    "SEQ_2_SEQ_LM": "AutoModelForSeq2SeqLM",
-    "SEQ_CLS": "AutoModelForSequenceClassification",
-    "TOKEN_CLS": "AutoModelForTokenClassification",
-}
 
 
 @dataclass(frozen=True)
@@ -187,6 +178,8 @@ def _located(source: Path | str) -> Path:
 
 
 def _class_for_peft(description: dict[str, Any]) -> str:
+    from peft_bottleneck.cards import AUTO_CLASSES
+
     task_type, mapping = description.get("task_type"), description.get("auto_mapping") or {}
     return str(AUTO_CLASSES.get(task_type or "", mapping.get("base_model_class", "AutoModel")))
 
