@@ -40,7 +40,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Any
 
 from peft_bottleneck.quantization import QUANTIZATIONS
@@ -48,13 +47,12 @@ from peft_bottleneck.quantization import QUANTIZATIONS
 from ..data.loading import SPLITS
 from ..errors import UserError
 from ..models.base_model import DTYPES, default_label
-from ..processes import is_main
-from ..records import remote
 from ..shipped import configuration_file
 from ..tasks import task_files
 from .choices import Configuration, ModelChoice, ParameterBudget, Resources
 from .findings import LARGEST_SEED, MOST_RUNS, Findings, as_list, found
 from .method_entries import read_method, read_training
+from .result_folders import read_folder
 from .search_entries import read_search
 from .task_entries import read_task
 from .training_options import TRAINING_DEFAULTS
@@ -158,9 +156,9 @@ class _Reader(Findings):
         runs = len(models) * len(tasks) * len(methods) * (len(seeds) + (search.trials if search else 0))
         if runs > MOST_RUNS:
             self.wrong(f"{runs:,} runs: a grid has {MOST_RUNS:,} at most")
-        results = self.folder_of_results("results", content["results"])
+        results = read_folder("results", content["results"], self)
         default = f"{results}-adapters" if results else "adapters"
-        adapters = self.folder_of_results("adapters", default if content["adapters"] is None else content["adapters"])
+        adapters = read_folder("adapters", default if content["adapters"] is None else content["adapters"], self)
         if self.errors or not results or not adapters:
             raise UserError.collect(self.errors)
         return Configuration(
@@ -272,33 +270,3 @@ class _Reader(Findings):
             if self.typed(f"limits.{split}", limit, int, "a whole number") and limit < 1:
                 self.wrong(f"limits.{split}: {limit} would leave the split empty")
         return dict(content)
-
-    def folder_of_results(self, key: str, value: Any) -> Path | None:
-        """The folder `value`, or that for the address `value`, if it exists or can be made; nothing is made here."""
-        if not self.typed(key, value, str, "a path"):
-            return None
-        if not value.strip() or not value.isprintable():
-            self.wrong(f"{key}: expected a path or an address, found {value!r}")
-            return None
-        folder = remote.folder_of(value)
-        if (address := remote.address_of(folder)) and is_main():
-            try:
-                remote.check(address)
-            except UserError as error:
-                self.wrong(f"{key}: {error}")
-                return None
-        there = folder
-        try:
-            while not there.exists() and there != there.parent:
-                there = there.parent
-        except OSError as error:
-            self.wrong(f"{key}: {folder}: {error.strerror}")
-            return None
-        if not there.is_dir():
-            self.wrong(f"{key}: {there} is no folder")
-            return folder
-        try:
-            TemporaryFile(dir=there).close()  # a file without a name: permissions do not show what root may do
-        except OSError as error:
-            self.wrong(f"{key}: {there} cannot be written to: {error.strerror}")
-        return folder
