@@ -91,14 +91,18 @@ def _line(method: str, boards: list[Board], counted: list[Board]) -> Line:
 
 
 def over_tasks(ranks: AverageRanks) -> list[str]:
-    """What average ranks say, one sentence each."""
+    """What average ranks say, one sentence each, the answer first."""
     first, best = next(iter(ranks.ranks)), ranks.may_be_best
-    test = f"Friedman's test over tasks: {show.p_value(ranks.p_value)}"
+    friedman, tasks = f"Friedman's test: {show.p_value(ranks.p_value)}", f"Over {ranks.tasks} tasks"
+    if len(best) == len(ranks.ranks):
+        answer = f"{tasks} nothing is separated: each of the {len(best)} methods may be best ({friedman})."
+    elif len(best) > 1:
+        answer = f"{tasks} {joined(best)} may each be best ({friedman}, then Nemenyi's)."
+    else:
+        answer = f"{tasks} only {first} may be best ({friedman}, then Nemenyi's)."
     return [
-        f"{first} has the best average rank: {ranks.ranks[first]:.2f} over {ranks.tasks} tasks.",
-        f"{test}: the tasks do not separate the methods. Each may be best."
-        if len(best) == len(ranks.ranks)
-        else f"{test}. By Nemenyi's test {joined(best)} may be best.",
-        f"Average ranks have to differ by {ranks.critical:.2f} to be separated. The tasks are the observations: few "
-        "tasks say little, and each board says more of its own task.",
+        answer,
+        f"{first} has the best average rank, {ranks.ranks[first]:.2f}. Average ranks have to differ by "
+        f"{ranks.critical:.2f} to be separated. The tasks are the observations: few tasks say little, and each board "
+        "says more of its own task.",
     ]

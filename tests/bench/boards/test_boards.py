@@ -152,10 +152,12 @@ def test_average_ranks_are_over_the_same_tasks_or_not_at_all(tmp_path: Path) -> 
     ranks = {name: sum(1 + order.index(name) for order in orders) / 4 for name in complete}
     assert {line.method: line.rank for line in overview.lines if line.rank} == ranks
     assert [line.method for line in overview.lines[:3]] == sorted(complete, key=lambda name: ranks[name])
-    first, test, limit = overview.verdict
-    assert first.startswith(f"{overview.lines[0].method} has the best average rank: ")
-    assert test.endswith("the tasks do not separate the methods. Each may be best.")
-    assert limit.startswith("Average ranks have to differ by ")
+    answer, limit = overview.verdict
+    assert answer.startswith(
+        "Over 4 tasks nothing is separated: each of the 3 methods may be best (Friedman's test: p = "
+    )
+    assert limit.startswith(f"{overview.lines[0].method} has the best average rank, ")
+    assert "Average ranks have to differ by " in limit
 
 
 def test_methods_that_order_alike_on_many_tasks_are_separated_over_tasks(tmp_path: Path) -> None:
@@ -164,7 +166,8 @@ def test_methods_that_order_alike_on_many_tasks_are_separated_over_tasks(tmp_pat
             write_run(tmp_path, method, 0, skill, task=f"task {task}")
     (overview,) = overviews(found(tmp_path))
     assert [line.method for line in overview.lines] == ["good", "fair", "bad"]
-    assert "By Nemenyi's test good and fair may be best." in overview.verdict[1]
+    answer = "Over 8 tasks good and fair may each be best (Friedman's test: p < 0.001, then Nemenyi's)."
+    assert overview.verdict[0] == answer
     assert overview.ranks is not None
     assert overview.ranks.ranks == {"good": 1, "fair": 2, "bad": 3}
 
@@ -177,7 +180,8 @@ def test_tasks_with_nothing_to_compare_do_not_count_over_tasks(tmp_path: Path) -
     (overview,) = overviews(found(tmp_path))
     assert overview.left_out == ["begun"]
     assert {line.method: (line.rank, line.lacking) for line in overview.lines} == {"good": (1, []), "bad": (2, [])}
-    assert overview.verdict[0] == "good has the best average rank: 1.00 over 2 tasks."
+    assert overview.verdict[0].startswith("Over 2 tasks nothing is separated: each of the 2 methods may be best")
+    assert overview.verdict[1].startswith("good has the best average rank, 1.00.")
     assert overview.verdict[-1] == "Left out, as fewer than two methods are complete there: begun."
     without = overviews([board for board in found(tmp_path) if board.record.task != "one"])[0].verdict
     assert without[0] == "No ranking over tasks: it needs two tasks with two complete methods each."
