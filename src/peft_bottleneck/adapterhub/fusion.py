@@ -17,6 +17,7 @@ from ..compose import fuse
 from ..composition import FUSION_PARTS, Fusion
 from ..layer import BottleneckLayer
 from ..methods import ParallelAdapterConfig
+from .attention import attend_in_the_order_of_the_library
 from .checkpoints import describe, fill, head_to_write, read_head, write_head
 from .files import CONFIG_FILE as ADAPTER_FILE
 from .files import read_description, read_json, read_tensors, write
@@ -117,6 +118,7 @@ def add_fusion(
         model.base_model.set_adapter(active)
         model.delete_adapter(name)
         raise ValueError(f"{where}: {'; '.join(problems)}")
+    attend_in_the_order_of_the_library(names.base)
     if fitted is not None:
         fitted.join(names.base, name)
 
