@@ -17,7 +17,7 @@ def read_folder(key: str, value: Any, findings: Findings) -> Path | None:
 
     None where there is none, with the reason in `findings`.
     """
-    if not findings.typed(key, value, str, "a path"):
+    if not findings.typed(key, value, str, "a path or an address"):
         return None
     if not value.strip() or not value.isprintable():
         findings.wrong(f"{key}: expected a path or an address, found {value!r}")

@@ -228,8 +228,8 @@ def test_models_in_folders_of_one_name_need_labels(configure: Configure, tmp_pat
         ({"model": {"path": "x", "lable": "y"}}, "unknown key 'model.lable': did you mean 'model.label'?"),
         ({"tasks_from": "nowhere"}, "tasks_from: nowhere: no such folder"),
         ({"tasks_from": [1]}, "tasks_from: expected a folder, found 1"),
-        ({"results": ""}, "results: expected a path, found ''"),
-        ({"results": 5}, "results: expected a path, found 5"),
+        ({"results": ""}, "results: expected a path or an address, found ''"),
+        ({"results": 5}, "results: expected a path or an address, found 5"),
         ({"adapters": "x" * 300}, "adapters: " + "x" * 300 + ": File name too long"),
         ({"search": {"trials": 10**9}}, "search.trials: 1000000000 is not from 1 to 10,000"),
         (
