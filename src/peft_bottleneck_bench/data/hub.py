@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+import datasets
+
 from ..errors import UserError, first_line
 from ..tasks import Hub, Task
 from .features import named
@@ -64,8 +66,6 @@ def hub_rows(task: Task, hub: Hub, split: str, part: str) -> HubRows:
     Raises:
         UserError: the data set or the split cannot be loaded, or is empty.
     """
-    import datasets
-
     datasets.disable_progress_bars()
     name = f"{hub.id}[{part}]"
     try:
@@ -93,8 +93,6 @@ def saved_rows(folder: Path) -> SavedRows:
     Raises:
         UserError: it cannot be read, or is empty.
     """
-    import datasets
-
     try:
         rows = datasets.load_from_disk(str(folder))
     except Exception as error:  # of Arrow, of JSON, of the file system
@@ -106,8 +104,6 @@ def saved_rows(folder: Path) -> SavedRows:
 
 def _undecoded(rows: Any) -> Any:
     """The rows with images as they are compressed."""
-    import datasets
-
     for name, feature in rows.features.items():
         if isinstance(feature, datasets.Image):
             rows = rows.cast_column(name, datasets.Image(decode=False))
