@@ -45,7 +45,7 @@ ELSEWHERE = (
 )
 # What a command needs where a sentence gives its name alone.
 NEEDED = {"run": ["x"], "compare": ["x", "y"], "check": ["x"], "publish": ["x", "y"], "predict": ["x"], "exec": ["x"]}
-PROGRAMS = {"make", "pip", "python", "accelerate", "ray", "srun", "#!/bin/bash", "#SBATCH"}
+PROGRAMS = {"make", "pip", "python", "accelerate", "ray", "srun", "helm", "kubectl", "#!/bin/bash", "#SBATCH"}
 
 
 def name_of(page: Path) -> str:
