@@ -288,3 +288,17 @@ def test_beside_lora() -> None:
         model.add_adapter(LoraConfig(target_modules=["q_proj"], init_lora_weights=False), adapter_name="lora")
     model.set_adapter(["bottleneck", "lora"])
     assert not torch.allclose(output(model.eval(), inputs), first)
+
+
+def test_a_block_of_another_width_says_so() -> None:
+    """Hyper-connections pass several residual streams on, side by side."""
+
+    class Streams(Residual):
+        def forward(self, x: Tensor) -> Tensor:
+            y: Tensor = super().forward(x)
+            return torch.cat((y, y), -1)
+
+    places = PfeifferConfig(target_modules=r"(?P<block>0)\.f", output_modules=r"\g<block>")
+    model = get_peft_model(nn.Sequential(Streams(D)), places)
+    with pytest.raises(ValueError, match=f"puts out {2 * D} channels and the adapter has {D}"):
+        model(X)

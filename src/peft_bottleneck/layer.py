@@ -167,10 +167,18 @@ class BottleneckLayer(TunerLayer):
             output: `y`, `[…, d_out]`, or a tuple, list or `ModelOutput` that begins with it.
             read: gives `x`, `[…, d_in]`, for `y`; None: `x` is `y`. A bottleneck with a read point of its own takes
                 the tapped input instead.
+
+        Raises:
+            ValueError: a block's output has other channels than the adapter.
         """
         if not isinstance(output, Tensor):
             return _with_first(output, self.adapt(output[0], read))
         y = output
+        if self.block_output is not None and y.shape[-1] != self.out_features:
+            raise ValueError(
+                f"The block puts out {y.shape[-1]} channels and the adapter has {self.out_features}: several residual "
+                "streams side by side have no sum that this adapter could change. Use another method."
+            )
         inputs: dict[str | None, Tensor] = {}
         for name, tap in self.taps.items():
             inputs[name] = tap.take(y.device)
