@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -65,7 +66,7 @@ class Launched:
             if after is not None and after != before:  # of a process that failed alone, and ended the launch
                 return after
             errors.seek(0)
-            last = next((line.strip() for line in reversed(errors.read().splitlines()) if line.strip()), "no message")
+            last = _cause(errors.read())
             reason = f"the launch of {run.processes} processes ended with exit code {process.returncode}: {last}"
             return record_failure(run, reason)
 
@@ -75,6 +76,13 @@ class Launched:
             *("--config_file", str(shipped_folder("configs") / "accelerate" / f"{self.configuration}.yaml")),
             *("--num_processes", str(processes), "--main_process_port", "0", "-m", __name__, str(folder)),
         ]
+
+
+def _cause(errors: str) -> str:
+    """The first error of a process; tables and tracebacks of the launcher follow it."""
+    lines = [line.strip().removeprefix("[rank0]: ").removeprefix("[rank1]: ") for line in errors.splitlines()]
+    said = [line for line in lines if any(letter.isalpha() for letter in line)]
+    return next((line for line in said if re.match(r"[\w.]*(Error|Exception)\b", line)), (said or ["no message"])[-1])
 
 
 def _end_with_parent() -> None:
