@@ -75,7 +75,7 @@ def _verdicts(comparison: Comparison, boards: Sequence[Board]) -> Iterator[str]:
     )
     yield "\n".join(f"- **{board.record.task}** ({board.main_metric}). {_in_short(board)}" for board in boards)
     for overview in overviews(boards):
-        yield f"Over the tasks of {overview.model}: {' '.join(overview.verdict)}"
+        yield f"**All tasks** of {overview.model}. {' '.join(overview.verdict)}"
 
 
 def _in_short(board: Board) -> str:
