@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from statistics import fmean
 
 from ..statistics import LEVEL, POWER, Pair, Ranking
 from . import formatting as show
@@ -27,10 +28,25 @@ def in_words(ranking: Ranking, *, examples: int, seeds: int) -> list[str]:
 
 
 def remarks(board: Board) -> list[str]:
-    """Further facts for readers: incomplete methods, collapsed runs, and the board's notes."""
+    """Further facts for readers: incomplete methods, collapsed runs, short trainings, and the board's notes."""
     incomplete = [f"{row.method} is incomplete: {row.problem}" for row in board.rows if row.problem]
     collapsed = [f"{row.method} collapsed: {'; '.join(row.collapses)}" for row in board.rows if row.collapses]
-    return [*incomplete, *collapsed, *board.notes]
+    return [*incomplete, *collapsed, *_still_improving(board), *board.notes]
+
+
+def _still_improving(board: Board) -> Iterator[str]:
+    """Methods whose training ended far from a plateau: the last evaluation gained more than the board can separate."""
+    if board.ranking is None or board.ranking.detectable is None:
+        return
+    sign = 1 if board.greater_is_better else -1
+    for row in board.rows:
+        curves = [run.validation_curve for run in row.finished.values() if len(run.validation_curve) > 1]
+        gain = fmean(sign * (curve[-1][1] - curve[-2][1]) for curve in curves) if curves else 0.0
+        if gain > board.ranking.detectable:
+            yield (
+                f"{row.method} was still improving: its last evaluation on validation is better than the one before "
+                f"it by {show.score(gain)}, the mean over seeds. Longer training may change its place."
+            )
 
 
 def difference(pair: Pair) -> str:

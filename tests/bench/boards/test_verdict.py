@@ -112,3 +112,22 @@ def test_a_tagger_that_finds_nothing_has_collapsed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("names", "text"), [(["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")])
 def test_names_are_joined_as_in_a_sentence(names: list[str], text: str) -> None:
     assert joined(names) == text
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["greater", "smaller"])
+def test_a_training_that_ended_before_its_plateau_is_named(tmp_path: Path, sign: int) -> None:
+    for method, before in (("done", 0.79), ("short", 0.4)):
+        for seed in range(3):
+            path = write_run(tmp_path, method, seed, 0.9)
+            record = records.read(path)
+            metric = record.metric.model_copy(update={"greater_is_better": sign > 0})
+            curve = [(100, sign * 0.1), (200, sign * before), (300, sign * 0.8)]
+            records.write(record.replace(metric=metric, validation_curve=curve), path)
+    board = only(tmp_path)
+    assert board.ranking is not None
+    assert board.ranking.detectable is not None
+    assert 0.01 < board.ranking.detectable < 0.4
+    assert [remark for remark in remarks(board) if "still improving" in remark] == [
+        "short was still improving: its last evaluation on validation is better than the one before it by 0.4000, the "
+        "mean over seeds. Longer training may change its place."
+    ]
