@@ -39,14 +39,16 @@ def _still_improving(board: Board) -> Iterator[str]:
     if board.ranking is None or board.ranking.detectable is None:
         return
     sign = 1 if board.greater_is_better else -1
+    gains: dict[str, float] = {}
     for row in board.rows:
         curves = [run.validation_curve for run in row.finished.values() if len(run.validation_curve) > 1]
-        gain = fmean(sign * (curve[-1][1] - curve[-2][1]) for curve in curves) if curves else 0.0
-        if gain > board.ranking.detectable:
-            yield (
-                f"{row.method} was still improving: its last evaluation on validation is better than the one before "
-                f"it by {show.score(gain)}, the mean over seeds. Longer training may change its place."
-            )
+        gains[row.method] = fmean(sign * (curve[-1][1] - curve[-2][1]) for curve in curves) if curves else 0.0
+    found = [f"{name} by {show.score(gain)}" for name, gain in gains.items() if gain > board.ranking.detectable]
+    if found:
+        yield (
+            f"Still improving on validation in the last evaluation, in the mean over seeds: {joined(found)}. Longer "
+            "training may change places."
+        )
 
 
 def difference(pair: Pair) -> str:
