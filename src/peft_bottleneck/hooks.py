@@ -237,3 +237,12 @@ def _recomputes(block: nn.Module) -> bool:
         and block.training
         and torch.is_grad_enabled()
     )
+
+
+def with_first(output: Any, first: Tensor) -> Any:
+    """What a module returned, with another first tensor: a tuple with or without names, a list, a `ModelOutput`."""
+    if isinstance(output, dict):
+        return type(output)({**output, next(iter(output)): first})
+    if hasattr(output, "_fields"):
+        return type(output)(first, *output[1:])
+    return type(output)((first, *output[1:]))

@@ -12,7 +12,7 @@ from .bottleneck import FORMS, Bottleneck, Map, activation, build_maps, reset_pa
 from .composition import FUSION_PARTS, Composition
 from .config import BottleneckConfig
 from .convolution import Convolution, TokenContext
-from .hooks import BlockOutput, InputTap, Summands
+from .hooks import BlockOutput, InputTap, Summands, with_first
 from .rows import Rows
 from .stacks import Member, Stacks, copy_slices
 from .tuner_layer import TunerLayer, device_and_dtype
@@ -172,7 +172,7 @@ class BottleneckLayer(TunerLayer):
             ValueError: a block's output has other channels than the adapter.
         """
         if not isinstance(output, Tensor):
-            return _with_first(output, self.adapt(output[0], read))
+            return with_first(output, self.adapt(output[0], read))
         y = output
         if self.block_output is not None and y.shape[-1] != self.out_features:
             raise ValueError(
@@ -296,12 +296,3 @@ class BottleneckLayer(TunerLayer):
 def _rows_as_in(y: Tensor, x: Tensor) -> Tensor:
     """`x` shaped as `y`: some mixtures of experts read `[batch, tokens, d]` and return `[batch·tokens, d]`."""
     return x if x.dim() == y.dim() else x.reshape(*y.shape[:-1], x.shape[-1])
-
-
-def _with_first(output: Any, first: Tensor) -> Any:
-    """What a module returned, with another first tensor: a tuple with or without names, a list, a `ModelOutput`."""
-    if isinstance(output, dict):
-        return type(output)({**output, next(iter(output)): first})
-    if hasattr(output, "_fields"):
-        return type(output)(first, *output[1:])
-    return type(output)((first, *output[1:]))
