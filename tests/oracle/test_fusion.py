@@ -11,6 +11,7 @@ import pytest
 import torch
 import transformers
 from cases import DIRECTORY, base_model, output_of, unpadded
+from cases import golden as golden_of_adapters
 from peft import PeftModel
 from safetensors.torch import load_file
 from test_hidden_states import REFUSED
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForSequenceClassification
 
 from peft_bottleneck import average, load_adapterhub, save_adapterhub
+from peft_bottleneck.adapterhub.attention import attend_in_the_order_of_the_library
 from peft_bottleneck_bench.cli import main
 
 # The names of the fixtures' adapters are single letters, which the methods' prefixes hold.
@@ -79,6 +81,24 @@ def test_a_t5_attends_in_the_order_of_the_library() -> None:
     chosen = base_model("t5")
     chosen.config._attn_implementation_internal = "flash_attention_2"
     assert load_adapterhub(chosen, directory).get_base_model().config._attn_implementation == "flash_attention_2"
+
+
+@pytest.mark.skipif(transformers.__version__ < "5", reason="a GPT-J has one attention alone")
+def test_a_gptj_attends_in_the_order_of_the_library() -> None:
+    """Transformers 5 multiplies the scores by `1 / √d`, the library divides them by `√d`."""
+    inputs, outputs = golden_of_adapters("gptj")
+    model = base_model("gptj")
+    torch.testing.assert_close(output_of(model, inputs), outputs["plain"], rtol=0, atol=1e-5)
+    attend_in_the_order_of_the_library(model)
+    assert model.config._attn_implementation == "eager_divided"
+    assert torch.equal(output_of(model, inputs), outputs["plain"])
+    weights = model(**inputs, output_attentions=True).attentions[0]
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
+    model.set_attn_implementation("sdpa")
+    torch.testing.assert_close(output_of(model, inputs), outputs["plain"], rtol=0, atol=1e-5)
+    other = base_model("bert")
+    attend_in_the_order_of_the_library(other)
+    assert other.config._attn_implementation == "sdpa"
 
 
 SEQUENTIAL = [("bert", "fusion_seq_bn"), ("gpt2", "fusion_double_seq_bn")]
