@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from glob import glob, has_magic
 from pathlib import Path
 from typing import Any
@@ -24,11 +24,17 @@ class Findings:
     def wrong(self, message: str) -> None:
         self.errors.append(UserError(f"{self.where}: {message}"))
 
-    def keys(self, mapping: Mapping[Any, object], known: Sequence[str], prefix: str) -> None:
-        """Every key of `mapping`, whose own key is `prefix`, must be in `known`."""
+    def keys(
+        self,
+        mapping: Mapping[Any, object],
+        known: Sequence[str],
+        prefix: str,
+        place: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """Every key of `mapping`, whose own key is `prefix`, must be in `known`; `place` says where others belong."""
         for key in mapping:
             if key not in known:
-                self.wrong(f"unknown key '{prefix}{key}': {suggest(str(key), known, prefix)}")
+                self.wrong(f"unknown key '{prefix}{key}': {place(str(key)) or suggest(str(key), known, prefix)}")
 
     def typed(self, key: str, value: object, type_: type, words: str) -> bool:
         """Whether `value` is a `type_`; a boolean is no number."""

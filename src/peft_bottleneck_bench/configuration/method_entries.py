@@ -7,12 +7,13 @@ from typing import Any
 
 from ..errors import UserError
 from ..file_names import RESERVED
-from ..models.options import check_method
+from ..models.options import check_method, method_names, method_options
 from ..saved.initial import read_initial
 from .choices import MethodChoice
 from .findings import Findings
+from .keys import place_of
 from .search_entries import read_space
-from .training_checks import check_training
+from .training_checks import check_training, training_fields
 
 METHOD_KEYS = ("method", "label", "training", "search")  # beside the method's own options
 # The letters of the equations in labels, where they are shorter than the option's name.
@@ -34,7 +35,11 @@ def read_method(entry: object, findings: Findings, training: Mapping[str, object
             return None
         name = entry["method"]
         options = {str(key): value for key, value in entry.items() if key not in METHOD_KEYS}
-        check_method(name, options)
+        known = method_options(name) if name in method_names() else options
+        misplaced = {key: place for key in options if key not in known and (place := place_of(key, methods=False))}
+        for key, place in misplaced.items():
+            findings.wrong(f"method '{name}': '{key}' is none of its options: {place}")
+        check_method(name, {key: value for key, value in options.items() if key not in misplaced})
     except UserError as error:
         for message in error.messages:
             findings.wrong(message)
@@ -55,7 +60,11 @@ def read_training(content: Any, key: str, findings: Findings, below: Mapping[str
     """The `training:` section in `content`, whose key is `key`, checked together with the fields `below`."""
     if content is None or not findings.typed(key, content, dict, "fields of TrainingArguments"):
         return {}
-    for message in check_training(content, below):
+    known = training_fields()
+    misplaced = {field: place for field in content if field not in known and (place := place_of(str(field)))}
+    for field, place in misplaced.items():
+        findings.wrong(f"{key}.{field}: is no field of training: {place}")
+    for message in check_training({field: value for field, value in content.items() if field not in misplaced}, below):
         findings.wrong(f"{key}.{message}")
     return dict(content)
 

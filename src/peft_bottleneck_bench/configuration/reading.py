@@ -51,6 +51,7 @@ from ..shipped import configuration_file
 from ..tasks import task_files
 from .choices import Configuration, ModelChoice, ParameterBudget, Resources
 from .findings import LARGEST_SEED, MOST_RUNS, Findings, as_list, found
+from .keys import DEFAULTS, KEYS, place_of
 from .method_entries import read_method, read_training
 from .result_folders import read_folder
 from .search_entries import read_search
@@ -58,24 +59,6 @@ from .task_entries import read_task
 from .training_options import TRAINING_DEFAULTS
 from .yaml_files import checked_values, override, read_yaml
 
-DEFAULTS: dict[str, Any] = {
-    "tasks_from": [],  # folders with task files beside those of the project
-    "seeds": [0],
-    "limits": {},  # split -> number of examples; a split that is not named is used whole
-    "max_length": None,  # tokens; None: what the model takes, at most 512
-    "quantization": None,  # of the base: "8bit", "4bit", or none
-    "dtype": "auto",  # of the frozen base: as the checkpoint has it, or "float32", "bfloat16", "float16"
-    "precision": "fp32",  # or "bf16", "fp16"; "auto" is bf16 where the hardware has it, else fp32
-    "reuse_frozen_prefix": False,  # compute the blocks below everything that is trained once for each example
-    "prefix_limit_gib": 20,  # of what they give, on disk in `<results>-prefix`
-    "resources": {},  # of a run on a cluster: {cpus: 1, gpus: 0, processes: 1}
-    "training": {},  # over `training_options.TRAINING_DEFAULTS`
-    "budget": None,  # {trainable_parameters: 300_000} or {trainable_parameters: 0.5 %}, the same for all methods
-    "search": None,  # over `search_entries.SEARCH_DEFAULTS`; None: the settings are used as they are
-    "results": "results",  # one record per run, below this folder or this address, as `s3://bucket/results`
-    "adapters": None,  # the trained weights; None: beside the records, in `<results>-adapters`
-}
-KEYS = ("model", "tasks", "methods", *DEFAULTS)
 MOST_TOKENS = 2**31 - 1
 MOST_GIB = 2**20
 MOST_UNITS = 10_000  # of processors or GPUs of a run
@@ -110,7 +93,7 @@ class _Reader(Findings):
         self.folder = folder
 
     def configuration(self, content: dict[str, Any]) -> Configuration:
-        self.keys(content, KEYS, "")
+        self.keys(content, KEYS, "", place_of)
         for key in ("model", "tasks", "methods"):
             if not content.get(key):
                 self.wrong(f"'{key}' is missing")

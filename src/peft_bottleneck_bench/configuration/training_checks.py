@@ -54,7 +54,7 @@ def _together(training: dict[str, object], below: Mapping[str, object]) -> Itera
 
 
 def _problem(key: str, value: object) -> str:
-    types = _types()
+    types = training_fields()
     if key in TAKEN:
         return f"{key}: is set by the harness: {TAKEN[key]}"
     if key not in types:
@@ -97,7 +97,7 @@ def _out_of_range(key: str, value: object) -> Iterator[str]:
         yield "a number above 0, or -1 for as many as the epochs have"
 
 
-def _types() -> dict[str, object]:
+def training_fields() -> dict[str, object]:
     """The type of each field, those of the harness's own included."""
     return {**field_types(Seq2SeqTrainingArguments), **OWN}
 

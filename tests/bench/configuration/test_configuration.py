@@ -282,3 +282,23 @@ def test_results_that_cannot_be_written_are_refused(configure: Configure, tmp_pa
 def test_results_that_a_file_system_refuses_are_refused(configure: Configure, tmp_path: Path) -> None:
     path = configure(results="/proc/none/results", adapters=str(tmp_path / "adapters"))
     assert messages(path) == (f"{path}: results: /proc cannot be written to: No such file or directory",)
+
+
+def test_a_setting_in_the_wrong_place_is_answered_by_the_right_one(configure: Configure) -> None:
+    path = configure(
+        methods=[{"method": "vera", "learning_rate": 1e-3, "seeds": [1]}],
+        learning_rate=1e-3,
+        training={"bottleneck_size": 4, "limits": {}},
+    )
+    assert list(messages(path)) == [
+        f"{path}: {message}"
+        for message in (
+            "unknown key 'learning_rate': it is a field of training: training: {learning_rate: …}",
+            "training.bottleneck_size: is no field of training: "
+            "it is an option of a method: methods: [{method: houlsby, bottleneck_size: …}]",
+            "training.limits: is no field of training: it is a key of the file, beside methods: limits: …",
+            "method 'vera': 'learning_rate' is none of its options: "
+            "it is a field of training: training: {learning_rate: …}",
+            "method 'vera': 'seeds' is none of its options: it is a key of the file, beside methods: seeds: …",
+        )
+    ]
