@@ -116,6 +116,9 @@ def test_first_versions(tmp_path: Path) -> None:
         kept = ("mh_adapter", "output_adapter", "reduction_factor", "original_ln_before", "original_ln_after")
         config = {key: content["config"][key] for key in kept}
         config |= {"non_linearity": "gelu", "invertible_adapter": {"block_type": "nice", "reduction_factor": 2}}
+        config |= {"attention_type": "sent-lvl-dynamic", "new_attention_norm": False, "leave_out": None}
+        capitals = {"mh_adapter": "MH_Adapter", "output_adapter": "Output_Adapter"}
+        config = {capitals.get(key, key): value for key, value in config.items()}
         return {"config": config, "name": "houlsby", "model_type": "bert", "type": "text_task"}
 
     model = load_adapterhub(base_model("bert"), changed(tmp_path, description=aged, weights=renamed))

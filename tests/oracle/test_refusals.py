@@ -42,6 +42,11 @@ def _placement(before: bool, after: bool, residual: Any, parallel: bool = False)
         (dict(init_weights="cold"), "init_weights='cold' is none of bert, houlsby, mam_adapter"),
         (dict(reduction_factor={"0": 4}), "reduction_factor has neither a default nor layer 1"),
         (dict(leave_out=[0, 1]), r"leave_out=\[0, 1\] leaves no layer"),
+        (dict(leave_out=1, reduction_factor=None), "leave_out=1 is no list of .*; reduction_factor=None is neither"),
+        (dict(reduction_factor={"0": "4", "default": 4}), "reduction_factor=.*'4'.* is neither a number above 0 nor"),
+        (dict(non_linearity=None), "non_linearity=None is no name of an activation"),
+        (dict(invertible_adapter="nice"), "unknown field invertible_adapter='nice'"),
+        (dict(new_attention_norm=True), "unknown field new_attention_norm=True"),
         (dict(mh_adapter=False, output_adapter=False), "HOULSBY is not expressed with the sites none"),
         (
             dict(original_ln_before=True),
@@ -70,6 +75,11 @@ def test_configurations(config: dict[str, Any], message: str, tmp_path: Path) ->
     with pytest.raises(ValueError, match=f"^AdapterHub checkpoint '.*checkpoint': .*{message}"):
         load_adapterhub(model, changed(tmp_path, config=config))
     assert not any("Houlsby" in type(module).__name__ for module in model.modules())
+
+
+def test_layers_that_the_model_lacks() -> None:
+    with pytest.raises(ValueError, match=r"leave_out names the layers \[-1, 2\], the model has 0 to 1"):
+        load_adapterhub(base_model("bert"), FIXTURES / "bert" / "houlsby", leave_out=[-1, 0, 2])
 
 
 DOWN = "encoder.layer.0.output.adapters.houlsby.adapter_down.0.weight"

@@ -89,3 +89,42 @@ def test_weights_that_do_not_fit(tmp_path: Path) -> None:
         torch.save(change(torch.load(file, weights_only=True)), file)
         with pytest.warns(UserWarning, match=message):
             load_adapterhub(AutoModelForTokenClassification.from_pretrained(BERT / "base"), checkpoint)
+
+
+@pytest.mark.parametrize(
+    ("change", "labels", "message"),
+    [
+        ({"label2id": {"bad": "0", "good": "2"}}, ["bad", "LABEL_1", "good"], None),
+        ({"label2id": {"bad": 0, "fair": 1, "good": 2}, "num_labels": "3"}, ["bad", "fair", "good"], None),
+        ({"label2id": {"bad": 0, "good": 2}, "num_labels": None}, ["bad", "LABEL_1", "good"], None),
+        ({"label2id": None}, ["LABEL_0", "LABEL_1", "LABEL_2"], None),
+        ({"num_labels": 5}, ["LABEL_0", "LABEL_1"], "its weights are of 3 labels, its configuration of 5"),
+    ],
+)
+def test_labels(change: dict[str, Any], labels: list[str], message: str | None, tmp_path: Path) -> None:
+    """The model gets a name for every output of the head, whatever form the labels have."""
+    checkpoint = changed(tmp_path / "changed", "head_classification", lambda content: content["config"].update(change))
+    base = AutoModelForSequenceClassification.from_pretrained(BERT / "base")
+    if message is None:
+        load_adapterhub(base, checkpoint)
+    else:
+        with pytest.warns(UserWarning, match=message):
+            load_adapterhub(base, checkpoint)
+    assert base.config.id2label == dict(enumerate(labels))
+    assert base.config.label2id == {label: number for number, label in enumerate(labels)}
+    assert base.config.num_labels == base.num_labels == len(labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: content.update(config="tanh"), "config must be an object, got 'tanh'"),
+        (lambda content: content["config"].update(label2id=["bad"]), r"label2id must be .* got \['bad'\] and 3"),
+        (lambda content: content["config"].update(num_labels="many"), "num_labels a number, got .* and 'many'"),
+    ],
+)
+def test_damaged(change: Any, message: str, tmp_path: Path) -> None:
+    checkpoint = changed(tmp_path / "changed", "head_classification", change)
+    base = AutoModelForSequenceClassification.from_pretrained(BERT / "base")
+    with pytest.raises(ValueError, match=f"^AdapterHub checkpoint '.*': head_config.json: .*{message}"):
+        load_adapterhub(base, checkpoint)

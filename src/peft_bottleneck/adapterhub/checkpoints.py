@@ -41,6 +41,14 @@ _OLD_HOLDERS = re.compile(r"(?:attention|layer)_text_(?:task|lang)_adapters")
 _LOST = " (the library does not save what the layers share of a model without a head; save it from one with a head)"
 _OLD_INVERTIBLE = ("invertible_lang_adapters", INVERTIBLE)
 _OLD_NON_LINEARITIES = {"gelu": "gelu_new", "gelu_orig": "gelu"}
+_OLD_IN_CAPITALS = ("ln_after", "ln_before", "mh_adapter", "output_adapter")  # LN_after, MH_Adapter, …
+# Values of fields that leave an adapter as it is: the first two are the first version's, about fusion.
+_WITHOUT_EFFECT = (
+    ("attention_type", "sent-lvl-dynamic"),
+    ("new_attention_norm", False),
+    ("invertible_adapter", None),
+    ("leave_out", None),
+)
 
 
 def load_checkpoint(
@@ -61,6 +69,9 @@ def load_checkpoint(
     weights = _read_weights(directory, description["name"], where)
     head = read_head(directory)
     theirs = _modernised(description, weights)
+    numbers = sorted({layer.number for layer in names.layers().values()})
+    if unknown := [number for number in leave_out if number not in numbers]:
+        raise ValueError(f"{where}: leave_out names the layers {unknown}, the model has {numbers[0]} to {numbers[-1]}")
     if leave_out:
         theirs["leave_out"] = sorted({*theirs.get("leave_out", ()), *leave_out})
         unused = [f"{names.renamed(name)}." for name, layer in names.layers().items() if layer.number in leave_out]
@@ -95,9 +106,12 @@ def read_head(path: str | os.PathLike[str]) -> Head | None:
     where, directory = f"AdapterHub checkpoint {str(path)!r}", locate(path)
     if not any((directory / name).exists() for name in HEAD_WEIGHTS_FILES):
         return None
-    return Head.read(
-        read_json(directory / HEAD_CONFIG_FILE, where), read_tensors(directory, HEAD_WEIGHTS_FILES, where)
-    )
+    description = read_json(directory / HEAD_CONFIG_FILE, where)
+    weights = read_tensors(directory, HEAD_WEIGHTS_FILES, where)
+    try:
+        return Head.read(description, weights)
+    except ValueError as error:
+        raise ValueError(f"{where}: {HEAD_CONFIG_FILE}: {error}") from error
 
 
 def save_adapterhub(model: PeftModel, path: str | os.PathLike[str], adapter_name: str = "default") -> None:
@@ -174,12 +188,19 @@ def _read_weights(directory: Path, name: str, where: str) -> dict[str, Tensor]:
 
 def _modernised(description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> dict[str, Any]:
     """The configuration of a checkpoint, as the library itself reads those of its first versions."""
-    theirs = dict(description["config"])
+    theirs = {
+        key.lower() if key.lower() in _OLD_IN_CAPITALS else key: value
+        for key, value in description["config"].items()
+        if (key, value) not in _WITHOUT_EFFECT
+    }
     if "version" not in description and "non_linearity" in theirs:
-        theirs["non_linearity"] = _OLD_NON_LINEARITIES.get(theirs["non_linearity"], theirs["non_linearity"])
-    if invertible := theirs.pop("invertible_adapter", None):
-        theirs["inv_adapter"] = invertible["block_type"]
-        theirs["inv_adapter_reduction_factor"] = invertible["reduction_factor"]
+        name = theirs["non_linearity"]
+        theirs["non_linearity"] = _OLD_NON_LINEARITIES.get(str(name), name)
+    invertible = theirs.get("invertible_adapter")
+    if isinstance(invertible, Mapping):
+        del theirs["invertible_adapter"]
+        theirs["inv_adapter"] = invertible.get("block_type")
+        theirs["inv_adapter_reduction_factor"] = invertible.get("reduction_factor")
     # Old task adapters declare invertible adapters that they do not have.
     if description.get("type") == "text_task" and not any("invertible" in key for key in weights):
         theirs["inv_adapter"] = None

@@ -13,7 +13,7 @@ and a parallel one `LN(y + B(r) + r)`. Of these, `SEQUENTIAL` lists what our thr
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
@@ -61,6 +61,8 @@ def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
     unknown = [key for key in theirs if key not in {**DEFAULTS, **DETAILS} and key not in INITIAL]
     theirs = {**DEFAULTS, **DETAILS, **theirs}
     problems = [f"unknown field {key}={theirs[key]!r}" for key in unknown]
+    if malformed := [*_malformed(theirs)]:
+        return [*problems, *malformed]
     if _normalises_sum(theirs) and theirs["original_ln_before"] and theirs["original_ln_after"]:
         problems.append(
             "adapter_residual_before_ln=True is not expressed with original_ln_before=True and original_ln_after="
@@ -89,6 +91,18 @@ def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
     elif not sites or (method is not HoulsbyConfig and sites != ["output_adapter"]):
         problems.append(f"{method.peft_type_name} is not expressed with the sites {', '.join(sites) or 'none'}")
     return problems
+
+
+def _malformed(theirs: Mapping[str, Any]) -> Iterator[str]:
+    """The fields whose values are of a type that they cannot have."""
+    left_out, factor = theirs["leave_out"], theirs["reduction_factor"]
+    if not isinstance(left_out, list) or not all(isinstance(number, int) for number in left_out):
+        yield f"leave_out={left_out!r} is no list of layers' numbers"
+    factors = factor.values() if isinstance(factor, Mapping) else (factor,)
+    if not all(isinstance(one, (int, float)) and one > 0 for one in factors):
+        yield f"reduction_factor={factor!r} is neither a number above 0 nor an object of them"
+    if not isinstance(theirs["non_linearity"], str):
+        yield f"non_linearity={theirs['non_linearity']!r} is no name of an activation"
 
 
 def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:

@@ -46,10 +46,24 @@ class Head:
 
     @classmethod
     def read(cls, description: Mapping[str, Any], weights: Mapping[str, Tensor]) -> Head:
-        """The head that the contents of its two files describe."""
+        """The head that the contents of its two files describe.
+
+        Raises:
+            ValueError: a field of the description has a value of a type that it cannot have.
+        """
         config, name, model_class = (description.get(key) for key in ("config", "name", "model_class"))
-        source: Mapping[str, Any] = description if config is None else config
-        labels = {str(label): int(number) for label, number in (source.get("label2id") or {}).items()}
+        source = description if config is None else config
+        if not isinstance(source, Mapping):
+            raise ValueError(f"config must be an object, got {source!r}")
+        given = source.get("label2id") or {}
+        number = source.get("num_labels") or source.get("num_choices")
+        try:
+            labels = {str(label): int(number) for label, number in given.items()}
+            count = max((*labels.values(), -1)) + 1 if number is None else int(number)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"label2id must be an object of numbers and num_labels a number, got {given!r} and {number!r}"
+            ) from error
         kind = source.get("head_type")
         if config is None:
             of_class = (row.kinds[0] for row in LAYOUTS if str(model_class).endswith(row.classes))
@@ -61,7 +75,7 @@ class Head:
             config=config,
             weights=weights if config is None else _without_prefix(weights, f"heads.{name}."),
             label2id=labels,
-            num_labels=source.get("num_labels") or source.get("num_choices") or len(labels) or None,
+            num_labels=count or None,
         )
 
     @property
@@ -75,8 +89,10 @@ class Head:
             return {}
         settings: dict[str, Any] = {"num_labels": self.num_labels}
         if self.label2id:
-            settings["id2label"] = {number: label for label, number in self.label2id.items()}
-            settings["label2id"] = dict(self.label2id)
+            names = {number: label for label, number in self.label2id.items()}
+            labels = {number: names.get(number, f"LABEL_{number}") for number in range(self.num_labels)}
+            settings["id2label"] = labels
+            settings["label2id"] = {label: number for number, label in labels.items()}
         multilabel = self.kind == "multilabel_classification" or (self.config or {}).get("multilabel")
         return settings | ({"problem_type": "multi_label_classification"} if multilabel else {})
 
@@ -114,6 +130,9 @@ class FittedHead:
         if other and not resizable:
             raise NoCounterpart(f"it has {labels} labels, the model {own}")
         modules = {_full_name(base, name): value for name, value in tensors.items()}
+        outputs = len([*modules.values()][-1]["weight"]) if modules and "num_labels" in settings else None
+        if outputs not in (None, labels) and head.kind != "multiple_choice":
+            raise NoCounterpart(f"its weights are of {outputs} labels, its configuration of {labels}")
         output = [*modules][-1] if other else None
         for name, value in modules.items():
             _check(name, _of_adapter(base, name)[0], value, resized=name == output)
