@@ -64,6 +64,15 @@ class HoulsbyModel(BottleneckModel):
 
     @classmethod
     def site(cls, family: Family, config: BottleneckConfig) -> Site:
+        joined = family.side_by_side
+        if joined is not None:
+            raise ValueError(
+                f"A Houlsby adapter finds no module that writes the output of the FFN: in {family.block!r} "
+                f"{' and '.join(joined.outputs)} compute it side by side. Use PfeifferConfig"
+                f"{' or ParallelAdapterConfig' if joined.one_input else ''}; or set "
+                f"target_modules={family.written(family.attention_output, *joined.outputs)}, which adapts each of "
+                "them."
+            )
         return Site(family.path(family.attention_output, family.ffn_output or family.ffn))
 
     def _prepare_adapter_config(self, config: HoulsbyConfig, model_config: dict[str, object]) -> HoulsbyConfig:

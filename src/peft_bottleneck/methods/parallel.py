@@ -90,6 +90,13 @@ class ParallelAdapterModel(FoldableModel):
                 "others it is not. Set exclude_modules, a regular expression of the blocks to leave out; or "
                 "target_modules and input_modules."
             )
+        joined = family.side_by_side
+        if joined is not None and not joined.one_input:
+            raise ValueError(
+                f"A parallel adapter finds no FFN of one input: in {family.block!r} {' and '.join(joined.outputs)} "
+                "end two FFNs side by side, which read two tensors. Use PfeifferConfig; or set target_modules, a "
+                "regular expression of the modules that the adapters go beside."
+            )
         target = family.path(family.ffn or family.ffn_output)
         read = None if family.ffn else family.ffn_input[0]
         if config.parallel_input == "residual" and family.ffn_norm is None:

@@ -80,6 +80,13 @@ class PfeifferModel(BottleneckModel):
     def site(cls, family: Family, config: BottleneckConfig) -> Site:
         if family.ffn_norm is not None:
             return Site(family.path(family.ffn_norm))
+        if family.unlike_block:
+            raise ValueError(
+                f"A Pfeiffer adapter has no place at the end of blocks: {family.unlike_block} (several residual "
+                "streams side by side, or channels that come first). Use HoulsbyConfig or ParallelAdapterConfig; or "
+                f"set target_modules={family.written(family.ffn_output or family.ffn)}, which adapts the output of "
+                "the FFN; or exclude_modules, a regular expression of the blocks to leave out."
+            )
         return Site(family.path(family.ffn_output or family.ffn), output_modules=r"\g<block>")
 
     @classmethod

@@ -51,12 +51,14 @@ class BlockFlow:
 
     Attributes:
         width: channels of its input.
+        returns: the last dimension of what it returned.
         calls: the calls of its modules by name, in the order in which they ended.
         maps, norms: the names of its linear maps and norms.
         result: the sources of what it returned.
     """
 
     width: int
+    returns: int = 0
     calls: dict[str, Call] = field(default_factory=dict)
     maps: set[str] = field(default_factory=set)
     norms: set[str] = field(default_factory=set)
@@ -146,7 +148,7 @@ class _Recorder(ShapesOnly):
             result = first_tensor(output)
             if result is not None and block in self._open:
                 flow = self.flows[block] = self._open.pop(block)
-                flow.result = _of_block(self._sources(result), block)
+                flow.result, flow.returns = _of_block(self._sources(result), block), result.shape[-1]
 
         return hook
 

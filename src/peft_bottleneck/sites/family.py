@@ -11,6 +11,19 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class SideBySide:
+    """Two FFNs of a block, `f` and `g`, that read the same residual stream: the block joins `f(x)` and `g(x')`.
+
+    Attributes:
+        outputs: the modules that end them.
+        one_input: whether `x` and `x'` are one tensor, so that what is added to `f(x)` is added to their sum.
+    """
+
+    outputs: tuple[str, str]
+    one_input: bool
+
+
+@dataclass(frozen=True)
 class Family:
     """One row.
 
@@ -27,6 +40,8 @@ class Family:
             keeps none, or `widths` searches for it.
         embeddings: modules that may end the embeddings, the first that exists does. Empty: the token embeddings do.
         when: values of the model's configuration that the row holds for.
+        unlike_block: a block that returns other channels than its FFN writes, with both numbers. "": there is none.
+        side_by_side: FFNs side by side, as a mixture of experts and a shared FFN outside of it are in some models.
     """
 
     model_types: tuple[str, ...]
@@ -40,11 +55,18 @@ class Family:
     ffn_size: Mapping[str, str] = field(default_factory=lambda: {"": "intermediate_size"})
     embeddings: tuple[str, ...] = ()
     when: Mapping[str, object] = field(default_factory=dict)
+    unlike_block: str = ""
+    side_by_side: SideBySide | None = None
 
     def path(self, *names: str | None) -> str:
         """A regular expression for these modules of every block; its group `block` is the block's name."""
         assert all(names), f"the row of {self.model_types} lacks a module"
         return rf"(?P<block>(?:.*\.)?{self.block})\.(?:{'|'.join(map(str, names))})"
+
+    def written(self, *names: str | None) -> str:
+        """The same as a user would write it: `r".*layers\\.\\d+\\.(?:self_attn\\.o_proj|mlp)"`."""
+        ends = "|".join(str(name) for name in names if name)
+        return rf'r".*{self.block}\.' + (f'(?:{ends})"' if "|" in ends else f'{ends}"')
 
 
 @dataclass(frozen=True)

@@ -14,23 +14,14 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 from transformers import PretrainedConfig
 
-from ..modules import base_modules, has_experts, is_norm
-from .data_flow import INPUT, BlockFlow, observe, storage_of
+from ..modules import base_modules
+from .block import ATTENTION, NoSite, sites_of_block
+from .data_flow import observe
 from .families import family_of
 from .family import Family
-
-_ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
-_INSTEAD = ("mamba", "conv")  # what takes the place of the attention in some blocks
-_CROSS = re.compile(r"cross|encoder_attn|encdec", re.IGNORECASE)
-_NOT_MAPS = re.compile(r"norm|dropout|drop_path", re.IGNORECASE)
-_NOT_FFN = re.compile(rf"attn|attention|norm|^(?:{'|'.join(_INSTEAD)})\.", re.IGNORECASE)
-
-
-class _NoSite(Exception):
-    """Why a model, or a block of it, shows no sites."""
 
 
 def find_family(model: nn.Module, exclude: str | None = None) -> Family:
@@ -75,7 +66,7 @@ def family_from_structure(model: nn.Module, exclude: str | None = None) -> Famil
     root = getattr(model, "base_model", model)  # without the head, so that the names hold for any head
     try:
         return _row(root, exclude)
-    except _NoSite as reason:
+    except NoSite as reason:
         model_type = getattr(getattr(model, "config", None), "model_type", "custom")
         raise ValueError(
             f"No sites are known for model_type={model_type!r} ({type(model).__name__}), and its structure does not "
@@ -93,15 +84,15 @@ def _row(root: nn.Module, exclude: str | None) -> Family:
     for name, block in blocks.items():
         try:
             if name not in flows:
-                raise _NoSite(f"cannot be called with guessed inputs ({reasons.get(name, 'its size is not known')})")
-            rows[name] = _sites(block, flows[name])
-        except _NoSite as reason:
+                raise NoSite(f"cannot be called with guessed inputs ({reasons.get(name, 'its size is not known')})")
+            rows[name] = sites_of_block(block, flows[name])
+        except NoSite as reason:
             refused[name] = str(reason)
     complete = [name for name, found in lists.items() if found.keys() <= rows.keys()]
     for name, found in lists.items():
         if not any(_nested(name, other) for other in complete):
             block_name = next(block for block in found if block in refused)
-            raise _NoSite(f"{block_name} {refused[block_name]}")
+            raise NoSite(f"{block_name} {refused[block_name]}")
     # A list of stages has the lists of blocks in it; a list of a block's sublayers has no blocks in it.
     chosen = [name for name in complete if not any(other.startswith(name + ".") for other in complete)]
     names = "|".join(map(re.escape, chosen))
@@ -118,128 +109,15 @@ def _lists_with_attention(model: nn.Module, exclude: str | None) -> dict[str, di
             blocks = {f"{name}.{index}": block for index, block in enumerate(module)}
             inner = (inner for block in module for inner, _ in base_modules(block))
             left_out = exclude is not None and all(re.fullmatch(exclude, block) for block in blocks)
-            if any(map(_ATTENTION.search, inner)) and not left_out:
+            if any(map(ATTENTION.search, inner)) and not left_out:
                 lists[name] = blocks
     if not lists:
-        raise _NoSite("it has no list of blocks with an attention in them")
+        raise NoSite("it has no list of blocks with an attention in them")
     return lists
 
 
 def _nested(name: str, other: str) -> bool:
     return name == other or name.startswith(other + ".") or other.startswith(name + ".")
-
-
-def _sites(block: nn.Module, flow: BlockFlow) -> Family:
-    """The row of one block.
-
-    Raises:
-        _NoSite: the call shows no attention or no FFN.
-    """
-    modules = dict(base_modules(block))
-    attention_output = _attention_output(flow)
-    hidden = flow.calls[attention_output].sizes[1]
-    row = Family((), "", re.escape(attention_output), (), None, ffn_size={})
-    mixture = _mixture(modules, flow)
-    if mixture is not None:
-        return replace(row, ffn=re.escape(mixture), residual=_residual(flow, mixture, mixture))
-    reads, back = _ffn(flow, hidden)
-    ffn = _own_module(flow, reads, back)
-    norm = _final_norm(flow, back)
-    return replace(
-        row,
-        ffn_input=tuple(map(re.escape, reads)),
-        ffn_output=re.escape(back),
-        ffn=None if ffn is None else re.escape(ffn),
-        ffn_norm=None if norm is None else re.escape(norm),
-        residual=() if norm is not None else _residual(flow, reads[0], ffn or reads[0]),
-    )
-
-
-def _attention_output(flow: BlockFlow) -> str:
-    """The last map of the self-attention that writes the block's size.
-
-    A block whose only attention is to another sequence gives that one's. An attention or a recurrence whose kernels
-    read the weights of its maps and do not call them is adapted as a whole.
-    """
-    attentive = [name for name in flow.calls if _ATTENTION.search(name) and not _NOT_MAPS.search(name)]
-    inside = [name for name in attentive if not _CROSS.search(name)] or attentive
-    reached = flow.behind(flow.result)
-    maps = [name for name in inside if name in flow.maps & reached]
-    writing = [name for name in maps if flow.calls[name].sizes[1] == flow.width]
-    whole = [name for name in (*reversed(inside), *_INSTEAD) if name in flow.calls and name not in flow.maps]
-    whole = [name for name in whole if flow.calls[name].sizes == (flow.width, flow.width)]
-    for found in (writing, whole[:1], maps):
-        if found:
-            return found[-1]
-    raise _NoSite("has no attention that its output depends on")
-
-
-def _ffn(flow: BlockFlow, hidden: int) -> tuple[list[str], str]:
-    """The maps that read the input and write the output of the widest FFN of a block, the last of several."""
-    outside = [name for name in flow.calls if name in flow.maps and not _NOT_FFN.search(name)]
-    reached = flow.behind(flow.result)
-    found: list[tuple[list[str], str]] = []
-    for back in outside:
-        inner, writes = flow.calls[back].sizes
-        reads = [name for name in flow.calls if name in flow.feeding(flow.calls[back].sources)]
-        if (
-            writes == hidden
-            and back in reached
-            and reads
-            and INPUT not in flow.feeding(flow.calls[back].sources)
-            and all(name in outside and flow.calls[name].sizes in _into(hidden, inner) for name in reads)
-            and len({flow.calls[name].sources for name in reads}) == 1
-        ):
-            found.append((reads, back))
-    if not found:
-        raise _NoSite(f"has no FFN: no linear maps that lead from {hidden} channels to others and back to them")
-    widest = max(flow.calls[back].sizes[0] for _, back in found)  # the narrower ones are adapters of the model's own
-    return [ffn for ffn in found if flow.calls[ffn[1]].sizes[0] == widest][-1]
-
-
-def _into(hidden: int, inner: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (hidden, inner), (hidden, 2 * inner)
-
-
-def _own_module(flow: BlockFlow, reads: list[str], back: str) -> str | None:
-    """The module that is just the FFN: it reads what the first maps read, and returns what the last one writes."""
-    name = back
-    while name := name.rpartition(".")[0]:
-        call = flow.calls.get(name)
-        if call is not None and all(read.startswith(name + ".") for read in reads):
-            same = _same(call.reads, flow.calls[reads[0]].reads) and _same(call.writes, flow.calls[back].writes)
-            return name if same else None
-    return None
-
-
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors without values are one, or views of one."""
-    return storage_of(one) == storage_of(other)
-
-
-def _mixture(modules: Mapping[str, nn.Module], flow: BlockFlow) -> str | None:
-    """The mixture of experts among a block's modules: without the norm before it, if it can be."""
-    found: dict[str, bool] = {}
-    for name, call in flow.calls.items():
-        if has_experts(modules[name]) and call.sizes[0] == call.sizes[1]:
-            found[name] = any(is_norm(inner) for _, inner in base_modules(modules[name]))
-    return min(found, key=lambda name: (found[name], len(name)), default=None)  # the outermost has the shortest name
-
-
-def _final_norm(flow: BlockFlow, back: str) -> str | None:
-    """The norm that ends a post-LN block, `norm(x + f(x))`."""
-    name = next(iter(flow.result)) if len(flow.result) == 1 else None
-    if name is None or name not in flow.norms:
-        return None
-    summed = flow.calls[name].sources
-    return name if back in summed and len(summed) > 1 else None
-
-
-def _residual(flow: BlockFlow, read: str, otherwise: str) -> tuple[str, ...]:
-    """The norm that reads the residual stream before the FFN; without one the FFN itself reads the stream."""
-    sources = flow.calls[read].sources
-    norms = sources & flow.norms
-    return (re.escape(next(iter(norms)) if len(sources) == 1 and norms else otherwise),)
 
 
 def _united(rows: Mapping[str, Family], blocks: Mapping[str, nn.Module]) -> Family:
@@ -249,13 +127,13 @@ def _united(rows: Mapping[str, Family], blocks: Mapping[str, nn.Module]) -> Fami
     FFN reads differs.
 
     Raises:
-        _NoSite: the FFNs of the blocks do not go together, or names mean one thing here and another thing there.
+        NoSite: the FFNs of the blocks do not go together, or names mean one thing here and another thing there.
     """
     known = list(rows.values())
     mixed = any(row.ffn_output is None for row in known)
     whole = all(row.ffn for row in known)
     if mixed and not whole:
-        raise _NoSite("some of its blocks have a mixture of experts, and others an FFN that is no module")
+        raise NoSite("some of its blocks have a mixture of experts, and others an FFN that is no module")
     alike = (whole and not mixed) or len({(row.ffn_input, row.ffn_output, row.ffn) for row in known}) == 1
     norms = {row.ffn_norm for row in known}
     residual = {row.residual for row in known}
@@ -267,13 +145,15 @@ def _united(rows: Mapping[str, Family], blocks: Mapping[str, nn.Module]) -> Fami
         ffn=_either(row.ffn for row in known) if whole else None,
         ffn_norm=norms.pop() if len(norms) == 1 else None,
         residual=residual.pop() if len(residual) == 1 else (),
+        side_by_side=next((row.side_by_side for row in known if row.side_by_side), None),
+        unlike_block=next((f"{name} {row.unlike_block}" for name, row in rows.items() if row.unlike_block), ""),
     )
     for name, row in rows.items():
         for role in ("attention_output", "ffn_output", "ffn"):
             pattern, own = getattr(united, role), getattr(row, role)
             for inner, _ in base_modules(blocks[name]) if pattern else ():
                 if re.fullmatch(pattern, inner) and re.escape(inner) != own and own is not None:
-                    raise _NoSite(f"{name}.{inner} has the name of the {role} of another block, and is not this one's")
+                    raise NoSite(f"{name}.{inner} has the name of the {role} of another block, and is not this one's")
     return united
 
 
