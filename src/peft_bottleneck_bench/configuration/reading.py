@@ -46,7 +46,8 @@ from peft_bottleneck.quantization import QUANTIZATIONS
 
 from ..data.loading import SPLITS
 from ..errors import UserError
-from ..models.base_model import DTYPES, default_label
+from ..models.base_model import DTYPES
+from ..models.model_names import default_label
 from ..shipped import configuration_file
 from ..tasks import task_files
 from .choices import Configuration, ModelChoice, ParameterBudget, Resources

@@ -75,6 +75,7 @@ def _runs_of(configuration: Configuration, task: Task, data: Data, metric: objec
     if model.quantization:
         model.quantised_loading(kind.auto_class(model.config))
     runs = [_checked_run(configuration, task, data, metric, model, method) for method in configuration.methods]
+    kind.check_weights(runs[0].context)
     return [replace(run, seed=seed) for run in runs for seed in configuration.seeds]
 
 

@@ -213,6 +213,14 @@ class Kind(ABC):
         """The model, with its weights, and with a fresh head where the kind needs one."""
         return context.model.load(self.auto_class(context.model.config), **self.model_options(context))
 
+    def check_weights(self, context: Context) -> None:
+        """Refuses a directory whose weights do not fit its configuration, as `load` does.
+
+        Raises:
+            UserError: names the weight and both shapes.
+        """
+        context.model.check_weights(self.auto_class(context.model.config), **self.model_options(context))
+
     def skeleton(self, context: Context) -> PreTrainedModel:
         """The same model on the current device, without reading weights."""
         return context.model.skeleton(self.auto_class(context.model.config), **self.model_options(context))

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from .base import Collator, Columns, Context, Encoded, Example
 from .classification import OneLabel, label_name, label_options
@@ -46,11 +45,7 @@ class ImageClassification(OneLabel):
         return (Path(image).read_bytes() if isinstance(image, str) else image).decode("latin-1")
 
     def model_options(self, context: Context) -> dict[str, object]:
-        # A model with a head for other labels gets a fresh one.
-        return {**label_options(context.labels), "ignore_mismatched_sizes": True}
-
-    def skeleton(self, context: Context) -> PreTrainedModel:
-        return context.model.skeleton(self.auto_class(context.model.config), **label_options(context.labels))
+        return label_options(context.labels)
 
     def encode(self, examples: Sequence[Example], context: Context, *, training: bool) -> Encoded:
         columns: Columns = {

