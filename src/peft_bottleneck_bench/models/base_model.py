@@ -246,7 +246,7 @@ class BaseModel:
         except (pickle.UnpicklingError, RuntimeError) as error:
             raise UserError(f"model '{self.name}': no weights: {first_line(error)}") from error
 
-    def _check_shapes(self, model: PreTrainedModel, mismatched: Iterable[tuple[str, Any, Any]]) -> None:
+    def _check_shapes(self, model: PreTrainedModel, mismatched: Iterable[str | tuple[str, Any, Any]]) -> None:
         if problem := problem_with_shapes(model, mismatched):
             raise UserError(f"model '{self.name}': {problem}")
 

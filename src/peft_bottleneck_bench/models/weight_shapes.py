@@ -21,24 +21,29 @@ REPORTED: dict[str, Any] = {"ignore_mismatched_sizes": True, "output_loading_inf
 _FIRST = (SAFE_WEIGHTS_NAME, SAFE_WEIGHTS_INDEX_NAME, WEIGHTS_NAME, WEIGHTS_INDEX_NAME)
 
 
-def problem_with_shapes(model: PreTrainedModel, mismatched: Iterable[tuple[str, Any, Any]]) -> str | None:
+def problem_with_shapes(model: PreTrainedModel, mismatched: Iterable[str | tuple[str, Any, Any]]) -> str | None:
     """What does not fit, or None; a task head of another size does, and is a fresh one.
 
     Args:
         model: as the configuration builds it.
-        mismatched: what transformers reports: names, shapes in the weights, and shapes in the model.
+        mismatched: what transformers reports: names with the shapes in the weights and in the model; before 5.0 names.
     """
     heads = tuple(f"{head}." for head in head_modules(model))
-    found = sorted((name, list(saved), list(built)) for name, saved, built in mismatched if not name.startswith(heads))
-    if not found:
+    found = {each if isinstance(each, str) else each[0]: each for each in mismatched}
+    names = sorted(name for name in found if not name.startswith(heads))
+    if not names:
         return None
-    name, saved, built = found[0]
-    fields = ", ".join(_fields(model.config, set(built) - set(saved)))
-    return (
-        f"the weights do not fit config.json: {name} has the shape {saved}, and the configuration builds {built}"
-        + (f" ({fields})" if fields else "")
-        + (f"; {len(found) - 1} more do not fit" if len(found) > 1 else "")
-    )
+    first = found[names[0]]
+    built = list(model.state_dict()[names[0]].shape)
+    if isinstance(first, str):
+        differ = f"{first} has not the shape {built} that the configuration builds"
+    else:
+        saved = list(first[1])
+        fields = ", ".join(_fields(model.config, set(built) - set(saved)))
+        differ = f"{first[0]} has the shape {saved}, and the configuration builds {built}"
+        differ += f" ({fields})" if fields else ""
+    more = f"; {len(names) - 1} more do not fit" if len(names) > 1 else ""
+    return f"the weights do not fit config.json: {differ}{more}"
 
 
 def _fields(config: PretrainedConfig, sizes: set[int]) -> list[str]:
