@@ -56,6 +56,7 @@ CONFIGURATIONS: dict[str, BnConfig] = {
     "houlsby_attention": DoubleSeqBnConfig(reduction_factor=2.5, output_adapter=False, scaling=0.5),
     "houlsby_ffn": DoubleSeqBnConfig(reduction_factor=0.5, mh_adapter=False, non_linearity="GELU"),
     "pfeiffer_block_output": SeqBnConfig(reduction_factor=4, original_ln_after=False, residual_before_ln=False),
+    "pfeiffer_attention": SeqBnConfig(reduction_factor=4, mh_adapter=True, cross_adapter=True),
     "houlsby_cross": DoubleSeqBnConfig(reduction_factor=4, cross_adapter=True),
     "seq_bn_inv": SeqBnInvConfig(reduction_factor=4),
     "double_seq_bn_inv": DoubleSeqBnInvConfig(reduction_factor=4),

@@ -48,10 +48,6 @@ def _placement(before: bool, after: bool, residual: Any, parallel: bool = False)
         (dict(invertible_adapter="nice"), "unknown field invertible_adapter='nice'"),
         (dict(new_attention_norm=True), "unknown field new_attention_norm=True"),
         (dict(mh_adapter=False, output_adapter=False), "HOULSBY is not expressed with the sites none"),
-        (
-            dict(original_ln_before=True),
-            "PFEIFFER is not expressed with the sites mh_adapter, output_adapter",
-        ),
         (dict(is_parallel=True), "PARALLEL_ADAPTER is not expressed with the sites mh_adapter, output_adapter"),
         *(
             (
@@ -75,6 +71,16 @@ def test_configurations(config: dict[str, Any], message: str, tmp_path: Path) ->
     with pytest.raises(ValueError, match=f"^AdapterHub checkpoint '.*checkpoint': .*{message}"):
         load_adapterhub(model, changed(tmp_path, config=config))
     assert not any("Houlsby" in type(module).__name__ for module in model.modules())
+
+
+@pytest.mark.parametrize(
+    ("case", "sites"), [("gpt2", "mh_adapter, output_adapter"), ("vit", "mh_adapter, output_ada")]
+)
+def test_no_module_has_the_sum_after_attention(case: str, sites: str, tmp_path: Path) -> None:
+    """In pre-LN blocks; in post-LN ones a norm reads it."""
+    checkpoint = changed(tmp_path, case, config=dict(original_ln_before=True))
+    with pytest.raises(ValueError, match=f"PFEIFFER is not expressed with the sites {sites}"):
+        load_adapterhub(base_model(case), checkpoint)
 
 
 def test_layers_that_the_model_lacks() -> None:

@@ -81,14 +81,14 @@ def not_expressed(theirs: Mapping[str, Any], names: Names) -> list[str]:
         lacking = [index for index in layers if str(index) not in factor]
         problems += [f"reduction_factor has neither a default nor layer {index}" for index in lacking]
     method = _method(theirs)
-    sites = [site for site in SITES if theirs[site] and names.modules()[site]]
+    sites = _sites(theirs, names)
     if method is None:
         order = ", ".join(f"{key}={theirs[key]!r}" for key in (*ORDER, "is_parallel"))
         problems.append(f"{order} is not expressed")
     elif method.peft_type_name in names.layout.refused:
         reason = names.layout.refused[method.peft_type_name]
         problems.append(f"{method.peft_type_name} is not expressed for {names.base.config.model_type}: {reason}")
-    elif not sites or (method is not HoulsbyConfig and sites != ["output_adapter"]):
+    elif not sites or not (method is HoulsbyConfig or sites == ["output_adapter"] or _at_attention(theirs, names)):
         problems.append(f"{method.peft_type_name} is not expressed with the sites {', '.join(sites) or 'none'}")
     return problems
 
@@ -139,6 +139,8 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
         settings["parallel_input"] = names.layout.parallel
     elif method is ParallelAdapterConfig:
         settings |= {"target_modules": family.path(family.ffn), "input_modules": names.layout.parallel}
+    elif _sites(theirs, names) != ["output_adapter"]:
+        settings |= _at_attention(theirs, names)
     elif not theirs["original_ln_after"]:
         settings |= {"target_modules": family.path(family.ffn_output), "output_modules": r"\g<block>"}
     elif names.layout.pfeiffer == "ffn":
@@ -222,6 +224,26 @@ def size(layer: BottleneckLayer, adapter_name: str) -> int:
 def _normalises_sum(theirs: Mapping[str, Any]) -> bool:
     """Whether the norm after the bottleneck comes after its residual connection: a parallel one has none."""
     return bool(theirs["adapter_residual_before_ln"] and theirs["ln_after"] and not theirs["is_parallel"])
+
+
+def _sites(theirs: Mapping[str, Any], names: Names) -> list[str]:
+    """Their sites that this model has."""
+    return [site for site in SITES if theirs[site] and names.modules()[site]]
+
+
+def _at_attention(theirs: Mapping[str, Any], names: Names) -> dict[str, str]:
+    """Our fields for Pfeiffer bottlenecks at attentions too, each on the sum after it; {} if no module has that sum.
+
+    Post-LN: `LN(u + B(LN(u)))`, `LN` the norm after the attention. T5: `h + B(h)`, `h` the output of a sublayer, which
+    is a block there.
+    """
+    if theirs["is_parallel"] or not (theirs["original_ln_before"] and theirs["original_ln_after"]):
+        return {}
+    sublayers, sites = bool(names.layout.part), _sites(theirs, names)
+    modules = [(names.modules() if sublayers else names.norms())[site] for site in sites]
+    if not all(modules):
+        return {}
+    return {"target_modules": names.family.path(*modules), **({"output_modules": r"\g<block>"} if sublayers else {})}
 
 
 def _maps(theirs: Mapping[str, object]) -> dict[str, object]:

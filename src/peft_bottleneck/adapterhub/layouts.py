@@ -57,6 +57,8 @@ class Layout:
         output: likewise of the FFN output.
         cross: our cross-attention output, and the library's holder; None where it adapts none.
         cross_site: the site that decides on the cross-attention: one of its own, or that of self-attention.
+        attention_norm: post-LN: the norm after self-attention.
+        cross_norm: post-LN: the norm after cross-attention.
         renamed: how a block's name begins in transformers 5, and in 4.57.
         part: how a block's name ends where a row of `sites` takes a part of a layer (T5's sublayers) for a block.
         pfeiffer: what a Pfeiffer adapter adapts, the output of the `"block"` or of its `"ffn"` alone.
@@ -74,6 +76,8 @@ class Layout:
     output: str = "output_adapters"
     cross: tuple[str, str] | None = None
     cross_site: str = "cross_adapter"
+    attention_norm: str | None = None
+    cross_norm: str | None = None
     renamed: tuple[str, str] = ("", "")
     part: str = ""
     pfeiffer: str = "block"
@@ -93,8 +97,11 @@ _BERT = Layout(
     "output",
     cross=(r"crossattention\.output\.dense", "crossattention.output"),
     cross_site="mh_adapter",
+    attention_norm=r"attention\.output\.LayerNorm",
+    cross_norm=r"crossattention\.output\.LayerNorm",
 )
-_BART = Layout(cross=(r"encoder_attn\.out_proj", "cross_attention_adapters"), holds_invertible="encoder")
+_MBART = Layout(cross=(r"encoder_attn\.out_proj", "cross_attention_adapters"), holds_invertible="encoder")
+_BART = replace(_MBART, attention_norm="self_attn_layer_norm", cross_norm="encoder_attn_layer_norm")
 _T5 = Layout("", "", cross=(r"EncDecAttention\.o", ""), part=r"\.layer\.\d+", holds_invertible="encoder")
 _GEMMA = Layout(
     refused={"PFEIFFER": "there it reads the FFN's output plus the residual stream, under a norm of the last block"}
@@ -109,6 +116,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
     {
         "albert": Layout(
             attention="attention.attention_adapters",
+            attention_norm=r"attention\.LayerNorm",
             reads=r"(?P<read>.*\.attention)\.dense",  # the library swaps output and input there
         ),
         "bart": _BART,
@@ -125,7 +133,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "clip_vision_model": Layout(renamed=("encoder.", "vision_model.encoder."), no_invertible=_NONE),
         "deberta": _BERT,
         "deberta-v2": _BERT,
-        "distilbert": _PLAIN,
+        "distilbert": Layout(attention_norm="sa_layer_norm"),
         "electra": _BERT,
         "gemma2": replace(_GEMMA, no_invertible="there it reads the embeddings before they are scaled"),
         "gemma3_text": _GEMMA,
@@ -133,7 +141,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         # There a parallel adapter reads the residual stream plus the attention's output.
         "gptj": Layout(plain_sum=False, parallel=r"\g<block>.ln_1+\g<block>.attn"),
         "llama": _PLAIN,
-        "mbart": _BART,
+        "mbart": _MBART,
         "mistral": _PLAIN,
         "modernbert": Layout(
             parallel="ffn",
@@ -147,7 +155,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         "roberta": _BERT,
         "t5": _T5,
         "vit": Layout(output="output.output_adapters", renamed=("layers.", "encoder.layer."), no_invertible=_NONE),
-        "whisper": replace(_BART, embeddings=r"encoder\.layer_norm"),  # it takes the end of the encoder for theirs
+        "whisper": replace(_MBART, embeddings=r"encoder\.layer_norm"),  # it takes the end of the encoder for theirs
         "xlm-roberta": _BERT,
     }
 )

@@ -99,8 +99,15 @@ class Names:
         modules = dict(zip(SITES, (self.family.attention_output, self.family.ffn_output, None), strict=True))
         if self.layout.cross is not None:
             site = self.layout.cross_site
-            modules[site] = "|".join(filter(None, (modules[site], self.layout.cross[0])))
+            modules[site] = _either(modules[site], self.layout.cross[0])
         return modules
+
+    def norms(self) -> dict[str, str | None]:
+        """The norms after our sites relative to a block, as regular expressions; None in pre-LN families."""
+        norms = dict(zip(SITES, (self.layout.attention_norm, self.family.ffn_norm, None), strict=True))
+        site = self.layout.cross_site
+        norms[site] = _either(norms[site], self.layout.cross_norm) or None
+        return norms
 
     def place(self, name: str) -> Place | None:
         """The place of a module, or None outside the blocks."""
@@ -114,9 +121,9 @@ class Names:
             return None
         block, module = match["block"], match["module"]
         site, holder = "output_adapter", self.layout.output
-        if re.fullmatch(self.family.attention_output, module):
+        if re.fullmatch(_either(self.family.attention_output, self.layout.attention_norm), module):
             site, holder = "mh_adapter", self.layout.attention
-        elif self.layout.cross is not None and re.fullmatch(self.layout.cross[0], module):
+        elif self.layout.cross and re.fullmatch(_either(self.layout.cross[0], self.layout.cross_norm), module):
             site, holder = self.layout.cross_site, self.layout.cross[1]
         renamed = self.renamed(block)
         layer = re.sub(f"{self.layout.part}$", "", block)
@@ -184,6 +191,11 @@ def _of_map(part: str, module: PhmLinear, config: BottleneckConfig) -> Iterator[
     for name, parameter in module.own("matrices").items():
         shared = f"{SHARED}.{PHM_SHARED_WEIGHTS[name].format(part)}"
         yield (shared if config.shared_phm_weights else PHM_WEIGHTS[name]), parameter
+
+
+def _either(*expressions: str | None) -> str:
+    """A regular expression for what one of them matches."""
+    return "|".join(filter(None, expressions))
 
 
 def _model_type(model: PreTrainedModel) -> str:
