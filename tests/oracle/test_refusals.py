@@ -73,13 +73,11 @@ def test_configurations(config: dict[str, Any], message: str, tmp_path: Path) ->
     assert not any("Houlsby" in type(module).__name__ for module in model.modules())
 
 
-@pytest.mark.parametrize(
-    ("case", "sites"), [("gpt2", "mh_adapter, output_adapter"), ("vit", "mh_adapter, output_ada")]
-)
-def test_no_module_has_the_sum_after_attention(case: str, sites: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ["gpt2", "vit"])
+def test_no_module_has_the_sum_after_attention(case: str, tmp_path: Path) -> None:
     """In pre-LN blocks; in post-LN ones a norm reads it."""
     checkpoint = changed(tmp_path, case, config=dict(original_ln_before=True))
-    with pytest.raises(ValueError, match=f"PFEIFFER is not expressed with the sites {sites}"):
+    with pytest.raises(ValueError, match="PFEIFFER is not expressed with the sites mh_adapter, output_adapter"):
         load_adapterhub(base_model(case), checkpoint)
 
 
