@@ -13,7 +13,7 @@ import transformers
 from cases import DIRECTORY, base_model, output_of, unpadded
 from cases import golden as golden_of_adapters
 from peft import PeftModel
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from test_hidden_states import REFUSED
 from torch import Tensor
 from torch.nn import functional as F
@@ -242,6 +242,38 @@ def test_a_head_of_its_own_by_the_command(tmp_path: Path, capsys: pytest.Capture
     assert main(["convert", str(tmp_path / "peft"), str(tmp_path / "hub"), "--model", base]) == 0
     again = torch.load(tmp_path / "hub" / "fusion" / "pytorch_model_head.bin", weights_only=True)
     assert all(torch.equal(again[key], weights[key]) for key in weights)
+
+
+def test_of_the_second_version_with_safetensors(tmp_path: Path) -> None:
+    """It names the adapters in the fusion's name, and has no dropout of its own."""
+    directory = changed(tmp_path)
+    file = directory / "fusion" / "adapter_fusion_config.json"
+    description = json.loads(file.read_text(encoding="utf-8"))
+    del description["adapter_names"], description["version"], description["config"]["dropout_prob"]
+    file.write_text(json.dumps(description), encoding="utf-8")
+    names = {"fusion": "pytorch_model_adapter_fusion", "a": "pytorch_adapter", "b": "pytorch_adapter"}
+    for folder, name in names.items():
+        old = directory / folder / f"{name}.bin"
+        new = name.replace("pytorch_model_", "model_").replace("pytorch_", "")
+        save_file(torch.load(old, weights_only=True), old.with_name(f"{new}.safetensors"))
+        old.unlink()
+    check(load_adapterhub(base_model("bert"), directory), "bert", "fusion_seq_bn")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("adapter_names", "a,b", "adapter_names must be a list of names, got 'a,b'"),
+        ("name", 3, "name must be a string, got 3"),
+        ("config", {"dropout_prob": "high"}, "dropout_prob must be a number or null, got 'high'"),
+    ],
+)
+def test_damaged_descriptions(key: str, value: object, message: str, tmp_path: Path) -> None:
+    directory = changed(tmp_path)
+    file = directory / "fusion" / "adapter_fusion_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | {key: value}), encoding="utf-8")
+    with pytest.raises(ValueError, match=f"adapter_fusion_config.json: {message}"):
+        load_adapterhub(base_model("bert"), directory)
 
 
 def test_names_of_the_library_for_configurations(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def read_description(file: Path, where: str, presets: Mapping[str, Mapping[str, 
     missing = {"config", "name", "model_type"} - description.keys()
     if missing:
         raise ValueError(f"{where}: {file.name} lacks {', '.join(sorted(missing))}")
+    if not isinstance(description["name"], str):
+        raise ValueError(f"{where}: {file.name}: name must be a string, got {description['name']!r}")
     config = description["config"]
     if isinstance(config, str) and config in presets:
         config = dict(presets[config])

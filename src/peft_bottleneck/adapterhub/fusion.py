@@ -25,7 +25,7 @@ from .heads import fitted_head
 from .names import Names
 
 CONFIG_FILE = "adapter_fusion_config.json"
-WEIGHTS_FILES = ("adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin")
+WEIGHTS_FILES = ("model_adapter_fusion.safetensors", "pytorch_model_adapter_fusion.bin")
 _NAMED: Mapping[str, Mapping[str, Any]] = {
     "static": dict(value=False, regularization=False, value_initialized=False),
     "dynamic": {},
@@ -64,12 +64,18 @@ def read_fusion(folder: Path, where: str) -> tuple[Fusion, dict[str, Any]]:
     theirs = {**_DEFAULTS, **description["config"]}
     problems = [f"unknown field {key}={theirs[key]!r}" for key in theirs.keys() - _DEFAULTS.keys()]
     problems += [f"{key}={theirs[key]!r} is not expressed, only False" for key in _ONLY_DEFAULT if theirs[key]]
+    adapters = description.get("adapter_names") or description["name"].split(",")
+    if not isinstance(adapters, list) or not all(isinstance(name, str) for name in adapters):
+        raise ValueError(f"{where}: {CONFIG_FILE}: adapter_names must be a list of names, got {adapters!r}")
+    dropout = theirs["dropout_prob"]
+    if not isinstance(dropout, int | float | None):
+        raise ValueError(f"{where}: {CONFIG_FILE}: dropout_prob must be a number or null, got {dropout!r}")
     fusion = Fusion(
-        adapters=list(description.get("adapter_names") or description["name"].split(",")),
+        adapters=adapters,
         query=bool(theirs["query"]),
         key=bool(theirs["key"]),
         value=bool(theirs["value"]),
-        dropout=float(theirs["dropout_prob"] or 0.0),
+        dropout=float(dropout or 0.0),
         temperature=bool(theirs["temperature"]),
         init_value=bool(theirs["value_initialized"]),
         regularization=0.01 if theirs["regularization"] else 0.0,
