@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
-from tiny_task import make_tokenizer, save_model, sentences, write_rows
+from fsspec.implementations.memory import MemoryFileSystem
+from tiny_task import make_tokenizer, save_model, write_configuration, write_splits
 from transformers import PreTrainedTokenizerFast
 
 
@@ -25,32 +25,22 @@ def bert(tmp_path_factory: pytest.TempPathFactory, tokenizer: PreTrainedTokenize
 
 
 @pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MemoryFileSystem]:
+    """An empty store at `memory://`, and a machine without working folders."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    system = MemoryFileSystem()
+    system.store.clear()
+    yield system
+    system.store.clear()
+
+
+@pytest.fixture
 def files(tmp_path: Path) -> dict[str, str]:
     """The three files of a task that the tiny model can learn."""
-    sizes = {"train": (64, 0), "validation": (16, 64), "test": (24, 80)}
-    return {
-        split: str(write_rows(tmp_path / f"{split}.jsonl", sentences(count, start=start)))
-        for split, (count, start) in sizes.items()
-    }
+    return write_splits(tmp_path)
 
 
 @pytest.fixture
 def configure(tmp_path: Path, bert: Path, files: dict[str, str]) -> Callable[..., Path]:
     """Writes a configuration of the tiny model and task, with some keys changed, and returns its path."""
-
-    def write(**changes: Any) -> Path:
-        content = {
-            "model": str(bert),
-            "tasks": [{"name": "words", "kind": "classification", "data": files}],
-            "methods": ["houlsby", "head_only"],
-            "training": {"num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 0.01},
-            "results": str(tmp_path / "results"),
-            **changes,
-        }
-        path = tmp_path / "run.yaml"
-        path.write_text(
-            yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False)
-        )
-        return path
-
-    return write
+    return partial(write_configuration, tmp_path, bert, files)

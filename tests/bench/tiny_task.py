@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
 
@@ -60,4 +61,30 @@ def sentences(count: int, *, start: int = 0) -> list[dict[str, Any]]:
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> Path:
     """Writes JSON Lines."""
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def write_splits(folder: Path) -> dict[str, str]:
+    """Writes the three files of a task that the tiny model can learn, and returns their paths."""
+    sizes = {"train": (64, 0), "validation": (16, 64), "test": (24, 80)}
+    return {
+        split: str(write_rows(folder / f"{split}.jsonl", sentences(count, start=start)))
+        for split, (count, start) in sizes.items()
+    }
+
+
+def write_configuration(folder: Path, model: Path, files: dict[str, str], /, **changes: Any) -> Path:
+    """Writes a configuration of the model and the task in `files`, with some keys changed; None leaves a key out."""
+    content = {
+        "model": str(model),
+        "tasks": [{"name": "words", "kind": "classification", "data": files}],
+        "methods": ["houlsby", "head_only"],
+        "training": {"num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 0.01},
+        "results": str(folder / "results"),
+        **changes,
+    }
+    path = folder / "run.yaml"
+    path.write_text(
+        yaml.safe_dump({key: value for key, value in content.items() if value is not None}, sort_keys=False)
+    )
     return path

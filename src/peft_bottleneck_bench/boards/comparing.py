@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .. import records
 from ..errors import UserError, suggest
+from ..records import remote, stores
 from ..statistics import LEVEL, Ranking, Standing
 from . import formatting as show
 from .boards import Board, Row, Runs, boards, rank_on
@@ -97,11 +98,12 @@ class Comparison:
         }
 
 
-def compare(a: str, b: str, results: Path, task: str | None = None) -> tuple[list[Comparison], list[str]]:
+def compare(a: str, b: str, results: Path | str, task: str | None = None) -> tuple[list[Comparison], list[str]]:
     """Compares A and B wherever both have runs; and says, one line each, where they cannot be compared.
 
     Args:
-        a, b: a folder of records, a record, or else a method of `results`.
+        a, b: a folder of records or a record, by its path or address, or else a method of `results`.
+        results: a folder, or an address.
         task: the only task to look at.
 
     Raises:
@@ -112,10 +114,10 @@ def compare(a: str, b: str, results: Path, task: str | None = None) -> tuple[lis
     known: dict[str, list[Board]] = {}
 
     def boards_of(name: str) -> list[Board]:
-        path = str(Path(name) if Path(name).exists() else results)
-        if path not in known:
-            known[path] = boards(_runs(Path(path), task))
-        return known[path]
+        place = name if _is_place(name) else str(results)
+        if place not in known:
+            known[place] = boards(_runs(place, task))
+        return known[place]
 
     of_a, of_b = (_rows(name, boards_of(name), results) for name in (a, b))
     found, refused = [], []
@@ -132,8 +134,13 @@ def compare(a: str, b: str, results: Path, task: str | None = None) -> tuple[lis
     return sorted(found, key=lambda one: (one.task, one.model, one.names)), refused
 
 
-def _runs(path: Path, task: str | None) -> Runs:
+def _is_place(name: str) -> bool:
+    return stores.is_address(name) or Path(name).exists()
+
+
+def _runs(place: str, task: str | None) -> Runs:
     warnings: list[str] = []
+    path = remote.fetched(place)
     if path.is_file():
         try:
             found = {path: records.read(path)}
@@ -142,18 +149,18 @@ def _runs(path: Path, task: str | None) -> Runs:
     elif path.is_dir():
         found, warnings = records.read_all(path)
     else:
-        raise UserError(f"{path}: no such folder")
+        raise UserError(f"{place}: no such folder")
     if not found:
-        raise UserError(f"{path}: no records below it", *warnings)
+        raise UserError(f"{place}: no records below it", *warnings)
     tasks = sorted({record.task for record in found.values()})
     if task is not None and task not in tasks:
-        raise UserError(f"{path}: no records of task '{task}': {suggest(task, tasks)}")
+        raise UserError(f"{place}: no records of task '{task}': {suggest(task, tasks)}")
     return {path: record for path, record in found.items() if task in (None, record.task)}
 
 
-def _rows(name: str, found: list[Board], results: Path) -> Mapping[Place, list[tuple[Board, Row]]]:
+def _rows(name: str, found: list[Board], results: Path | str) -> Mapping[Place, list[tuple[Board, Row]]]:
     """The rows of `name`, by task and model."""
-    is_method = not Path(name).exists()
+    is_method = not _is_place(name)
     rows: dict[Place, list[tuple[Board, Row]]] = {}
     for board in found:
         for row in board.rows:

@@ -27,10 +27,15 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    words = "a folder of records or a record, if there is one of this name; else a method, as the leaderboard names it"
+    words = (
+        "a folder of records or a record, by its address or if there is one of this name; else a method, as the "
+        "leaderboard names it"
+    )
     for name in "ab":
         parser.add_argument(name, metavar=name.upper(), help=words if name == "a" else "the same")
-    parser.add_argument("--results", metavar="DIR", default="results", help="where methods are looked up (results)")
+    parser.add_argument(
+        "--results", metavar="DIR", default="results", help="a folder or an address to look methods up in (results)"
+    )
     parser.add_argument("--task", help="this task alone")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=_compare)
@@ -38,10 +43,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _compare(parsed: argparse.Namespace) -> int:
     from ..boards.comparing import compare
-    from ..records import remote
     from ..terminal import visible
 
-    found, refused = compare(parsed.a, parsed.b, remote.fetched(parsed.results), parsed.task)
+    found, refused = compare(parsed.a, parsed.b, parsed.results, parsed.task)
     if parsed.json:
         content = {"comparisons": [one.as_json() for one in found], "not_compared": refused}
         print(json.dumps(content, indent=2, ensure_ascii=False))

@@ -7,11 +7,12 @@ import tempfile
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from ..records import remote, stores
 from ..saved.adapter_groups import CONFIG_FILE, AdapterGroup, adapters_in, description_of, file_in
 
 PEFT_WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
@@ -23,14 +24,14 @@ class Converted:
     """One adapter that was converted.
 
     Attributes:
-        target: where it is.
+        target: where it is, a path or an address.
         library: that of the result.
         base: the base model.
         class_name: the class of the base model.
         notes: the parts that are left out.
     """
 
-    target: Path
+    target: Path | str
     library: str
     base: str
     class_name: str
@@ -51,9 +52,11 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "that it is made of: convert the folder that has them all.",
     )
     parser.add_argument(
-        "source", metavar="SOURCE", help="the directory of an adapter, one that contains several, or a hub id"
+        "source",
+        metavar="SOURCE",
+        help="the directory of an adapter, one that contains several, an address of either, or a hub id",
     )
-    parser.add_argument("target", metavar="TARGET", type=Path, help="a new directory")
+    parser.add_argument("target", metavar="TARGET", help="a new directory, or an address")
     parser.add_argument(
         "--model", help="the base model, a hub id or a directory; the one that SOURCE names if left out"
     )
@@ -68,14 +71,24 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.set_defaults(command=_convert)
 
 
-def convert(source: Path | str, target: Path, model: str | None = None, model_class: str | None = None) -> Converted:
+def convert(
+    source: Path | str, target: Path | str, model: str | None = None, model_class: str | None = None
+) -> Converted:
     """Converts an adapter.
+
+    Args:
+        source: a path, an address or a hub id.
+        target: a path or an address.
 
     Raises:
         UserError: a file is missing or damaged, the target is not new, or something in the adapter cannot be
             converted. Nothing is written then.
     """
-    source = _located(source)
+    with remote.destination(target, new=True) as folder:
+        return replace(_converted(_located(source), folder, model, model_class), target=target)
+
+
+def _converted(source: Path, target: Path, model: str | None, model_class: str | None) -> Converted:
     description = description_of(source)
     group = AdapterGroup.around(source)
     if target.exists() and any(target.iterdir()):
@@ -166,7 +179,9 @@ def _class(name: str) -> Any:
 
 
 def _located(source: Path | str) -> Path:
-    """The directory of an adapter, downloaded if it is the id of a repository."""
+    """The directory of an adapter, downloaded if it is an address or the id of a repository."""
+    if stores.is_address(str(source)):
+        return remote.copied(source)
     if Path(source).exists() or str(source).count("/") != 1:
         return Path(source)
     from peft_bottleneck.adapterhub import locate
@@ -192,10 +207,10 @@ def _convert(parsed: argparse.Namespace) -> int:
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    folder = Path(parsed.source)
+    folder = remote.copied(parsed.source)
     if folder.is_dir() and file_in(folder) is None and (found := adapters_in(folder)):
         return _convert_all(folder, found, parsed)
-    print(convert(parsed.source, parsed.target, parsed.model, parsed.model_class))
+    print(convert(folder if folder.is_dir() else parsed.source, parsed.target, parsed.model, parsed.model_class))
     return 0
 
 
@@ -210,7 +225,7 @@ def _convert_all(folder: Path, found: Sequence[Path], parsed: argparse.Namespace
     for source in found:
         name = source.relative_to(folder)
         try:
-            one = convert(source, parsed.target / name, parsed.model, parsed.model_class)
+            one = convert(source, f"{parsed.target}/{name}", parsed.model, parsed.model_class)
         except UserError as error:
             failed += 1
             table.add_row(str(name), "", "", f"not converted: {error}")

@@ -19,6 +19,7 @@ a TEXT, or a line of a file that is not JSON, is one example:
 examples:
   peft-bottleneck predict results-adapters/tiny_sentiment/…/houlsby/seed0-… 'What a film!' 'Never again.'
   peft-bottleneck predict ADAPTER_DIR --file new.jsonl --json > predicted.jsonl
+  peft-bottleneck predict s3://bucket/results-adapters/tiny_sentiment/…/houlsby/seed0-… 'What a film!'
   some-command | peft-bottleneck predict ADAPTER_DIR --file - --batch-size 1
 """
 
@@ -36,8 +37,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "folder",
         metavar="ADAPTER_DIR",
-        type=Path,
-        help="the folder that a run saved below `adapters` with a run.json",
+        help="the folder that a run saved below `adapters` with a run.json, or its address",
     )
     parser.add_argument("texts", metavar="TEXT", nargs="*", help="new text; see below")
     parser.add_argument(
@@ -56,7 +56,6 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument(
         "--reuse-prefix",
         metavar="DIR",
-        type=Path,
         help="keep what the blocks below the adapter give for each example in DIR, and read it where it is known; the "
         "RESULTS-prefix of a run with reuse_frozen_prefix knows its examples",
     )
@@ -67,19 +66,23 @@ def _predict(parsed: argparse.Namespace) -> int:
     from ..prediction.plain_lines import line_of
     from ..prediction.predicting import predict
     from ..quiet import quiet_bars
+    from ..records import stores
 
     quiet_bars()
     if parsed.batch_size < 1:
         raise UserError(f"--batch-size: {parsed.batch_size} is not above 0")
     if bool(parsed.texts) == bool(parsed.file):
         raise UserError("give either TEXT or --file; --file - reads what is piped")
+    store = stores.as_path(parsed.reuse_prefix) if parsed.reuse_prefix else None
+    if parsed.reuse_prefix and store is None:
+        raise UserError(f"--reuse-prefix: expected a folder of this machine, found the address {parsed.reuse_prefix}")
     rows = predict(
         parsed.folder,
         Path(parsed.file) if parsed.file else parsed.texts,
         batch_size=parsed.batch_size,
         model=parsed.model,
         quantization=parsed.quantization,
-        prefix_store=parsed.reuse_prefix,
+        prefix_store=store,
         note=lambda line: print(f"note: {line}", file=sys.stderr),
     )
     for row in rows:

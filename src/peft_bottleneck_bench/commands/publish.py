@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -16,7 +15,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "text of the data set is passed on.",
     )
     parser.add_argument("results", metavar="RESULTS", help="a folder or an address")
-    parser.add_argument("folder", metavar="FOLDER", type=Path)
+    parser.add_argument("folder", metavar="FOLDER", help="a folder or an address")
     parser.set_defaults(command=_publish)
 
 
@@ -25,7 +24,7 @@ def _publish(parsed: argparse.Namespace) -> int:
     from ..files import writing
     from ..records import remote
 
-    with writing(parsed.folder):
-        count = publish(remote.fetched(parsed.results), parsed.folder)
+    with remote.destination(parsed.folder) as folder, writing(folder):
+        count = publish(remote.fetched(parsed.results), folder)
     print(f"{count} record{'' if count == 1 else 's'} written below {parsed.folder}")
     return 0

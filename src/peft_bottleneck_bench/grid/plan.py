@@ -164,7 +164,7 @@ def data_notes(runs: Iterable[Run]) -> list[str]:
 def head_notes(runs: Iterable[Run]) -> list[str]:
     """One line for each method of a task whose head cannot be kept."""
     notes = [
-        f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.folder} has one for "
+        f"{run.task.name} · {run.method.label}: the task head starts fresh: {run.method.initial.place} has one for "
         f"{run.method.initial.content.kind} with other labels or markers"
         for run in runs
         if run.method.initial and run.kind.fresh_head and not keeps_head(run.method.initial, run.kind, run.context)

@@ -196,7 +196,7 @@ class _Grid:
     def look(self, run: Run, claims: ExitStack) -> str | None:
         """Why `run` is not this process's; None if it is."""
         owned = claims.enter_context(claim(run.record_path))
-        remote.fetch_record(run.results, run.record_path)
+        remote.fetch(run.results, run.record_path)
         record = records.read_if_there(run.record_path)
         if record is not None and record != self.earlier.get(run.record_path):
             return f"{outcome(record)} (by another process)"

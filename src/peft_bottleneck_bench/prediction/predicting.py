@@ -29,7 +29,7 @@ def predict(
     """One row per example: its columns, what the adapter predicts, and for labels the `probabilities` of all.
 
     Args:
-        folder: the folder that a run saved, below `adapters`.
+        folder: the folder that a run saved, below `adapters`, or its address, such as `s3://bucket/results-adapters/…`.
         inputs: texts, or rows with the columns of the task, or a file of them (`Path("-")`: standard input).
         batch_size: rows that the model sees at once.
         model: another place of the base model; by default its place in training.
@@ -42,7 +42,7 @@ def predict(
         UserError: the folder is damaged or does not fit its base, or an example is wrong; answers to those before it
             come first.
     """
-    saved = Saved.read(Path(folder))
+    saved = Saved.read(folder)
     base = saved.base(model, quantization)
     if not saved.is_base(base):
         note("the base has other weights than the one that was trained on")

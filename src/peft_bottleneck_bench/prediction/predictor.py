@@ -102,7 +102,7 @@ def _with_weights(model: PreTrainedModel, saved: Saved) -> PreTrainedModel:
             return PeftModel.from_pretrained(model, saved.folder)
     except (RuntimeError, ValueError, KeyError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
-        raise UserError(f"{saved.folder} does not fit models of type '{model.config.model_type}': {reason}") from error
+        raise UserError(f"{saved.place} does not fit models of type '{model.config.model_type}': {reason}") from error
 
 
 def _precision(training: Mapping[str, object]) -> dict[str, Any]:

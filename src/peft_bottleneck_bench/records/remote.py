@@ -1,72 +1,124 @@
-"""Folders of records at an address, such as `s3://bucket/results`, through fsspec.
+"""Folders of records and adapters at an address, such as `s3://bucket/results`, through fsspec.
 
 Runs are done in a folder of this machine, the working folder of the address. `fetch` brings records and predictions
 there, so that no finished run is repeated; `send` takes what a run has written to the address. Nothing is deleted at
 either place. The name of a working folder is its address, so `RESULTS-search` and `RESULTS-adapters` have addresses
 too: those of `results` with the same ending.
+
+Three functions take what a user gives, a path or an address: `fetched` to read records, `copied` to read a folder of
+any other files, such as an adapter, and `destination` to write a new folder.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from importlib.metadata import metadata
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
 from ..errors import UserError
-from ..files import StorageError, replacing
+from ..files import replacing
 from .files import LARGEST_FILE, read_if_there
 from .predictions import predictions_path
+from .stores import Store, as_path, is_address
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
-
-ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
-LOCAL = re.compile(r"(file|local)://")
 LONGEST_NAME = 200  # of a working folder, which other endings follow: systems allow 255 bytes
 AT_ONCE = 64  # files that are fetched together
 RECORD, PREDICTIONS = ".json", ".predictions.jsonl.gz"
 
 
-def is_address(text: str) -> bool:
-    """Whether `text` is an address of fsspec, and no path."""
-    return ADDRESS.match(text) is not None
-
-
 def folder_of(text: str) -> Path:
     """The folder of this machine for a path or an address; `file://` and `local://` are paths."""
-    if local := LOCAL.match(text):
-        text = text[local.end() :]
-    if not is_address(text):
-        return Path(text.rstrip("/") or text).expanduser()
-    bare = text.rstrip("/")
-    return _working_folders() / quote(bare if is_address(bare) else text, safe="")
+    return as_path(text) or _working_folders("results") / _name(text)
 
 
 def address_of(folder: Path) -> str | None:
     """The address whose working folder `folder` is, if it is one."""
-    return unquote(folder.name) if folder.parent == _working_folders() else None
+    return unquote(folder.name) if folder.parent == _working_folders("results") else None
 
 
-def shown(folder: Path) -> str:
-    """`folder` for people: its address if it has one."""
-    return address_of(folder) or str(folder)
+def shown(path: Path) -> str:
+    """`path` for people: its address if it is at one."""
+    for folder in (path, *path.parents):
+        if address := address_of(folder):
+            return "/".join((address, *path.relative_to(folder).parts))
+        if folder.parent.parent == _working_folders("copies"):
+            return "/".join((unquote(folder.parent.name), *path.relative_to(folder).parts))
+    return str(path)
 
 
 def fetched(text: str | Path) -> Path:
-    """The folder of this machine for a path or an address, with what is at the address.
+    """The folder of this machine for a path or an address, with the records at the address; or that of one record.
 
     Raises:
-        UserError: the address cannot be read.
+        UserError: the address cannot be read, or has no folder of a name that can be made here.
     """
-    folder = folder_of(str(text))
+    text = str(text)
+    if as_path(text) is None and text.endswith(RECORD):
+        parent, _, name = text.rpartition("/")
+        folder = folder_of(parent)
+        fetch(folder, folder / name)
+        return folder / name
+    folder = folder_of(text)
     fetch(folder)
     return folder
+
+
+def copied(text: str | Path, wanted: Callable[[str], bool] = bool) -> Path:
+    """The folder of this machine for a path or an address, with the files that are now at the address.
+
+    Args:
+        wanted: whether to bring the file at this place below the address; by default all.
+
+    Raises:
+        UserError: the address cannot be read, or there is nothing.
+    """
+    if (path := as_path(str(text))) is not None:
+        return path
+    address = str(text).rstrip("/")
+    store = _opened(address)
+    # The folder has no neighbours: those of an adapter can be members of its fusion.
+    folder = _working_folders("copies") / _name(address) / address.rpartition("/")[2]
+    with store.errors("read"):
+        there = [place for place in store.sizes() if wanted(place)]
+        if not there:
+            raise UserError(f"{address}: no such folder")
+        for place in there:
+            store.copy(place, folder / place)
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and path.relative_to(folder).as_posix() not in there:
+            path.unlink(missing_ok=True)
+    return folder
+
+
+@contextmanager
+def destination(text: str | Path, *, new: bool = False) -> Iterator[Path]:
+    """A folder to write into. What is in it at the end goes to the address if `text` is one.
+
+    Args:
+        new: whether nothing may be at the address yet.
+
+    Raises:
+        UserError: something is there and may not be, or fsspec cannot write there.
+        StorageError: the address cannot be written to in the end.
+    """
+    if (path := as_path(str(text))) is not None:
+        yield path
+        return
+    address = str(text).rstrip("/")
+    check(address)
+    store = _opened(address)
+    with store.errors("read"):
+        if new and store.sizes():
+            raise UserError(f"{address} exists and is not empty")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "new"
+        yield folder
+        with store.errors("written to"):
+            store.put_all(folder, [folder])
 
 
 def check(address: str) -> None:
@@ -75,49 +127,32 @@ def check(address: str) -> None:
     Raises:
         UserError: fsspec does not know the protocol, lacks a package for it, or cannot write there.
     """
-    if len(folder_of(address).name) > LONGEST_NAME:
-        raise UserError(f"{address}: longer than {LONGEST_NAME} characters, written as a file name")
-    system, root = _opened(address)
-    with _one_line(address, "written"):
-        there = system.exists(root)
-        probe = f"{root}/.probe-{uuid4().hex}"
-        _put(system, probe, b"0")
-        system.rm_file(probe)
-        if not there and system.exists(root):  # object stores have no empty folders
-            system.rmdir(root)
+    store = _opened(address)
+    with store.errors("written to"):
+        there = store.system.exists(store.root)
+        probe = f".probe-{uuid4().hex}"
+        store.put(probe, b"0")
+        store.remove(probe)
+        if not there and store.system.exists(store.root):  # object stores have no empty folders
+            store.system.rmdir(store.root)
 
 
-def fetch(folder: Path) -> None:
+def fetch(folder: Path, record: Path | None = None) -> None:
     """Brings the records and predictions that `folder` lacks from its address; does nothing where it has none.
 
     A finished record of this machine stays too: the one at the address is that of an earlier, failed attempt.
 
-    Raises:
-        UserError: the address cannot be read.
-    """
-    address = address_of(folder)
-    if address is None:
-        return
-    system, root = _opened(address)
-    with _one_line(address, "read"):
-        _bring(system, root, folder, _listed(system, root))
-
-
-def fetch_record(folder: Path, record: Path) -> None:
-    """Brings one record below `folder`, and its predictions, if it is at the address by now.
+    Args:
+        record: the only one to bring, with its predictions.
 
     Raises:
         UserError: the address cannot be read.
     """
-    address = address_of(folder)
-    if address is None:
+    if (store := _store_of(folder)) is None:
         return
-    system, root = _opened(address)
-    places = [path.relative_to(folder).as_posix() for path in (record, predictions_path(record))]
-    with _one_line(address, "read"):
-        system.invalidate_cache()
-        found = {place: int(system.size(f"{root}/{place}")) for place in places if system.exists(f"{root}/{place}")}
-        _bring(system, root, folder, found)
+    wanted = () if record is None else (record, predictions_path(record))
+    with store.errors("read"):
+        _bring(store, folder, store.sizes(*(path.relative_to(folder).as_posix() for path in wanted)))
 
 
 def unsent(folder: Path, records: Iterable[Path]) -> list[Path]:
@@ -126,12 +161,10 @@ def unsent(folder: Path, records: Iterable[Path]) -> list[Path]:
     Raises:
         UserError: the address cannot be read.
     """
-    address = address_of(folder)
-    if address is None:
+    if (store := _store_of(folder)) is None:
         return []
-    system, root = _opened(address)
-    with _one_line(address, "read"):
-        there = _listed(system, root)
+    with store.errors("read"):
+        there = store.sizes()
     return [path for path in records if there.get(path.relative_to(folder).as_posix()) != path.stat().st_size]
 
 
@@ -141,63 +174,47 @@ def send(folder: Path, paths: Iterable[Path]) -> None:
     Raises:
         StorageError: the address cannot be written to; what is in `folder` stays.
     """
-    address = address_of(folder)
-    if address is None:
+    if (store := _store_of(folder)) is None:
         return
-    system, root = _opened(address)
-    with _one_line(address, "written", f"; the files stay in {folder}"):
-        for path in paths:
-            for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-                if file.is_file():
-                    _put(system, f"{root}/{file.relative_to(folder).as_posix()}", file.read_bytes())
+    with store.errors("written to", f"; the files stay in {folder}"):
+        store.put_all(folder, paths)
 
 
-def _working_folders() -> Path:
+def _working_folders(kind: str) -> Path:
     cache = os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()
-    return Path(cache) / "peft-bottleneck" / "results"
+    return Path(cache) / "peft-bottleneck" / kind
 
 
-def _opened(address: str) -> tuple[AbstractFileSystem, str]:
-    """The file system of an address, and the place in it."""
-    from fsspec.core import url_to_fs
-
-    protocol = re.split(r"://|::", address)[0]
-    try:
-        system, root = url_to_fs(address)
-    except ImportError as error:
-        extras = metadata("fsspec").get_all("Provides-Extra") or ()
-        install = f': pip install "fsspec[{protocol}]"' if protocol in extras else ""
-        raise UserError(f"{address}: '{protocol}' needs another package{install} ({_first_line(error)})") from error
-    except Exception as error:
-        raise UserError(f"{address}: {_first_line(error)}") from error
-    root = root.rstrip("/")
-    if not root:
-        raise UserError(f"{address}: expected a folder behind the protocol")
-    return system, root
+def _name(address: str) -> str:
+    """The name of the working folder."""
+    bare = address.rstrip("/")
+    return quote(bare if is_address(bare) else address, safe="")
 
 
-def _listed(system: AbstractFileSystem, root: str) -> dict[str, int]:
-    """The records and predictions below `root`, with their sizes."""
-    system.invalidate_cache()
-    files = system.find(root, detail=True) if system.exists(root) else {}
-    found = {}
-    for name, entry in files.items():
-        place = PurePosixPath(str(name).removeprefix(root).lstrip("/"))
-        if place.name.endswith((RECORD, PREDICTIONS)) and ".." not in place.parts and not place.name.startswith("."):
-            found[place.as_posix()] = int(entry["size"])
-    return found
+def _opened(address: str) -> Store:
+    if len(_name(address)) > LONGEST_NAME:
+        raise UserError(f"{address}: longer than {LONGEST_NAME} characters, written as a file name")
+    return Store.at(address)
 
 
-def _bring(system: AbstractFileSystem, root: str, folder: Path, there: dict[str, int]) -> None:
-    """Writes those files of `there`, by place and with their sizes, that `folder` lacks: records after predictions."""
-    wanted = [place for place, size in there.items() if size <= LARGEST_FILE and _is_news(folder / place, size)]
+def _store_of(folder: Path) -> Store | None:
+    """The address of `folder`, opened, if it has one."""
+    address = address_of(folder)
+    return None if address is None else _opened(address)
+
+
+def _bring(store: Store, folder: Path, there: dict[str, int]) -> None:
+    """Writes the records and predictions of `there` that `folder` lacks: records after predictions."""
+    wanted = [
+        place
+        for place, size in there.items()
+        if place.endswith((RECORD, PREDICTIONS)) and size <= LARGEST_FILE and _is_news(folder / place, size)
+    ]
     wanted.sort(key=lambda place: place.endswith(RECORD))
     for start in range(0, len(wanted), AT_ONCE):
-        content = system.cat([f"{root}/{place}" for place in wanted[start : start + AT_ONCE]])
-        by_place = {str(name).removeprefix(root).lstrip("/"): data for name, data in content.items()}
-        for place in wanted[start : start + AT_ONCE]:
+        for place, content in store.contents(wanted[start : start + AT_ONCE]).items():
             with replacing(folder / place) as file:
-                file.write(by_place[place])
+                file.write(content)
 
 
 def _is_news(path: Path, size: int) -> bool:
@@ -208,31 +225,3 @@ def _is_news(path: Path, size: int) -> bool:
         record = path.with_name(path.name.removesuffix(PREDICTIONS) + RECORD)
     mine = read_if_there(record)
     return path.stat().st_size != size and (mine is None or mine.status == "failed")
-
-
-def _put(system: AbstractFileSystem, place: str, content: bytes) -> None:
-    """Writes a file. Folders are made where the system has folders: an object store would make a bucket."""
-    try:
-        system.pipe_file(place, content)
-    except FileNotFoundError:
-        if not place.startswith("/"):
-            raise
-        system.makedirs(place.rpartition("/")[0], exist_ok=True)
-        system.pipe_file(place, content)
-
-
-@contextmanager
-def _one_line(address: str, done: Literal["read", "written"], more: str = "") -> Iterator[None]:
-    """Turns any error of a file system, each of which has errors of its own, into one line."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:
-        if done == "read":
-            raise UserError(f"{address}: cannot be read: {_first_line(error)}") from error
-        raise StorageError(f"{address}: cannot be written to: {_first_line(error)}{more}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,8 +30,8 @@ def read_initial(entry: object) -> tuple[object, Saved | None]:
         return entry, None
     folder = entry[KEY]
     if not isinstance(folder, str):
-        raise UserError(f"methods: {KEY}: expected a folder, found {folder!r}")
-    saved = Saved.read(Path(folder))
+        raise UserError(f"methods: {KEY}: expected a folder or an address, found {folder!r}")
+    saved = Saved.read(folder)
     method = saved.content.method
     if entry.get("method", method) != method:
         raise UserError(f"methods: {KEY}: {folder} was trained by '{method}', not by '{entry['method']}'")
@@ -67,7 +66,7 @@ def check_initial(saved: Saved, method: str, options: Mapping[str, object], kind
     """
     if not saved.is_base(context.model):
         raise UserError(
-            f"{saved.folder} was trained on {saved.content.model_name}, whose weights are not those of "
+            f"{saved.place} was trained on {saved.content.model_name}, whose weights are not those of "
             f"'{context.model.name}'"
         )
     check_weights(saved, method, options, kind, context)
@@ -115,7 +114,7 @@ def _fitting(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context)
     for name in sorted(own.keys() | there.keys()):
         if own.get(name) != there.get(name):
             raise UserError(
-                f"{saved.folder} does not fit {kind.name} on models of type '{context.model.config.model_type}': "
+                f"{saved.place} does not fit {kind.name} on models of type '{context.model.config.model_type}': "
                 f"'{name}' has {there.get(name, 'no')} values there, {own.get(name, 'no')} here"
             )
     return set(own)

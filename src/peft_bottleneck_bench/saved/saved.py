@@ -17,6 +17,7 @@ from ..errors import UserError, suggest
 from ..kinds import KINDS, Context, Kind
 from ..models.base_model import DTYPES, BaseModel
 from ..models.options import check_method
+from ..records import remote
 from .saving import PARAMETERS_FILE, RUN_FILE, sha256
 
 
@@ -61,34 +62,46 @@ class Saved:
     content: Description
 
     @classmethod
-    def read(cls, folder: Path) -> Saved:
+    def read(cls, place: Path | str) -> Saved:
         """Reads the description, and checks that the files are those that the run saved.
 
+        Args:
+            place: a folder or an address, from which the files come to this machine.
+
         Raises:
-            UserError: no run saved the folder, a part is missing, or a file is damaged or was changed.
+            UserError: no run saved the folder, a part is missing, or a file is damaged or was changed; the address
+                cannot be read.
         """
+        folder = remote.copied(place, wanted=_is_part)
         if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder")
+            raise UserError(f"{place}: no such folder")
         file = folder / RUN_FILE
         if not file.is_file():
             below = sorted(path.parent for path in folder.rglob(RUN_FILE))
-            hint = f"; there is one in {below[0]}" if below else ""
-            raise UserError(f"{folder}: not saved by a run: it has no {RUN_FILE}{hint}")
+            hint = f"; there is one in {remote.shown(below[0])}" if below else ""
+            raise UserError(f"{place}: not saved by a run: it has no {RUN_FILE}{hint}")
         saved = cls(folder, _read_description(file))
         if not saved.weights.is_file():
-            raise UserError(f"{saved.weights}: no such file")
+            raise UserError(f"{remote.shown(saved.weights)}: no such file")
         for name, known in saved.content.sha256.items():
             path = folder / Path(name).name
             if not path.is_file():
-                raise UserError(f"{path}: no such file")
+                raise UserError(f"{saved.place}/{path.name}: no such file")
             if sha256(path) != known:
-                raise UserError(f"{path}: not as the run saved it: its SHA-256 is not the one in {RUN_FILE}")
+                raise UserError(
+                    f"{saved.place}/{path.name}: not as the run saved it: its SHA-256 is not the one in {RUN_FILE}"
+                )
         try:
             with safe_open(saved.weights, framework="pt"):
                 pass
         except (SafetensorError, OSError) as error:
-            raise UserError(f"{saved.weights}: damaged: {error}") from error
+            raise UserError(f"{remote.shown(saved.weights)}: damaged: {error}") from error
         return saved
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: its address if it has one."""
+        return remote.shown(self.folder)
 
     @property
     def kind(self) -> Kind:
@@ -127,7 +140,7 @@ class Saved:
         try:
             return BaseModel.named(known, quantization, dtype=dtype)
         except UserError as error:
-            raise UserError(f"{self.folder}: {'; '.join(error.messages)}; `--model` can name another place") from error
+            raise UserError(f"{self.place}: {'; '.join(error.messages)}; `--model` can name another place") from error
 
     def is_base(self, model: BaseModel) -> bool:
         """Whether `model` has the weights that the run started from, at any path and in any quantisation."""
@@ -148,23 +161,29 @@ class Saved:
         )
 
 
+def _is_part(place: str) -> bool:
+    """Whether a file is of the saved folder itself; descriptions below it tell a user where one is."""
+    return "/" not in place or place.endswith(f"/{RUN_FILE}")
+
+
 def _read_description(file: Path) -> Description:
+    shown = remote.shown(file)
     try:
         content = Description.model_validate_json(file.read_bytes())
     except OSError as error:
-        raise UserError(f"{file}: {error.strerror}") from error
+        raise UserError(f"{shown}: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         if first["type"] == "missing":
-            raise UserError(f"{file}: it lacks '{place}': another version of peft-bottleneck saved it") from error
+            raise UserError(f"{shown}: it lacks '{place}': another version of peft-bottleneck saved it") from error
         if first["type"] == "json_invalid":
-            raise UserError(f"{file}: not JSON: {first['ctx']['error']}") from error
-        raise UserError(f"{file}: {place and f'{place}: '}{first['msg']}") from error
+            raise UserError(f"{shown}: not JSON: {first['ctx']['error']}") from error
+        raise UserError(f"{shown}: {place and f'{place}: '}{first['msg']}") from error
     if content.kind not in KINDS:
-        raise UserError(f"{file}: unknown kind '{content.kind}': {suggest(content.kind, KINDS)}")
+        raise UserError(f"{shown}: unknown kind '{content.kind}': {suggest(content.kind, KINDS)}")
     try:
         check_method(content.method, content.options)
     except UserError as error:
-        raise UserError(*(f"{file}: {message}" for message in error.messages)) from error
+        raise UserError(*(f"{shown}: {message}" for message in error.messages)) from error
     return content

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,6 @@ from peft_bottleneck_bench.training.execute import failed
 
 Configure = Callable[..., Path]
 ADDRESS = "memory://bucket/results"
-
-
-@pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[MemoryFileSystem]:
-    """An empty store, and a machine without working folders."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    system = MemoryFileSystem()
-    system.store.clear()
-    yield system
-    system.store.clear()
 
 
 def at(store: MemoryFileSystem, address: str = ADDRESS) -> dict[str, bytes]:

@@ -136,7 +136,7 @@ def test_what_does_not_fit_is_refused_before_any_training(
     folder = first.adapter_path
     for overrides, message in (
         ([f"methods=[{{init_adapter: {bert}}}]"], f"{bert}: not saved by a run: it has no run.json"),
-        (["methods=[{init_adapter: 5}]"], "methods: init_adapter: expected a folder, found 5"),
+        (["methods=[{init_adapter: 5}]"], "methods: init_adapter: expected a folder or an address, found 5"),
         ([entry(first, method="lora")], f"methods: init_adapter: {folder} was trained by 'houlsby', not by 'lora'"),
         ([entry(first, dropout=0.5)], f"methods: init_adapter: 'dropout' is taken from {folder} and cannot be given"),
         (
