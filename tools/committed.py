@@ -1,11 +1,12 @@
-"""The leaderboard's own results: which comparisons `results/` holds, and their boards."""
+"""The leaderboard's own results: the boards of the comparisons that `results/` holds."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from comparisons import COMPARISONS, Comparison
 
 from peft_bottleneck_bench import Board, read_records
 from peft_bottleneck_bench.boards import boards
@@ -15,49 +16,6 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """One folder of `results/`.
-
-    Args:
-        folder: its name, and that of its page on the site.
-        title: in a heading.
-        short: above a column.
-        words: what it compares.
-    """
-
-    folder: str
-    title: str
-    short: str
-    words: str
-
-
-COMPARISONS = (
-    Comparison(
-        "encoder",
-        "Encoder, default sizes",
-        "default size",
-        "Each method at its default size on a small encoder.",
-    ),
-    Comparison(
-        "encoder-half-percent",
-        "Encoder, 0.5 % of the base",
-        "0.5 % of the base",
-        "The bottlenecks and LoRA with as many trained parameters as 0.5 % of the base, task heads apart.",
-    ),
-    Comparison(
-        "encoder-two-percent",
-        "Encoder, 2 % of the base",
-        "2 % of the base",
-        "The bottlenecks and LoRA with as many trained parameters as 2 % of the base, task heads apart.",
-    ),
-    Comparison(
-        "decoder",
-        "Decoder, default sizes",
-        "default size",
-        "Each method at its default size on a small decoder.",
-    ),
-)
 DEFAULT_SIZES = ("encoder", "decoder")
 
 

@@ -14,7 +14,8 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from committed import COMPARISONS, RESULTS, Comparison, boards_of, present
+from committed import RESULTS, boards_of, present
+from comparisons import COMPARISONS, Comparison
 
 from peft_bottleneck_bench import Board
 from peft_bottleneck_bench.boards import build

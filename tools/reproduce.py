@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from committed import COMPARISONS, RESULTS, ROOT, boards_of, replace_between
+from committed import RESULTS, ROOT, boards_of, replace_between
+from comparisons import COMPARISONS
 
 from peft_bottleneck_bench import Board
 from peft_bottleneck_bench.boards import formatting as show

@@ -15,6 +15,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from comparisons import COMPARISONS
 from mkdocs.structure.files import File, Files
 
 if TYPE_CHECKING:
@@ -27,12 +28,6 @@ RESULTS = ROOT / "results"
 BOARD_MARK = "<!-- leaderboard -->"
 EXAMPLES_MARK = "<!-- examples -->"
 DRAWING = re.compile(r"^!\[([^\]]*)\]\((?:\.\./)*(images/\w+\.svg)\)$", re.MULTILINE)
-COMPARISONS = {
-    "encoder": "Encoder, default sizes",
-    "encoder-half-percent": "Encoder, 0.5 % of the base",
-    "encoder-two-percent": "Encoder, 2 % of the base",
-    "decoder": "Decoder, default sizes",
-}
 WITHOUT = "There are no committed scores here yet: they appear as soon as their records are in `results/`."
 GENERATED = re.compile(r"^Generated from the records in this folder.*$\n*", re.MULTILINE)
 
@@ -41,9 +36,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Adds the pages that other files are, and the leaderboard's own page and pictures."""
     for page, source in WHOLE.items():
         files.append(File.generated(config, page, content=_within_the_site((ROOT / source).read_text("utf-8"))))
-    for folder, title in COMPARISONS.items():
+    for comparison in COMPARISONS:
+        folder = comparison.folder
         text = boards(RESULTS / folder, folder)
-        files.append(File.generated(config, f"leaderboard/{folder}.md", content=f"# {title}\n\n{text}\n"))
+        files.append(File.generated(config, f"leaderboard/{folder}.md", content=f"# {comparison.title}\n\n{text}\n"))
         if (RESULTS / folder / "index.html").exists():
             page = str(RESULTS / folder / "index.html")
             files.append(File.generated(config, f"leaderboard/boards-{folder}.html", abs_src_path=page))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from peft_bottleneck_bench import metrics, records
+from peft_bottleneck_bench.boards import Board, boards
 
 LABELS = ["anger", "joy", "neutral", "surprise"]
 WORDS = ["a", "dog", "runs", "over", "the", "green", "hill", "while", "two", "children", "watch", "old", "bridge"]
@@ -223,3 +224,14 @@ def write_grid(folder: Path, kinds: Sequence[str] = tuple(KINDS)) -> None:
                     write_failed_run(folder, method, seed, "the loss is NaN at step 40", kind=kind)
                 elif (kind, method) != ("translation", "head_only") and (kind, method, seed) != ("ner", "full", 2):
                     write_run(folder, method, seed, skill + 0.004 * (seed - 1), kind=kind)
+
+
+def found(folder: Path) -> list[Board]:
+    """The boards of the records below `folder`."""
+    return boards(records.read_all(folder)[0])
+
+
+def only(folder: Path) -> Board:
+    """The only one."""
+    (board,) = found(folder)
+    return board
