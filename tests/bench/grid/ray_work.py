@@ -30,11 +30,16 @@ class Traced:
         return Attempt(say)(run, on_step)
 
 
-def sleeping(run: Run, on_step: Callable[[int, int], None], say: Callable[[str], object]) -> Result:
-    """Work that does not end by itself."""
-    on_step(1, 1)
-    time.sleep(600)
-    return record_failure(run, "done")
+class Sleeping:
+    """Work that does not end by itself, and a file that says that it began, in which process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, run: Run, on_step: Callable[[int, int], None], say: Callable[[str], object]) -> Result:
+        (self.folder / str(os.getpid())).touch()
+        while True:
+            time.sleep(60)
 
 
 def vanishing(run: Run, on_step: Callable[[int, int], None], say: Callable[[str], object]) -> Result:

@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from ray_work import sleeping, vanishing
+from ray_work import vanishing
 from tiny_task import make_tokenizer, save_model
 
 from peft_bottleneck_bench import records
@@ -28,6 +30,7 @@ from peft_bottleneck_bench.run import Run
 
 Configure = Callable[..., Path]
 HERE = str(Path(__file__).parent)
+LONGEST = 600  # seconds for an event that a busy machine delays; without it the test fails
 
 
 @pytest.fixture(autouse=True)
@@ -99,28 +102,45 @@ def test_a_launch_that_ends_is_a_failed_record(configure: Configure) -> None:
 def test_the_processes_end_with_the_one_that_started_them(configure: Configure, tmp_path: Path) -> None:
     """As when a cluster cancels a task: its worker is killed, and has no time to say so."""
     together(configure)
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path / "run.yaml")], stdout=subprocess.PIPE, text=True
-    )
-    assert parent.stdout is not None
-    assert parent.stdout.readline() == "begun\n"
-    family = psutil.Process(parent.pid).children(recursive=True)
-    assert len(family) >= 3  # the launcher and two processes
-    parent.send_signal(signal.SIGKILL)
-    parent.communicate()
-    _, alive = psutil.wait_procs(family, timeout=60)
-    assert alive == []
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(tmp_path / "run.yaml"), str(begun)])
+    family: list[psutil.Process] = []
+    try:
+        until(lambda: len(list(begun.iterdir())) == 2, parent)
+        family = psutil.Process(parent.pid).children(recursive=True)
+        workers = {int(path.name) for path in begun.iterdir()}
+        assert len(workers) == 2
+        assert workers < {process.pid for process in family}  # the launcher is the third
+        parent.send_signal(signal.SIGKILL)
+        parent.wait()
+        _, alive = psutil.wait_procs(family, timeout=LONGEST)
+        assert alive == []
+    finally:
+        parent.kill()
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
-PARENT = f"""\
+def until(event: Callable[[], bool], parent: subprocess.Popen[bytes]) -> None:
+    """Waits for `event`, as long as the process that brings it about lives."""
+    end = time.monotonic() + LONGEST
+    while not event():
+        assert parent.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+PARENT = """\
 from pathlib import Path
 import sys
-from ray_work import sleeping
+from ray_work import Sleeping
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.launch import Launched
 from peft_bottleneck_bench.grid.plan import plan
 (run,) = plan(load_configuration(Path(sys.argv[1])))
-print(Launched({sleeping.__name__}, 1, gpus=False)(run, lambda *step: print("begun", flush=True), print))
+Launched(Sleeping(Path(sys.argv[2])), 1, gpus=False)(run, print, print)
 """
 
 
