@@ -27,9 +27,12 @@ def test_the_figures_come_from_the_records() -> None:
     for document, expected in pages:
         found = document.read_text(encoding="utf-8").split(module.BEGIN)[1].split(module.END)[0]
         assert found == expected, "run `python tools/performance.py`"
-    begin, end = module.SERVING_MARKS
-    found = module.SERVING.read_text(encoding="utf-8").split(begin)[1].split(end)[0]
-    assert found == module.serving(), "run `python tools/performance.py`"
+    for document, (begin, end), expected in (
+        (module.SERVING, module.SERVING_MARKS, module.serving()),
+        (module.CLUSTER, module.CLUSTER_MARKS, module.cluster()),
+    ):
+        found = document.read_text(encoding="utf-8").split(begin)[1].split(end)[0]
+        assert found == expected, "run `python tools/performance.py`"
 
 
 def test_the_readme_has_six_rows_and_no_target() -> None:
@@ -77,3 +80,23 @@ def test_the_table_of_serving_comes_from_a_record(monkeypatch: pytest.MonkeyPatc
     lines = module.serving().splitlines()
     assert lines[2] == "| `onnx_runtime.py` | base | 4 ms |  |"
     assert lines[3] == "| `onnx_runtime.py` | unfolded | 5 ms | 1.25 × (1.20 to 1.30) |"
+
+
+def test_the_overhead_of_a_cluster_comes_from_a_record(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    module = performance()
+    for path in module.RECORDS.glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(module, "RECORDS", tmp_path)
+    (tmp_path / "ray_overhead.json").unlink(missing_ok=True)
+    assert "--record" in module.cluster()
+    assert "Ray" not in module.figures()
+    seconds = {"all": 0.0125, "first": 0.0121, "last": 0.013}
+    record = {"nodes": 3, "task_seconds": 0.005, "runs": 1000, "part": 100, "turns": [seconds] * 3, "seconds": seconds}
+    record["hardware"] = {"device": "CPU"}
+    (tmp_path / "ray_overhead.json").write_text(json.dumps(record), encoding="utf-8")
+    sentence = module.cluster()
+    assert sentence == (
+        "On a Ray cluster of 3 nodes, processes of one CPU, 1,000 runs of 5 ms took 12.5 ms each: 12.1 ms over the "
+        "first 100, 13 ms over the last (medians of 3 turns).\n"
+    )
+    assert module.figures().endswith(sentence)

