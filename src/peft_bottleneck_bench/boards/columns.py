@@ -44,11 +44,16 @@ def columns(board: Board) -> list[Column]:
         Column("seeds", _seeds, lambda row: len(row.finished)),
         Column("trainable", lambda row: show.count(trainable(row)), trainable, _short_trainable, "trained params"),
         Column("share", share, trainable),
-        Column("train time", _train_time, train_seconds, _train_time),
+        *([Column("train time", _train_time, train_seconds, _train_time)] if has_train_times(board) else ()),
         Column("peak memory", _peak_memory, peak_memory, _peak_memory),
         Column("adapter file", _adapter_file, adapter_bytes, _adapter_file),
         *(measured if any(row.cost for row in board.rows) else ()),
     ]
+
+
+def has_train_times(board: Board) -> bool:
+    """False where each run that trained shared its machine, so that there is no time to show."""
+    return any(row.train_seconds for row in board.rows) or not any(row.shared_machine for row in board.rows)
 
 
 def score_name(board: Board) -> str:

@@ -59,7 +59,7 @@ def milliseconds(value: float | None) -> str:
     if value is None:
         return NONE
     milli = 1000 * value
-    return f"{milli:.{0 if milli >= 100 else 1 if milli >= 10 else 2}f} ms"
+    return f"{milli:.{0 if milli >= 99.95 else 1 if milli >= 9.995 else 2}f} ms"
 
 
 def train_time(value: float | None, shared_machine: bool) -> str:

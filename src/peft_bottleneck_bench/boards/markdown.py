@@ -60,9 +60,10 @@ def _board(board: Board, pictures: Sequence[str]) -> list[str]:
     revision = f" at {data.revision}" if data.revision else ""
     counts = " / ".join(f"{count:,} {split}" for split, count in data.counts)
     better = "greater" if board.greater_is_better else "smaller"
+    licence = f", licence: {data.licence}" if data.licence else ""
     facts = [
         f"Metric: {board.main_metric} ({better} is better), {metric.signature}.",
-        f"Data: {data.source}{revision}, {counts} examples, licence: {data.licence or 'not stated'}.",
+        f"Data: {data.source}{revision}, {counts} examples{licence}.",
     ]
     shown = columns(board)
     return [

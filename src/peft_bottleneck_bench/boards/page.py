@@ -32,6 +32,7 @@ from .inputs import Inputs
 from .overview import Overview
 from .samples import NotComparable, test_rows
 from .verdict import remarks, verdict
+from .window import window
 
 _PARTS = files(__package__) / "templates"
 _SCRIPTS = ("script.js", "pictures.js", "run.js")
@@ -110,6 +111,7 @@ def _board(number: int, board: Board, folder: Path, runs: list[Details], inputs:
             "title": board.title,
             "metric": board.main_metric,
             "greaterIsBetter": board.greater_is_better,
+            "window": window(board),
             "baseline": board.baseline and {"answer": board.baseline.answer, "score": board.baseline.score},
             "methods": [_method(row) for row in board.rows],
             "table": [[one.name for one in shown], *([one.cell(row) for one in shown] for row in board.rows)],
@@ -150,12 +152,10 @@ def _method(row: Row) -> dict[str, object]:
 
 
 class Axis:
-    """Where scores are between the least and the greatest end of any interval on a board, in per cent."""
+    """Where scores are in the window of a board, in per cent."""
 
     def __init__(self, board: Board) -> None:
-        standings = [row.standing for row in board.rows if row.standing]
-        ends = [end for standing in standings for end in (standing.mean, *(standing.interval or ()))]
-        self.low, self.high = min(ends, default=0.0), max(ends, default=1.0)
+        self.low, self.high = window(board)
         self.baseline: float | None = None
         if board.baseline and self.low - (self.high - self.low) <= board.baseline.score <= self.high:
             # A line farther away would leave no room for the intervals.
@@ -164,13 +164,14 @@ class Axis:
 
     def place(self, score: float) -> float:
         span = self.high - self.low
-        return 4 + 92 * (score - self.low) / span if span else 50.0
+        return min(max(4 + 92 * (score - self.low) / span, 2.0), 98.0) if span else 50.0
 
-    def marks(self, standing: Standing) -> dict[str, float]:
-        """Start, width and middle of the bar for a method."""
+    def marks(self, standing: Standing) -> dict[str, float | str]:
+        """Start, width and middle of the bar for a method, and an arrow if its mean is beyond the axis."""
         low, high = standing.interval or (standing.mean, standing.mean)
         return {
             "start": self.place(low),
             "width": self.place(high) - self.place(low),
             "mean": self.place(standing.mean),
+            "beyond": "‹" if standing.mean < self.low else "›" if standing.mean > self.high else "",
         }

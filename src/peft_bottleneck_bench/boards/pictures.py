@@ -12,23 +12,38 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
+from numpy.typing import NDArray
 
 from ..statistics import Standing
 from ..terminal import visible
 from .boards import Board, Row
 from .columns import adapter_bytes, peak_memory, train_seconds, trainable
 from .overview import Overview
+from .window import window
 
 LONGEST_NAME = 60
+LOSSES_IN_A_ROW = 5
 
+FloatArray = NDArray[np.float64]
 Style = tuple[str, str]  # colour and marker
 Cost = tuple[str, str, Callable[[Row], float | None]]
 
-# Okabe and Ito's colours, which the colour-blind can distinguish, and two more; black is the colour of text.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
+# Okabe and Ito's colours, which the colour-blind can distinguish, and four more; black is the colour of text.
+_COLOURS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#8c6bb1",
+    "#7f7f7f",
+    "#8a3d2f",
+    "#5b7a1e",
+)
 _MARKERS = ("o", "s", "D", "^", "v", "P", "X")
-_INK, _LINE = "#1a1a1b", "#d8d8d9"
+_INK, _LINE, _OTHER = "#1a1a1b", "#d8d8d9", "#c2c2c4"
 _RC: Any = {
     "axes.edgecolor": _LINE,
     "axes.labelcolor": _INK,
@@ -128,19 +143,18 @@ def _draw_standing(axes: Axes, place: int, standing: Standing, *, complete: bool
 
 
 def _cost_figure(board: Board, methods: Mapping[str, Style]) -> Figure | None:
-    figure = Figure(figsize=(9, 6.5), layout="constrained")
-    drawn = [
-        _draw_cost(axes, board, methods, cost) for axes, cost in zip(figure.subplots(2, 2).flat, COSTS, strict=True)
-    ]
-    return _with_legend(figure, board) if any(drawn) else None
-
-
-def _loss_figure(board: Board, methods: Mapping[str, Style]) -> Figure | None:
-    figure = Figure(figsize=(9, 4), layout="constrained")
-    return _with_legend(figure, board) if _draw_loss(figure.add_subplot(), board, methods) else None
-
-
-def _with_legend(figure: Figure, board: Board) -> Figure:
+    """One panel per cost that is known of two methods, or of the only one."""
+    scored = [row for row in board.rows if row.standing]
+    known = [cost for cost in COSTS if sum(cost[2](row) is not None for row in scored) >= min(2, len(scored))]
+    if not scored or not known:
+        return None
+    rows = -(-len(known) // 2)
+    figure = Figure(figsize=(9, 3.25 * rows), layout="constrained")
+    panels = figure.subplots(rows, 2, squeeze=False).flat
+    for axes, cost in zip(panels, known, strict=False):
+        _draw_cost(axes, board, methods, cost)
+    for axes in figure.axes[len(known) :]:
+        axes.set_axis_off()
     entries = {
         label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
@@ -149,21 +163,23 @@ def _with_legend(figure: Figure, board: Board) -> Figure:
     return figure
 
 
-def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: Cost) -> bool:
-    """Score over one cost, with intervals and the front that no complete method beats in both; incomplete ones hollow.
-
-    Returns:
-        Whether any method is there.
-    """
+def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: Cost) -> None:
+    """Score over one cost, with intervals, and the front that no complete method beats in both; hollow: incomplete."""
     words, unit, cost_of = cost
     points = [(x, row.standing, row) for row in board.rows if row.standing and (x := cost_of(row)) is not None]
+    least, greatest = window(board)
     for x, standing, row in points:
         colour, marker = methods[row.method]
-        low, high = standing.interval or (standing.mean, standing.mean)
+        mean, low, high = (
+            min(max(end, least), greatest) for end in (standing.mean, *(standing.interval or (standing.mean,) * 2))
+        )
+        if mean != standing.mean:
+            arrow = "↓" if mean > standing.mean else "↑"
+            axes.annotate(arrow, (x, mean), xytext=(6, -3), textcoords="offset points")
         axes.errorbar(
             [x],
-            [standing.mean],
-            yerr=[[max(0.0, standing.mean - low)], [max(0.0, high - standing.mean)]],
+            [mean],
+            yerr=[[max(0.0, mean - low)], [max(0.0, high - mean)]],
             color=colour,
             marker=marker,
             markerfacecolor="none" if row.problem else colour,
@@ -174,7 +190,9 @@ def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: Cos
         )
     complete = [(x, standing.mean) for x, standing, row in points if row.problem is None]
     front = pareto_front(complete, board.greater_is_better)
-    axes.plot([x for x, _ in front], [y for _, y in front], color=_INK, lw=0.8, ls=":", zorder=0)
+    axes.plot(
+        [x for x, _ in front], [min(max(y, least), greatest) for _, y in front], color=_INK, lw=0.8, ls=":", zorder=0
+    )
     positive = [x for x, _, _ in points if x > 0]
     if positive and max(positive) > 20 * min(positive):
         # A logarithmic axis has no place for a cost of 0.
@@ -186,7 +204,6 @@ def _draw_cost(axes: Axes, board: Board, methods: Mapping[str, Style], cost: Cos
     axes.xaxis.set_major_formatter(EngFormatter(unit))
     axes.set_xlabel(words)
     axes.set_ylabel(_plain(board.main_metric))
-    return bool(points)
 
 
 def pareto_front(points: Sequence[tuple[float, float]], greater_is_better: bool) -> list[tuple[float, float]]:
@@ -199,20 +216,48 @@ def pareto_front(points: Sequence[tuple[float, float]], greater_is_better: bool)
     return front
 
 
-def _draw_loss(axes: Axes, board: Board, methods: Mapping[str, Style]) -> bool:
-    """The mean over seeds, with a band from the least to the greatest; whether there is any."""
-    for row in board.rows:
-        curves = [dict(record.loss_curve) for record in row.runs.values() if record.loss_curve]
-        if not curves:
-            continue
-        steps = sorted(set.intersection(*(set(curve) for curve in curves))) or sorted(curves[0])
-        losses = np.array([[curve.get(step, np.nan) for step in steps] for curve in curves])
-        colour = methods[row.method][0]
-        axes.plot(steps, np.nanmean(losses, axis=0), color=colour, lw=1.2, label=_plain(row.method))
-        axes.fill_between(steps, np.nanmin(losses, axis=0), np.nanmax(losses, axis=0), color=colour, alpha=0.15, lw=0)
-    axes.set_xlabel("step")
-    axes.set_ylabel("training loss")
-    return bool(axes.lines)
+def _loss_figure(board: Board, methods: Mapping[str, Style]) -> Figure | None:
+    """One panel per method: its mean over seeds, a band from the least to the greatest, the other means in grey."""
+    curves = {row.method: found for row in board.rows if (found := _curves(row))}
+    if not curves:
+        return None
+    columns = min(LOSSES_IN_A_ROW, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(9, 0.6 + 1.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    values = np.concatenate([losses.ravel() for _, losses in curves.values()])
+    logarithmic = bool(np.nanmin(values) > 0 and np.nanmax(values) > 20 * np.nanmin(values))
+    for axes, (method, (steps, losses)) in zip(panels.flat, curves.items(), strict=False):
+        for other, (places, others) in curves.items():
+            if other != method:
+                axes.plot(places, np.nanmean(others, axis=0), color=_OTHER, lw=0.7)
+        colour = methods[method][0]
+        axes.fill_between(steps, np.nanmin(losses, axis=0), np.nanmax(losses, axis=0), color=colour, alpha=0.3, lw=0)
+        axes.plot(steps, np.nanmean(losses, axis=0), color=colour, lw=1.3)
+        axes.set_title(_plain(method), loc="left")
+        if logarithmic:
+            axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+            axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+            axes.yaxis.set_minor_locator(NullLocator())
+    for place, axes in enumerate(panels.flat):
+        if place >= len(curves):
+            axes.set_axis_off()
+        elif place + columns >= len(curves):
+            axes.tick_params(labelbottom=True)
+    figure.supxlabel("step", fontsize="medium")
+    figure.supylabel("training loss", fontsize="medium")
+    figure.suptitle(_plain(board.title), x=0.01, ha="left")
+    return figure
+
+
+def _curves(row: Row) -> tuple[list[int], FloatArray] | None:
+    """The steps that the runs of a method have in common, and their losses there, one row per run."""
+    curves = [dict(record.loss_curve) for record in row.runs.values() if record.loss_curve]
+    if not curves:
+        return None
+    steps = sorted(set.intersection(*(set(curve) for curve in curves))) or sorted(curves[0])
+    return steps, np.array([[curve.get(step, np.nan) for step in steps] for curve in curves])
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,7 @@ from statistics import fmean
 from ..statistics import LEVEL, POWER, Pair, Ranking
 from . import formatting as show
 from .boards import Board
+from .columns import has_train_times
 
 MOST_LOSERS = 6
 
@@ -31,7 +32,8 @@ def remarks(board: Board) -> list[str]:
     """Further facts for readers: incomplete methods, collapsed runs, short trainings, and the board's notes."""
     incomplete = [f"{row.method} is incomplete: {row.problem}" for row in board.rows if row.problem]
     collapsed = [f"{row.method} collapsed: {'; '.join(row.collapses)}" for row in board.rows if row.collapses]
-    return [*incomplete, *collapsed, *_still_improving(board), *board.notes]
+    times = [] if has_train_times(board) else ["No train times: other processes used the machine during the runs."]
+    return [*incomplete, *collapsed, *_still_improving(board), *board.notes, *times]
 
 
 def _still_improving(board: Board) -> Iterator[str]:

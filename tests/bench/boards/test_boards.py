@@ -11,6 +11,7 @@ from synthetic import found, only, write_failed_run, write_grid, write_run
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.boards.building import build
 from peft_bottleneck_bench.boards.columns import columns
+from peft_bottleneck_bench.boards.verdict import remarks
 
 
 def test_a_board_has_ranked_methods_first_and_says_why_others_are_not(tmp_path: Path) -> None:
@@ -46,6 +47,18 @@ def test_times_on_a_shared_machine_are_not_shown(tmp_path: Path) -> None:
     assert shown["houlsby"] == ("shared machine", None)
     assert shown["lora"][1] == pytest.approx(60, abs=60)
     assert shown["lora"][0].endswith(" s")
+
+
+def test_a_board_without_train_times_says_why_and_has_no_column_of_them(tmp_path: Path) -> None:
+    write_run(tmp_path, "houlsby", 0, 0.9, others_cpu_share=0.45)
+    write_run(tmp_path, "untuned", 0, 0.3, train_seconds=0.0)
+    board = only(tmp_path)
+    assert "train time" not in [column.name for column in columns(board)]
+    assert remarks(board)[-1] == "No train times: other processes used the machine during the runs."
+    write_run(tmp_path, "lora", 0, 0.9)
+    board = only(tmp_path)
+    assert "train time" in [column.name for column in columns(board)]
+    assert not any(remark.startswith("No train times") for remark in remarks(board))
 
 
 def test_settings_tell_apart_what_has_one_name(tmp_path: Path) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from browsing import IN_A_BROWSER, By, board, header
+from browsing import IN_A_BROWSER, By, board, header, methods
 from selenium.webdriver.support.ui import Select
 
 pytestmark = IN_A_BROWSER
@@ -29,7 +30,27 @@ def test_axes_are_chosen_and_points_say_what_they_are(opened: Callable[..., Any]
     Select(across).select_by_visible_text("train time (s)")
     titles = [title.get_attribute("textContent") for title in section.find_elements(By.CSS_SELECTOR, ".point title")]
     assert all("\ntrain time (s): " in title for title in titles)
-    assert len(section.find_elements(By.CSS_SELECTOR, ".loss")) == 6
+
+
+def test_each_method_has_a_panel_of_losses_with_a_name(opened: Callable[..., Any]) -> None:
+    section = board(opened())
+    panels = section.find_elements(By.CSS_SELECTOR, ".losses .panel")
+    assert [panel.find_element(By.TAG_NAME, "p").text for panel in panels] == methods(section)
+    for panel in panels:
+        (picture,) = panel.find_elements(By.CSS_SELECTOR, "svg[role=img]")
+        name = panel.find_element(By.TAG_NAME, "p").text
+        assert re.fullmatch(
+            rf"training loss of {name}, mean over seeds: from [\d.]+ at step \d+ to [\d.]+ at step \d+",
+            picture.get_attribute("aria-label"),
+        )
+        assert len(picture.find_elements(By.CSS_SELECTOR, ".loss .mean")) == 1
+        assert len(picture.find_elements(By.CSS_SELECTOR, ".other")) == len(panels) - 1
+
+
+@pytest.mark.parametrize("width", [1000, 1400])
+def test_no_column_is_cut_off(opened: Callable[..., Any], width: int) -> None:
+    for frame in opened(width=width).find_elements(By.CSS_SELECTOR, ".frame"):
+        assert int(frame.get_attribute("scrollWidth")) <= int(frame.get_attribute("clientWidth"))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -17,7 +17,8 @@ import pytest
 from synthetic import write_grid, write_hostile_run, write_run
 
 from peft_bottleneck_bench import records
-from peft_bottleneck_bench.boards import build
+from peft_bottleneck_bench.boards import boards, build
+from peft_bottleneck_bench.boards.page import Axis
 from peft_bottleneck_bench.cli import main
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)> \u2028 | `code` <!--"
@@ -46,6 +47,32 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_grid(folder, kinds=["classification", "ner"])
     build(folder)
     return folder
+
+
+def test_a_licence_is_shown_where_it_is_known(tmp_path: Path) -> None:
+    path = write_run(tmp_path, "houlsby", 0, 0.9)
+    build(tmp_path)
+    assert "<dt>licence</dt><dd>CC0-1.0</dd>" in (tmp_path / "index.html").read_text()
+    assert "examples, licence: CC0-1.0." in (tmp_path / "LEADERBOARD.md").read_text()
+    record = records.read(path)
+    records.write(record.replace(data=record.data.model_copy(update={"licence": None})), path)
+    build(tmp_path)
+    assert "<dt>licence</dt>" not in (tmp_path / "index.html").read_text()
+    assert "licence" not in (tmp_path / "LEADERBOARD.md").read_text()
+
+
+def test_intervals_have_room_beside_a_method_that_is_far_away(tmp_path: Path) -> None:
+    for name, skill in (("good", 0.9), ("fair", 0.87), ("far", 0.0)):
+        for seed in range(2):
+            write_run(tmp_path, name, seed, skill, examples=1000)
+    (board,) = boards(records.read_all(tmp_path)[0])
+    axis = Axis(board)
+    marks = {row.method: axis.marks(row.standing) for row in board.rows if row.standing}
+    assert [marks[name]["beyond"] for name in ("good", "fair", "far")] == ["", "", "‹"]
+    assert marks["good"]["width"] > 10  # per cent of the picture
+    assert marks["far"]["mean"] < 4
+    build(tmp_path)
+    assert '<text class="beyond"' in (tmp_path / "index.html").read_text()
 
 
 def test_build_writes_a_page_a_document_and_pictures_and_reads_only_records(built: Path) -> None:

@@ -31,6 +31,33 @@ def test_files_are_drawn_alike_each_time(tmp_path: Path) -> None:
     assert [path.read_bytes() for path in written] == [path.read_bytes() for path in again]
 
 
+def test_each_method_has_its_own_panel_of_losses_and_its_own_colour(tmp_path: Path) -> None:
+    names = ("houlsby", "pfeiffer", "parallel_adapter", "lora", "ia3", "bias_tuning", "full", "head_only", "prefix")
+    for name in names:
+        write_run(tmp_path, name, 0, 0.9)
+    write_run(tmp_path, "untuned", 0, 0.3, loss_curve=[])
+    (board,) = boards(records.read_all(tmp_path)[0])
+    styles = pictures.styles([board])
+    assert len({colour for colour, _ in styles.values()}) == 10
+    written = pictures.write(board, styles, tmp_path / "x")
+    (losses,) = (path.read_text() for path in written if path.name == "x-loss.svg")
+    for name in names:
+        assert losses.count(f"<!-- {name} -->") == 1
+        assert f"fill: {styles[name][0]}" in losses  # the band, there alone
+    assert "<!-- untuned -->" not in losses
+
+
+def test_costs_that_are_known_of_one_method_alone_are_left_out(tmp_path: Path) -> None:
+    for name in ("houlsby", "lora"):
+        write_run(tmp_path, name, 0, 0.9, others_cpu_share=0.45)
+    write_run(tmp_path, "untuned", 0, 0.3, train_seconds=0.0)
+    (board,) = boards(records.read_all(tmp_path)[0])
+    written = pictures.write(board, pictures.styles([board]), tmp_path / "x")
+    (costs,) = (path.read_text() for path in written if path.name == "x-cost.svg")
+    assert "<!-- peak memory -->" in costs
+    assert "<!-- train time -->" not in costs
+
+
 def test_an_overview_marks_who_may_be_best(tmp_path: Path) -> None:
     for task in ("words", "tones"):
         for method, skill in (("good", 0.9), ("fair", 0.88), ("bad", 0.2)):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from peft_bottleneck_bench import load_configuration, plan
 from peft_bottleneck_bench.configuration.findings import Findings
 from peft_bottleneck_bench.configuration.task_entries import read_task
 from peft_bottleneck_bench.tasks import Files, Hub, Task, load_task
@@ -34,6 +37,17 @@ def test_files_of_every_form(tmp_path: Path) -> None:
     task = read({"name": "mine", "kind": "translation", "data": data}, tmp_path)
     pair = (str(tmp_path / "a.en"), "a.de")
     assert task.data == Files(train=pair, validation=20, test=("c.en", "c.de"), format="csv")
+
+
+def test_a_licence_reaches_the_record_and_decides_on_nothing_else(configure: Callable[..., Path]) -> None:
+    path = configure(methods=["head_only"])
+    (without,) = plan(load_configuration(path)).runs
+    entry = {**yaml.safe_load(path.read_text())["tasks"][0], "licence": "CC BY 4.0"}
+    (stated,) = plan(load_configuration(configure(methods=["head_only"], tasks=[entry]))).runs
+    assert stated.data_record.licence == "CC BY 4.0"
+    assert without.data_record.licence is None
+    assert stated.data_record.identity == without.data_record.identity
+    assert stated.hash == without.hash
 
 
 def test_a_part_of_a_hub_data_set() -> None:

@@ -7,9 +7,9 @@ function facts(pairs) {
 }
 
 function curve(name, points) {
-  const x = scale(points.map(([step]) => step), LEFT, WIDTH - RIGHT, false);
-  const y = scale(points.map(([, value]) => value), HEIGHT - BOTTOM, TOP, false);
-  const svg = axes(x, y, "step", name, `${name}: from ${short(points[0][1])} to ${short(points.at(-1)[1])}`);
+  const x = scale(points.map(([step]) => step), WHOLE.left, WHOLE.right, false);
+  const y = scale(points.map(([, value]) => value), WHOLE.bottom, WHOLE.top, false);
+  const svg = axes(x, y, "step", name, `${name}: from ${short(points[0][1])} to ${short(points.at(-1)[1])}`, WHOLE);
   svg.append(draw("polyline", { class: "curve", points: points.map(([step, value]) => `${x.place(step).toFixed(1)},${y.place(value).toFixed(1)}`).join(" ") }));
   if (points.length <= 12) {
     svg.append(...points.map(([step, value]) => draw("circle", { class: "curve-point", cx: x.place(step), cy: y.place(value), r: 4 })));
