@@ -63,7 +63,7 @@ def test_a_licence_is_shown_where_it_is_known(tmp_path: Path) -> None:
 
 def test_intervals_have_room_beside_a_method_that_is_far_away(tmp_path: Path) -> None:
     for name, skill in (("good", 0.9), ("fair", 0.87), ("far", 0.0)):
-        for seed in range(2):
+        for seed in range(5):
             write_run(tmp_path, name, seed, skill, examples=1000)
     (board,) = boards(records.read_all(tmp_path)[0])
     axis = Axis(board)
