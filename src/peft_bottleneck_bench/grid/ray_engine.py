@@ -1,13 +1,15 @@
 """Runs as tasks of a Ray cluster: on this machine, or on the nodes of a cluster that is there already.
 
-A run travels with its data. A node that lacks the base model gets its files through Ray's object store, once; one that
-sees the results folder of this process works in it, so that a run whose node was lost goes on from its last checkpoint
-elsewhere. Any other node works in a folder of its own, and the files of the run come back with its result. Ray tries a
-run again whose node or worker was lost; an error of the run itself is a failed record, as everywhere.
+A run travels with its data. A node that lacks the base model, or the adapter of `init_adapter`, gets the files through
+Ray's object store, once; one that sees the results folder of this process works in it, so that a run whose node was
+lost goes on from its last checkpoint elsewhere. Any other node works in a folder of its own, and the files of the run
+come back with its result. Ray tries a run again whose node or worker was lost; an error of the run itself is a failed
+record, as everywhere.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -116,9 +118,11 @@ class RayEngine:
             self.mark(folder)
         data = self.common(id(run.data), lambda: run.data)
         model = self.common(run.model.path, lambda: _files_of(Path(run.model.path)) if run.model.is_local else {})
+        before = run.method.initial
+        initial = self.common(str(before.folder), lambda: _files_of(before.folder)) if before else {}
         sent = replace(run, task=replace(run.task, convert=None), data=None)  # type: ignore[arg-type]
         marks = [str(mark) for mark in self.marks]
-        ref = self.task.remote(self.execute, sent, data, model, marks, self.resources, self.lines)
+        ref = self.task.remote(self.execute, sent, data, model, initial, marks, self.resources, self.lines)
         self.running[ref] = run
 
     def mark(self, folder: Path) -> None:
@@ -176,7 +180,14 @@ class RayEngine:
 
 
 def _work(
-    execute: Execute, run: Run, data: Data, model: Files, marks: list[str], resources: Resources, lines: Queue
+    execute: Execute,
+    run: Run,
+    data: Data,
+    model: Files,
+    initial: Files,
+    marks: list[str],
+    resources: Resources,
+    lines: Queue,
 ) -> tuple[Result, Files]:
     """The work of a node: the result of the run, and its files where this node does not see the driver's folders."""
     from ..quiet import quiet, quiet_bars
@@ -190,7 +201,10 @@ def _work(
     base = run.model
     if model and not Path(base.path).is_dir():
         base = replace(base, path=str(_unpacked(model, str(run.model.identity["sha256"]))))
-    run = replace(run, data=data, model=base, context=replace(run.context, model=base))
+    method, before = run.method, run.method.initial
+    if before and not before.folder.is_dir():
+        method = replace(method, initial=replace(before, folder=_unpacked(initial, _content_hash(initial))))
+    run = replace(run, data=data, model=base, method=method, context=replace(run.context, model=base))
     place = str(run.record_path)
 
     def on_step(step: int, steps: int) -> None:
@@ -221,6 +235,13 @@ def _files_of(folder: Path) -> Files:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()
     }
+
+
+def _content_hash(files: Files) -> str:
+    digest = hashlib.sha256()
+    for place, content in files.items():
+        digest.update(f"{place} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
 def _unpacked(files: Files, name: str) -> Path:

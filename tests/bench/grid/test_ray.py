@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from peft_bottleneck_bench.configuration.choices import Resources
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.grid.progress import SilentProgress
-from peft_bottleneck_bench.grid.ray_engine import RayEngine
+from peft_bottleneck_bench.grid.ray_engine import RayEngine, _files_of, _work, execute_run
 from peft_bottleneck_bench.grid.running import run_grid
 from peft_bottleneck_bench.run import Run
 
@@ -66,6 +68,31 @@ def test_short_runs_come_back_once_each_and_the_overhead_stays_flat(configure: C
     assert len(outcome.records) == 60
     assert {record.reason for record in outcome.records.values()} == {"done"}
     assert not list(runs[0].results.rglob("*.lock"))
+
+
+class Lines:
+    """In the place of the queue to the driver."""
+
+    def put_nowait(self, content: object) -> None:
+        pass
+
+
+def test_a_node_that_lacks_the_initial_adapter_gets_its_files(configure: Configure, tmp_path: Path) -> None:
+    (first,) = runs_of(configure(methods=["houlsby"]))
+    run_grid([first])
+    path = configure(methods=[{"init_adapter": str(first.adapter_path)}], results=str(tmp_path / "continued"))
+    (run,) = runs_of(path)
+    (here,) = run_grid([run]).records.values()
+    assert here.status == "finished", here.reason
+    adapter = _files_of(first.adapter_path)
+    shutil.rmtree(first.adapter_path)
+    run = replace(run, results=tmp_path / "elsewhere")
+    marks = ["/no/such/folder/mark"]
+    there, files = _work(execute_run, run, run.data, {}, adapter, marks, Resources(cpus=1), Lines())  # type: ignore[arg-type]
+    assert isinstance(there, records.Record)
+    assert there.status == "finished", there.reason
+    assert (there.run, there.metrics, there.loss_curve) == (here.run, here.metrics, here.loss_curve)
+    assert any(place.startswith("adapters/") for place in files)
 
 
 def test_what_does_not_go_together_is_one_line(configure: Configure, capsys: pytest.CaptureFixture[str]) -> None:
