@@ -13,6 +13,7 @@ tokens as one more layer, so that it reorders, crops and copies them together wi
 from __future__ import annotations
 
 import inspect
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer, EncoderDecoderCache
 
-from .hooks import remove_hooks
+from .hooks import caller, remove_hooks
 
 # Their attention modules do not say that they are causal.
 _CAUSAL_STACKS = ("BloomModel", "CLIPTextModel", "CLIPTextTransformer")
@@ -30,14 +31,27 @@ CACHE_NAMES = ("cache", "past_key_values")
 _INPUTS = ("input_ids", "inputs_embeds", "pixel_values", "input_features", "input_values", "hidden_states")
 
 
-class TokenContext:
-    """The mask and the cache in the present call of the stack of blocks around a convolution.
+@dataclass(frozen=True)
+class Call:
+    """What a convolution listens to in one call of the stack of blocks around it.
 
     Attributes:
-        causal: whether tokens see only those before them.
         batch: rows of the batch.
         mask: `[batch, tokens]`, zero where padded, or None.
         cache: the cache of keys and values, or None.
+    """
+
+    batch: int = 0
+    mask: Tensor | None = None
+    cache: Cache | None = None
+
+
+class TokenContext:
+    """The mask and the cache in the present calls of the stack of blocks around a convolution, by thread.
+
+    Attributes:
+        causal: whether tokens see only those before them.
+        calls: the calls that run, or that a backward pass may compute again.
     """
 
     def __init__(self, stack: PreTrainedModel) -> None:
@@ -48,12 +62,16 @@ class TokenContext:
             or any(getattr(module, "is_causal", False) is True for module in attentions)
         )
         self.signature = inspect.signature(type(stack).forward)
-        self.batch = 0
-        self.mask: Tensor | None = None
-        self.cache: Cache | None = None
+        self.calls: dict[int, Call] = {}
         stack.register_forward_pre_hook(self.listen, with_kwargs=True)
         stack.register_forward_hook(self.forget)
         self.stack = (stack,)
+
+    @property
+    def call(self) -> Call:
+        """The present call: this thread's, or, where the backward pass computes blocks again, the last one."""
+        own = self.calls.get(caller())
+        return own or (list(self.calls.values())[-1] if self.calls else Call())
 
     def listen(
         self, stack: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -65,11 +83,11 @@ class TokenContext:
             )
         given = self.signature.bind(stack, *args, **kwargs).arguments
         given |= given.get("kwargs", {})
-        self.batch = next(given[name].shape[0] for name in _INPUTS if given.get(name) is not None)
-        self.mask = given.get("attention_mask")
-        if self.mask is not None and self.mask.dim() != 2:
+        batch = next(given[name].shape[0] for name in _INPUTS if given.get(name) is not None)
+        mask = given.get("attention_mask")
+        if mask is not None and mask.dim() != 2:
             raise ValueError(
-                f"bottleneck='conv' needs an attention mask of shape [batch, tokens], got {list(self.mask.shape)}"
+                f"bottleneck='conv' needs an attention mask of shape [batch, tokens], got {list(mask.shape)}"
             )
         cache = next((given[name] for name in CACHE_NAMES if given.get(name) is not None), None)
         recomputes = _recomputes(stack)
@@ -81,13 +99,14 @@ class TokenContext:
                 cache = EncoderDecoderCache(cache, DynamicCache(config=stack.config))
             kwargs = kwargs | {name: cache}
         cache = cache.self_attention_cache if isinstance(cache, EncoderDecoderCache) else cache
-        self.cache = None if recomputes else cache
+        self.calls.pop(caller(), None)
+        self.calls[caller()] = Call(batch, mask, None if recomputes else cache)
         return args, kwargs
 
     def forget(self, stack: nn.Module, args: object, output: object) -> None:
         """After the call: drops its tensors, unless the backward pass computes blocks again."""
         if not _recomputes(stack):
-            self.mask = self.cache = None
+            self.calls.pop(caller(), None)
 
     def remove(self) -> None:
         """Takes the hooks away again."""
@@ -95,11 +114,11 @@ class TokenContext:
         remove_hooks(self.stack[0]._forward_hooks, self)
 
     def __getstate__(self) -> dict[str, object]:
-        return {**vars(self), "mask": None, "cache": None}
+        return {**vars(self), "calls": {}}
 
     def remembered(self, key: object, z: Tensor) -> Tensor:
         """`z` after the earlier tokens under this key: `[batch, all tokens, r]`."""
-        cache = self.cache
+        cache = self.call.cache
         if cache is None:
             return z
         if not hasattr(cache, "bottleneck_layers"):
@@ -127,10 +146,11 @@ class Convolution(nn.Conv1d):
 
     def forward(self, z: Tensor, context: TokenContext, key: object) -> Tensor:  # type: ignore[override]
         """`c ⊛ z`; some models flatten `[batch, tokens, r]` to `[batch·tokens, r]` around the FFN."""
-        tokens = z if z.dim() == 3 else z.reshape(context.batch, -1, z.shape[-1])
+        call = context.call
+        tokens = z if z.dim() == 3 else z.reshape(call.batch, -1, z.shape[-1])
         count, width = tokens.shape[1], self.kernel_size[0]
-        if context.mask is not None:
-            tokens = tokens * context.mask[:, -count:, None].to(tokens.dtype)
+        if call.mask is not None:
+            tokens = tokens * call.mask[:, -count:, None].to(tokens.dtype)
         if context.causal:
             tokens = context.remembered(key, tokens)[:, -(count + width - 1) :]
         before = count + width - 1 - tokens.shape[1] if context.causal else width // 2

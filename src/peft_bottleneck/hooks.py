@@ -7,6 +7,7 @@ call, so that the hidden states that transformers records include the adapter.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -17,6 +18,14 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 _FUNCTION = "_gradient_checkpointing_func"  # where `gradient_checkpointing_enable` puts it
 _HOOKS_ARE_RECOMPUTED = "__call__" in vars(GradientCheckpointingLayer)  # and not `forward` alone
+
+
+_TRACED = 0  # no thread has this number
+
+
+def caller() -> int:
+    """The number of the calling thread: what one call hands over is not another's. Traced code has none."""
+    return _TRACED if torch.compiler.is_compiling() else threading.get_ident()
 
 
 class InputTap:
@@ -32,18 +41,18 @@ class InputTap:
         self.name = name
         self.read_point = read_point
         self.added = added
-        self.held: dict[torch.device, Tensor] = {}
+        self.held: dict[tuple[int, torch.device], Tensor] = {}
         read_point.register_forward_pre_hook(self.hold)
         for module in added:
             module.register_forward_hook(self.add)
 
     def hold(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
-        self.held[args[0].device] = args[0]
+        self.held[caller(), args[0].device] = args[0]
 
     def add(self, module: nn.Module, args: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
         """Adds what a module in between returns, a tensor or a tuple that begins with it."""
         tensor: Tensor = output[0] if isinstance(output, tuple) else output
-        self.held[tensor.device] = self.held[tensor.device] + tensor
+        self.held[caller(), tensor.device] = self.held[caller(), tensor.device] + tensor
 
     def take(self, device: torch.device) -> Tensor:
         """The held input, from this device if there is one.
@@ -51,11 +60,14 @@ class InputTap:
         Raises:
             RuntimeError: the read point has not run.
         """
-        if device in self.held:
-            return self.held.pop(device)
-        if not self.held:
-            raise RuntimeError(f"{self.name} has not run before the module that adds the parallel adapter's output.")
-        return self.held.popitem()[1]  # offloading moves the activations in between
+        thread = caller()
+        if (thread, device) in self.held:
+            return self.held.pop((thread, device))
+        for place in list(self.held):
+            # Offloading moves the activations in between; or one of the two points is in a compiled part.
+            if _TRACED in (thread, place[0]) or place[0] == thread:
+                return self.held.pop(place)
+        raise RuntimeError(f"{self.name} has not run before the module that adds the parallel adapter's output.")
 
     def remove(self) -> None:
         """Takes the hooks away again."""
@@ -72,7 +84,7 @@ class Summands:
 
     Floating-point sums depend on their order. With both parts at hand, a bottleneck's output can be added to the first
     before the second, `(y + B) + r`, as AdapterHub's library does, in place of `(y + r) + B`. In training both parts
-    may pass a dropout in between, so nothing is held then. Tensors are held by device, as in `InputTap`.
+    may pass a dropout in between, so nothing is held then. Tensors are held by thread and device, as in `InputTap`.
 
     Args:
         added: the module that returns `y`.
@@ -82,7 +94,7 @@ class Summands:
     def __init__(self, added: nn.Module, kept: nn.Module) -> None:
         self.added = added
         self.kept = kept
-        self.held: dict[tuple[str, torch.device], Tensor] = {}
+        self.held: dict[tuple[str, int, torch.device], Tensor] = {}
         added.register_forward_hook(self.hold_added)
         kept.register_forward_pre_hook(self.hold_kept)
 
@@ -90,16 +102,16 @@ class Summands:
         """Holds what a module returns, a tensor or a tuple that begins with it."""
         if not module.training:
             tensor: Tensor = output[0] if isinstance(output, tuple) else output
-            self.held["added", tensor.device] = tensor
+            self.held["added", caller(), tensor.device] = tensor
 
     def hold_kept(self, module: nn.Module, args: tuple[Tensor, ...]) -> None:
         """Holds what a module reads."""
         if not module.training and args:
-            self.held["kept", args[0].device] = args[0]
+            self.held["kept", caller(), args[0].device] = args[0]
 
     def take(self, total: Tensor) -> tuple[Tensor, Tensor] | None:
         """`(y, r)`; None where they are not held, or not of the shape and type of their sum."""
-        parts = [self.held.pop((name, total.device), None) for name in ("added", "kept")]
+        parts = [self.held.pop((name, caller(), total.device), None) for name in ("added", "kept")]
         y, r = (part if part is not None and _alike(part, total) else None for part in parts)
         return None if y is None or r is None else (y, r)
 
