@@ -205,3 +205,33 @@ def test_the_end_of_a_block_with_two_ffns_is_adapted() -> None:
     torch.manual_seed(0)
     found = adapts(Blocks(TwoFFNs(), TwoFFNs()), torch.randn(2, 5, WIDTH), PfeifferConfig(bottleneck_size=4))
     assert len(found) == 2
+
+
+class ExpertsBeside(nn.Module):
+    """A dense FFN and experts that are the block's own, each behind a norm of the same stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attn = nn.ModuleDict({"value": nn.Linear(WIDTH, WIDTH), "out": nn.Linear(WIDTH, WIDTH)})
+        self.norms = nn.ModuleList([nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)])
+        self.mlp = nn.Sequential(nn.Linear(WIDTH, 32), nn.ReLU(), nn.Linear(32, WIDTH))
+        self.experts = Experts()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attn["out"](torch.tanh(self.attn["value"](x)))
+        return x + self.mlp(self.norms[0](x)) + self.experts(self.norms[1](x))
+
+
+class Experts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2, WIDTH, WIDTH))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x @ self.weight[0]) @ self.weight[1]
+
+
+@pytest.mark.parametrize("config", [HoulsbyConfig(), ParallelAdapterConfig()])
+def test_experts_of_the_block_itself_are_an_ffn_beside_another(config: PeftConfig) -> None:
+    with pytest.raises(ValueError, match=r"mlp\\.2 and experts .*side by side"):
+        get_peft_model(Blocks(ExpertsBeside(), ExpertsBeside()), config)

@@ -66,7 +66,7 @@ SMALL = {
     **dict.fromkeys(("num_attention_heads", "n_head", "n_heads", "num_heads", "attention_heads"), 4),
     **dict.fromkeys(("num_key_value_heads", "num_experts_per_tok"), 2),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts"), 4),
-    **dict.fromkeys(("head_dim", "d_kv"), 16),
+    **dict.fromkeys(("head_dim", "d_kv", "hidden_size_per_layer_input"), 16),
     **dict.fromkeys(("vocab_size",), 1000),
     **dict.fromkeys(("image_size", "max_position_embeddings", "n_positions"), 64),
 }

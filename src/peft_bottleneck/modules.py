@@ -58,9 +58,14 @@ def is_bare_linear(module: nn.Module) -> bool:
     return bare_parameters(module) is not None
 
 
+def is_experts(name: str) -> bool:
+    """Whether a module of this name holds the experts of a mixture."""
+    return _EXPERTS.search(name) is not None
+
+
 def has_experts(module: nn.Module) -> bool:
     """Whether there is a mixture of experts in a module."""
-    return any(_EXPERTS.search(name) for name, _ in base_modules(module))
+    return any(is_experts(name) for name, _ in base_modules(module))
 
 
 def is_full_precision(weight: object) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from ..modules import base_modules, has_experts, is_norm
+from ..modules import base_modules, has_experts, is_experts, is_norm
 from .data_flow import INPUT, BlockFlow, storage_of
 from .family import Family, SideBySide
 
@@ -74,6 +74,9 @@ def _side_by_side(flow: BlockFlow, ffns: list[FFN], read: str, ffn: str) -> Side
         if inner >= hidden or (inner and read == ffn):  # beside an FFN a narrow one is an adapter of the model's own
             one_input = _same(flow.calls[reads[0]].reads, flow.calls[read].reads)
             return SideBySide((re.escape(ffn), re.escape(back)), one_input)
+    for name, call in flow.calls.items():  # experts that are the block's own, outside of a mixture's module
+        if is_experts(name) and not name.startswith(ffn + ".") and flow.feeding(call.sources) == stream:
+            return SideBySide((re.escape(ffn), re.escape(name)), _same(call.reads, flow.calls[read].reads))
     return None
 
 
