@@ -100,7 +100,7 @@ def test_claims_are_judged_by_the_boards_that_have_both_methods(reproduce: Any, 
     assert len(sections) == len(reproduce.CLAIMS)
     assert "**Not measured yet.**" in sections["Houlsby et al. 2019: houlsby and full"]
     assert "**Undecided: of 1 board, 1 cannot decide.**" in sections["He et al. 2022: parallel_adapter and pfeiffer"]
-    assert "Encoder, 0.5 % of the base: sst2_sentences (accuracy) | −0.0907" in text
+    assert "Encoder, 0.5 % of the base: sst2_sentences (accuracy) | -0.0907" in text
     assert reproduce.page_part(small / "nothing").count("**Not measured yet.**") == len(reproduce.CLAIMS)
 
 
