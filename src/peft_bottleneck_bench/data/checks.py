@@ -59,7 +59,7 @@ def _on_duplicates(splits: Mapping[str, Sequence[Row]], kind: Kind) -> Iterable[
     folded = {split: _folded(counts) for split, counts in exact.items()}
     for split in splits:
         if again := sum(exact[split].values()) - len(exact[split]):
-            yield f"{again:,} examples of {split} have the text of another one of it"
+            yield f"examples of {split} with the text of another one of it: {again:,}"
     names = list(splits)
     for place, one in enumerate(names):
         for other in names[place + 1 :]:
@@ -67,7 +67,7 @@ def _on_duplicates(splits: Mapping[str, Sequence[Row]], kind: Kind) -> Iterable[
             alike = sum(count for text, count in folded[other].items() if text in folded[one]) - same
             if same or alike:
                 also = f", and {alike:,} but for case and spaces" if alike else ""
-                yield f"{same:,} examples of {other} have the text of one of {one}{also}"
+                yield f"examples of {other} with the text of one of {one}: {same:,}{also}"
 
 
 def _folded(counts: Mapping[str, int]) -> Counter[str]:
@@ -80,4 +80,4 @@ def _folded(counts: Mapping[str, int]) -> Counter[str]:
 def _on_empty(splits: Mapping[str, Sequence[Row]], kind: Kind) -> Iterable[str]:
     for split, examples in splits.items():
         if empty := sum(not kind.input_text(example).strip() for example in examples):
-            yield f"{empty:,} examples of {split} have no text"
+            yield f"examples of {split} without text: {empty:,}"

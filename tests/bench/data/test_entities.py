@@ -228,4 +228,4 @@ def test_the_notes_count_entities_and_know_pairs_of_one_text_apart(tmp_path: Pat
         {"tokens": WORDS, "head": head, "tail": [4, 5], "relation": str(head)} for head in ([0, 2], [2, 3], [2, 3])
     ]
     notes = load(in_json(tmp_path, *pairs), "relation_extraction").notes
-    assert "1 examples of train have the text of another one of it" in notes
+    assert "examples of train with the text of another one of it: 1" in notes

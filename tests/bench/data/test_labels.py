@@ -68,14 +68,14 @@ def test_the_notes_say_what_stands_out(tmp_path: Path) -> None:
         "labels with one example in train: 'not_sure', 'not sure'",
         "labels without an example in train: 'never'",
         "labels that are nearly the same: 'not_sure', 'not sure'",
-        "1 examples of train have the text of another one of it",
-        "1 examples of validation have the text of another one of it",
-        "1 examples of test have the text of another one of it",
-        "1 examples of validation have the text of one of train, and 1 but for case and spaces",
-        "1 examples of test have the text of one of train, and 1 but for case and spaces",
-        "5 examples of test have the text of one of validation",
-        "1 examples of validation have no text",
-        "1 examples of test have no text",
+        "examples of train with the text of another one of it: 1",
+        "examples of validation with the text of another one of it: 1",
+        "examples of test with the text of another one of it: 1",
+        "examples of validation with the text of one of train: 1, and 1 but for case and spaces",
+        "examples of test with the text of one of train: 1, and 1 but for case and spaces",
+        "examples of test with the text of one of validation: 5",
+        "examples of validation without text: 1",
+        "examples of test without text: 1",
     )
 
 

@@ -22,8 +22,8 @@ def test_the_dry_run_says_what_stands_out(
     for note in (
         "words: 2 labels in train: b 3, a 1",
         "words: labels with one example in train: 'a'",
-        "words: 4 examples of test have the text of one of train",
-        "words: 1 examples of train have no text",
+        "words: examples of test with the text of one of train: 4",
+        "words: examples of train without text: 1",
         "words · tiny_bert: the longest of 12 examples has 10 tokens",
         "words · tiny_bert: 6 of them are longer than max_length, 10 tokens, and are cut",
     ):
