@@ -39,3 +39,11 @@ def test_output(case: str, configuration: str) -> None:
     assert not torch.allclose(expected, plain, atol=1e-3)
     tolerance = 2e-5 if model_type in ("t5", "mt5") else 1e-5  # their bases differ between transformers' versions
     torch.testing.assert_close(unpadded(output, inputs), unpadded(expected, inputs), rtol=0, atol=tolerance)
+
+
+def test_beit_adds_up_in_the_order_of_the_library() -> None:
+    """What its layer scale has multiplied is the output of its stochastic depth."""
+    inputs, outputs = golden("beit")
+    model = load_adapterhub(base_model("beit"), DIRECTORY / "beit" / "pfeiffer")
+    assert model.peft_config["default"].summand_modules == r"\g<block>.drop_path+\g<block>.layernorm_after"
+    torch.testing.assert_close(output_of(model, inputs), outputs["output.pfeiffer"], rtol=0, atol=1e-6)

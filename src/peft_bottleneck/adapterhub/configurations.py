@@ -146,7 +146,7 @@ def our_config(theirs: Mapping[str, Any], names: Names) -> BottleneckConfig:
     elif names.layout.pfeiffer == "ffn":
         settings["target_modules"] = family.path(family.ffn_output)
     elif names.layout.plain_sum:
-        added = family.ffn or family.ffn_output
+        added = names.layout.added or family.ffn or family.ffn_output
         kept = family.residual[0] if family.ffn_norm is None else family.ffn or family.ffn_input[0]
         assert added is not None
         settings["summand_modules"] = f"{in_block(added)}+{in_block(kept)}"

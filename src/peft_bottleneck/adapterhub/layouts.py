@@ -68,7 +68,8 @@ class Layout:
         no_invertible: why an invertible adapter of the library is not expressed there; None: it is.
         embeddings: the module whose output an invertible adapter maps, where it is not our row's.
         holds_invertible: the library's module that holds them.
-        plain_sum: whether a block's output, or what enters its last norm, is the FFN's output plus what is tapped.
+        added: the module whose output a block adds last, where it is not the FFN.
+        plain_sum: whether a block's output, or what enters its last norm, is that module's output plus what is tapped.
         refused: methods whose place here our equations do not express, each with the reason.
     """
 
@@ -86,6 +87,7 @@ class Layout:
     no_invertible: str | None = None
     embeddings: str | None = None
     holds_invertible: str = ""
+    added: str | None = None
     plain_sum: bool = True
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -121,7 +123,7 @@ LAYOUTS: Mapping[str, Layout] = MappingProxyType(
         ),
         "bart": _BART,
         "beit": Layout(
-            plain_sum=False,
+            added="drop_path",  # what the layer scale has multiplied
             renamed=("layers.", "encoder.layer."),
             no_invertible=_NONE,
             refused={"HOULSBY": _SCALED, "PARALLEL_ADAPTER": _SCALED},
