@@ -91,6 +91,7 @@ def test_a_summary_has_verdicts_links_and_scores_side_by_side(small: Path) -> No
     assert "A run collapsed: parallel_adapter." in text
     assert "| method | default size | 0.5 % of the base |" in text
     assert "| houlsby | 0.7400 ± 0.0087 ★ (1.63 %) | 0.7400 ± 0.0087 ★ (1.63 %) |" in text
+    assert "- Decoder, default sizes: multi30k_en_de, arc_easy, scitldr_a\n" in text
     assert "wnut17" in text
 
 

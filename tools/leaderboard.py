@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from committed import RESULTS, boards_of, present
+from committed import RESULTS, ROOT, boards_of, present
 from comparisons import COMPARISONS, Comparison
 
 from peft_bottleneck_bench import Board
@@ -24,7 +24,9 @@ from peft_bottleneck_bench.boards.columns import share
 from peft_bottleneck_bench.boards.overview import overviews
 from peft_bottleneck_bench.boards.publishing import publish
 from peft_bottleneck_bench.boards.verdict import verdict
+from peft_bottleneck_bench.configuration.yaml_files import read_yaml
 
+CONFIGURATIONS = ROOT / "configs" / "leaderboard"
 LEGEND = """\
 ★ marks the methods that may be best: no test finds another method better. Tests are paired over test examples and
 seeds, with Holm's correction for all pairs of a board. Methods that the tests do not separate are not equal: each
@@ -63,8 +65,22 @@ def summary(results: Path) -> str:
     parts = ["# Leaderboard", "Generated from the records in this folder by `make leaderboard`; do not edit.", LEGEND]
     for comparison in found:
         parts += _verdicts(comparison, boards_of(results / comparison.folder))
-    parts += ["## Side by side", *_side_by_side(results, found), "## Not here", WITHOUT]
+    parts += ["## Side by side", *_side_by_side(results, found), "## Not here", *_not_run(results), WITHOUT]
     return "\n\n".join(parts) + "\n"
+
+
+def _not_run(results: Path) -> Iterator[str]:
+    """The tasks of the committed configurations that have no board."""
+    missing: dict[str, list[str]] = {one.title: [] for one in COMPARISONS}
+    for file in sorted(CONFIGURATIONS.glob("*.yaml")):
+        content = read_yaml(file)
+        (comparison,) = (one for one in COMPARISONS if one.folder == Path(content["results"]).name)
+        there = {board.record.task for board in boards_of(results / comparison.folder)}
+        missing[comparison.title] += [task["name"] for task in content["tasks"] if task["name"] not in there]
+    lines = [f"- {title}: {', '.join(tasks)}" for title, tasks in missing.items() if tasks]
+    if lines:
+        yield "These tasks of `configs/leaderboard` have not run yet:"
+        yield "\n".join(lines)
 
 
 def _verdicts(comparison: Comparison, boards: Sequence[Board]) -> Iterator[str]:
