@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
-from ..records import remote, stores
 from ..saved.adapter_groups import CONFIG_FILE, AdapterGroup, adapters_in, description_of, file_in
 
 PEFT_WEIGHTS_FILES = ("adapter_model.safetensors", "adapter_model.bin")
@@ -84,6 +83,8 @@ def convert(
         UserError: a file is missing or damaged, the target is not new, or something in the adapter cannot be
             converted. Nothing is written then.
     """
+    from ..records import remote
+
     with remote.destination(target, new=True) as folder:
         return replace(_converted(_located(source), folder, model, model_class), target=target)
 
@@ -180,11 +181,14 @@ def _class(name: str) -> Any:
 
 def _located(source: Path | str) -> Path:
     """The directory of an adapter, downloaded if it is an address or the id of a repository."""
+    from peft_bottleneck.adapterhub import locate
+
+    from ..records import remote, stores
+
     if stores.is_address(str(source)):
         return remote.copied(source)
     if Path(source).exists() or str(source).count("/") != 1:
         return Path(source)
-    from peft_bottleneck.adapterhub import locate
 
     try:
         return locate(str(source))
@@ -205,6 +209,8 @@ def _one_line(error: BaseException | str) -> str:
 
 def _convert(parsed: argparse.Namespace) -> int:
     from transformers.utils import logging
+
+    from ..records import remote
 
     logging.disable_progress_bar()
     folder = remote.copied(parsed.source)

@@ -55,7 +55,7 @@ def test_no_column_of_the_committed_boards_is_cut_off(opened: Callable[..., Any]
     for page in COMMITTED:
         browser.get(page.as_uri())
         frames = browser.find_elements(By.CSS_SELECTOR, ".frame")
-        assert len(frames) > 1
+        assert frames
         for frame in frames:
             assert int(frame.get_attribute("scrollWidth")) <= int(frame.get_attribute("clientWidth"))
 
