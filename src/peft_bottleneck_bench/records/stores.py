@@ -65,7 +65,7 @@ class Store:
             install = f': pip install "fsspec[{protocol}]"' if protocol in extras else ""
             reason = f"needs another package{install} ({_first_line(error)})"
             raise UserError(f"{address}: '{protocol}' {reason}") from error
-        except Exception as error:
+        except Exception as error:  # file systems raise errors of their own
             raise UserError(f"{address}: {_first_line(error)}") from error
         root = root.rstrip("/")
         if not root:
