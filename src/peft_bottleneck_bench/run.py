@@ -75,6 +75,7 @@ class Run:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """The complete configuration, with all defaults."""
+        center, spread = self.context.center, self.context.spread
         return {
             "protocol": PROTOCOL,
             "task": self.task.name,
@@ -93,6 +94,7 @@ class Run:
             "markers": list(self.context.markers),
             "generation": dict(self.context.generation),
             **({"class_weights": self.task.class_weights} if self.task.class_weights else {}),
+            **({} if (center, spread) == (0.0, 1.0) else {"center": center, "spread": spread}),
             "training": {key: self.training[key] for key in sorted(self.training)},
             **(initial_identity(self.method.initial) if self.method.initial else {}),
             **({"budget": asdict(self.method.budget)} if self.method.budget else {}),

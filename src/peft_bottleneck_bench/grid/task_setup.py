@@ -92,6 +92,10 @@ def make_context(
         train = data.splits["train"]
         counts = Counter(name for example in train for name in kind.labels_of(example))
         weights = kind.class_weights(counts, len(train), data.labels)
+    try:
+        center, spread = kind.scale(data.splits["train"])
+    except ValueError as error:
+        raise UserError(f"task '{task.name}': {error}") from error
     return Context(
         model=model,
         labels=data.labels,
@@ -100,4 +104,6 @@ def make_context(
         markers=markers,
         generation=generation,
         class_weights=weights,
+        center=center,
+        spread=spread,
     )

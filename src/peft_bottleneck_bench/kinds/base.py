@@ -41,6 +41,8 @@ class Context:
         generation: for kinds that generate: `max_new_tokens` and other arguments of `generate`.
         class_weights: of each label in the loss; empty where all count alike.
         thresholds: for several labels per example: the probability from which each label is given.
+        center: for scores: their mean in train.
+        spread: for scores: their standard deviation in train. The model learns `(score - center) / spread`.
     """
 
     model: BaseModel
@@ -51,6 +53,8 @@ class Context:
     generation: Mapping[str, Any] = field(default_factory=dict)
     class_weights: tuple[float, ...] = ()
     thresholds: tuple[float, ...] = ()
+    center: float = 0.0
+    spread: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,14 @@ class Kind(ABC):
     def class_weights(self, counts: Mapping[str, int], examples: int, labels: Sequence[str]) -> tuple[float, ...]:
         """`n / (k n_l)` for each of `k` labels `l` of `n` examples, as scikit-learn balances them."""
         return tuple(examples / (len(labels) * counts[name]) if counts.get(name) else 1.0 for name in labels)
+
+    def scale(self, examples: Sequence[Example]) -> tuple[float, float]:
+        """`center` and `spread` of the context, from the training examples.
+
+        Raises:
+            ValueError: the scores are too large for a standard deviation.
+        """
+        return 0.0, 1.0
 
     def loss(self, context: Context) -> Loss | None:
         """The loss where it is not the model's own, as `Trainer` takes it (`compute_loss_func`); else None."""

@@ -38,6 +38,8 @@ class Description(Model):
     prompt: str
     markers: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
+    center: float = 0.0
+    spread: float = 1.0
     generation: dict[str, object]
     training: dict[str, object]
     model: dict[str, str | None]
@@ -158,6 +160,8 @@ class Saved:
             markers=self.content.markers,
             generation=self.content.generation,
             thresholds=self.content.thresholds,
+            center=self.content.center,
+            spread=self.content.spread,
         )
 
 

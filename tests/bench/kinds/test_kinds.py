@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,25 @@ def test_a_score_may_be_text_as_in_csv(bert: Path) -> None:
     encoded = kind.encode([example], context(bert), training=True)
     assert encoded.columns["labels"] == [2.5]
     assert kind.predictions(np.array([[1.5]]), encoded, [example], context(bert)) == [1.5]
+
+
+def test_a_model_learns_scores_without_their_mean_and_in_standard_deviations(bert: Path) -> None:
+    kind = KINDS["regression"]
+    examples = [kind.example({"text": "good", "score": score}) for score in (1.0, 3.0, 5.0, 7.0)]
+    center, spread = kind.scale(examples)
+    assert (center, spread) == (4.0, pytest.approx(5**0.5))
+    scaled = replace(context(bert), center=center, spread=spread)
+    encoded = kind.encode(examples, scaled, training=True)
+    labels = np.array(encoded.columns["labels"])
+    assert labels.mean() == pytest.approx(0)
+    assert labels.std() == pytest.approx(1)
+    assert kind.predictions(labels[:, None], encoded, examples, scaled) == pytest.approx([1.0, 3.0, 5.0, 7.0])
+
+
+def test_equal_scores_are_a_scale_too() -> None:
+    assert KINDS["regression"].scale([{"score": 2.5}] * 3) == (2.5, 1.0)
+    with pytest.raises(ValueError, match=r"'score': up to 1e\+308 in train, too large"):
+        KINDS["regression"].scale([{"score": 1e308}, {"score": -1e308}, {"score": 1e308}])
 
 
 def test_texts_that_are_cut_are_counted(bert: Path) -> None:

@@ -27,6 +27,7 @@ def rows_of(kind: str, count: int, start: int = 0) -> list[dict[str, Any]]:
         rows.append(
             {
                 "multilabel_classification": {"text": text, "labels": ["fine", "good"] if good else ["poor"]},
+                "regression": {"text": text, "score": 1005.0 if good else 995.0},  # far from what a fresh head says
                 "prompt": {"question": text, "target": [label, word], "key": label},
                 "messages": {
                     "messages": [{"role": "user", "content": text}, {"role": "assistant", "content": label}],
@@ -39,6 +40,7 @@ def rows_of(kind: str, count: int, start: int = 0) -> list[dict[str, Any]]:
 
 TASKS: dict[str, dict[str, Any]] = {
     "multilabel_classification": {"kind": "multilabel_classification", "class_weights": "balanced"},
+    "regression": {"kind": "regression", "main_metric": "pearson"},
     "prompt": {
         "kind": "generation",
         "prompt": "{question} is",
@@ -76,7 +78,7 @@ def test_a_kind_is_learned_and_predicts_as_in_its_run(
         for split, count, start in (("train", 48, 0), ("validation", 8, 48), ("test", 12, 56))
     }
     configuration = configure(
-        model=str(bert if kind == "multilabel_classification" else writer),
+        model=str(bert if kind in ("multilabel_classification", "regression") else writer),
         tasks=[{"name": "mine", "data": files, **TASKS[kind]}],
         methods=["full"],
         training={
@@ -89,6 +91,7 @@ def test_a_kind_is_learned_and_predicts_as_in_its_run(
     (run,) = plan(load_configuration(configuration))
     record = execute(run, make_features(run), lambda step, steps: None)
     assert record.metrics.test[run.metric.main] > 0.9
+    assert kind != "regression" or record.metrics.test["mse"] < 5  # of 25 for the mean alone
     recorded = [row.prediction for row in records.read_predictions(records.predictions_path(run.record_path))]
     target = run.kind.columns[-1]
     inputs = [{name: row[name] for name in row if name not in run.kind.predicted} for row in run.data.splits["test"]]
