@@ -167,6 +167,17 @@ def test_the_order_of_calls_counts() -> None:
     )
 
 
+@pytest.mark.parametrize("gated", [False, True])
+def test_a_gate_that_is_called_attention_is_none(gated: bool) -> None:
+    """PatchTSMixer's "gated attention" is `x * softmax(W x)`: a factor, and no term of the residual stream."""
+    sizes: dict[str, Any] = dict(context_length=32, patch_length=4, d_model=16, num_layers=2, num_input_channels=2)
+    sizes |= dict(self_attn_heads=2, gated_attn=gated)
+    row = family_from_structure(AutoModel.from_config(AutoConfig.for_model("patchtsmixer", **sizes, self_attn=True)))
+    assert (row.attention_output, row.ffn) == (r"patch_mixer\.self_attn_layer\.out_proj", r"feature_mixer\.mlp")
+    with pytest.raises(ValueError, match="has no (list of blocks with an )?attention"):
+        family_from_structure(AutoModel.from_config(AutoConfig.for_model("patchtsmixer", **sizes, self_attn=False)))
+
+
 def test_what_no_call_confirms_is_refused() -> None:
     with pytest.raises(ValueError, match=r"blocks\.0 has no attention that its output depends on.*`target_modules`"):
         get_peft_model(Blocks(called=False), HoulsbyConfig())

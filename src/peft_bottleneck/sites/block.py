@@ -13,7 +13,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from ..modules import base_modules, has_experts, is_experts, is_norm
-from .data_flow import INPUT, BlockFlow, storage_of
+from .data_flow import INPUT, BlockFlow, same_storage
 from .family import Family, SideBySide
 
 ATTENTION = re.compile(r"attn|attention", re.IGNORECASE)
@@ -65,10 +65,13 @@ def sites_of_block(block: nn.Module, flow: BlockFlow) -> Family:
 
 
 def _side_by_side(flow: BlockFlow, ffns: list[FFN], read: str, ffn: str) -> SideBySide | None:
-    """Another FFN of a block that reads the same residual stream: the block joins what both write."""
-    stream = flow.feeding(flow.calls[read].sources)
+    """Another FFN of a block, where neither reads what the other writes: the block joins what both write."""
+    stream, before = flow.feeding(flow.calls[read].sources), flow.behind(flow.calls[read].sources)
     for reads, back in ffns:
-        if back == ffn or back.startswith(ffn + ".") or flow.feeding(flow.calls[reads[0]].sources) != stream:
+        sources = flow.calls[reads[0]].sources
+        # What experts write, no map shows: beside them, another FFN reads the same stream.
+        apart = ffn in flow.maps and back not in before and ffn not in flow.behind(sources)
+        if back == ffn or back.startswith(ffn + ".") or not (apart or flow.feeding(sources) == stream):
             continue
         inner, hidden = flow.calls[back].sizes
         if inner >= hidden or (inner and read == ffn):  # beside an FFN a narrow one is an adapter of the model's own
@@ -95,9 +98,12 @@ def _attention_output(flow: BlockFlow) -> str:
 
     A block whose only attention is to another sequence gives that one's. An attention or a recurrence whose kernels
     read the weights of its maps and do not call them is adapted as a whole. A map that only other maps of the
-    attention read, as one that mixes several residual streams for it, does not end it.
+    attention read, as one that mixes several residual streams for it, does not end it; nor does a gate, which
+    multiplies what it reads.
     """
     attentive = [name for name in flow.calls if ATTENTION.search(name) and not _NOT_MAPS.search(name)]
+    gating = flow.gates | {name for name, call in flow.calls.items() if call.sources and call.sources <= flow.gates}
+    attentive = [name for name in attentive if name not in gating]
     inside = [name for name in attentive if not _CROSS.search(name)] or attentive
     reached = flow.behind(flow.result)
     read = flow.feeding(flow.result).union(
@@ -157,8 +163,8 @@ def _own_module(flow: BlockFlow, reads: list[str], back: str) -> str | None:
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors without values are one, or views of one."""
-    return storage_of(one) == storage_of(other)
+    """Whether two tensors without values are one in one form or another: a slice of one is not."""
+    return same_storage(one, other) and one.numel() == other.numel() and one.storage_offset() == other.storage_offset()
 
 
 def _mixture(modules: Mapping[str, nn.Module], flow: BlockFlow) -> str | None:

@@ -26,6 +26,7 @@ Sources = frozenset[str]
 _Node = tuple[str, str]  # a block and the name of a module in it
 _Nodes = frozenset[_Node]
 _NEW = ("_like", "new_")  # functions that take the shape of a tensor and not its values
+_PRODUCTS = {"mul", "mul_", "multiply", "__mul__", "__rmul__", "__imul__"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class BlockFlow:
         returns: the last dimension of what it returned.
         calls: the calls of its modules by name, in the order in which they ended.
         maps, norms: the names of its linear maps and norms.
+        gates: maps whose output multiplies the tensor that they read, as in `x * softmax(W x)`.
         result: the sources of what it returned.
     """
 
@@ -62,6 +64,7 @@ class BlockFlow:
     calls: dict[str, Call] = field(default_factory=dict)
     maps: set[str] = field(default_factory=set)
     norms: set[str] = field(default_factory=set)
+    gates: set[str] = field(default_factory=set)
     result: Sources = frozenset()
 
     def add(self, name: str, call: Call, followed: bool, norm: bool) -> None:
@@ -117,12 +120,21 @@ class _Recorder(ShapesOnly):
     def computed(self, name: str, tensors: list[Tensor], result: Any) -> None:
         if name.startswith(_NEW[1]) or name.endswith(_NEW[0]):
             return
+        if name in _PRODUCTS and len(tensors) == 2:
+            self._find_gates(*tensors)
         found = frozenset().union(*(self.sources.get(storage_of(tensor), frozenset()) for tensor in tensors))
         if found:
             written = [value for value in tree_leaves(result) if isinstance(value, Tensor)]
             in_place = name == "__setitem__" or (name.endswith("_") and (name[:3] == "__i" or name[:2] != "__"))
             for tensor in [*written, *(tensors[:1] if in_place else ())]:
                 self._set(tensor, found)
+
+    def _find_gates(self, *factors: Tensor) -> None:
+        for factor, other in (factors, factors[::-1]):
+            for block, name in self._sources(factor):
+                flow = self._open.get(block)
+                if flow is not None and name in flow.maps and same_storage(flow.calls[name].reads, other):
+                    flow.gates.add(name)
 
     def _set(self, tensor: Tensor, sources: _Nodes) -> None:
         storage = storage_of(tensor)
@@ -277,6 +289,11 @@ def first_tensor(value: object) -> Tensor | None:
     """The first tensor with channels in arguments or in what a module returns."""
     leaves = tree_leaves(dict(value) if isinstance(value, dict) else value)
     return next((leaf for leaf in leaves if isinstance(leaf, Tensor) and leaf.dim() > 1), None)
+
+
+def same_storage(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors without values are one, or views of one."""
+    return storage_of(one) == storage_of(other)
 
 
 def storage_of(tensor: Tensor) -> int:

@@ -122,6 +122,7 @@ def _hidden(config: PretrainedConfig) -> Tensor:
 
 _COMMON: Mapping[str, Callable[[object], object]] = {
     "input_ids": _ids,
+    "qformer_input_ids": _ids,
     "decoder_input_ids": _ids,
     "attention_mask": _mask,
     "position_ids": lambda config: torch.arange(TOKENS)[None],
