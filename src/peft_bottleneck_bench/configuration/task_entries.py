@@ -19,6 +19,7 @@ TASK_KEYS = tuple(field.name for field in fields(Task) if field.name != "convert
 TEXT_KEYS = ("metric", "main_metric", "prompt", "source_prefix", "licence", "source", "description")
 CHOICES = {"markers": MARKERS, "scheme": SCHEMES, "class_weights": CLASS_WEIGHTS}
 FILE_KEYS = (*SPLITS, "format", "delimiter", "quote", "header")
+NO_MARKS = ("\r", "\n", "\0")  # what cannot separate or quote the fields of a line
 HUB_KEYS = ("hub", "revision", "config", "folder", *SPLITS)
 
 
@@ -43,7 +44,7 @@ def read_task(entry: object, findings: Findings, folder: Path, tasks_from: Seque
         given["negative_label"] = str(given["negative_label"])
     for key in TEXT_KEYS:
         findings.typed(f"task '{name}': {key}", given.get(key, ""), str, "text")
-    if wrong := [label for label in as_list(given.get("labels")) if isinstance(label, (list, dict))]:
+    if wrong := [label for label in as_list(given.get("labels")) if not isinstance(label, (str, int))]:
         findings.wrong(f"task '{name}': labels: expected names, found {wrong[0]!r}")
     if "labels" in given:
         given["labels"] = tuple(str(label).strip() for label in as_list(given["labels"]))
@@ -103,9 +104,12 @@ def _data(name: str, content: Any, findings: Findings, folder: Path) -> Files | 
     else:
         for split in SPLITS:
             _check_file(f"task '{name}': data.{split}", content.get(split), findings)
+        if content.get("delimiter") == r"\t":  # as YAML reads '\t', which stands for a tab elsewhere
+            content = {**content, "delimiter": "\t"}
         for key, words in (("delimiter", "one character"), ("quote", "one character, or none")):
             value = content.get(key, ",")
-            if not isinstance(value, str) or len(value) > 1 or (key == "delimiter" and not value):
+            wrong = not isinstance(value, str) or len(value) > 1 or value in NO_MARKS
+            if wrong or (key == "delimiter" and not value):
                 findings.wrong(f"task '{name}': data.{key}: expected {words}, found {value!r}")
         header = content.get("header", True)
         if not isinstance(header, bool) and (not isinstance(header, list) or len(set(map(str, header))) < len(header)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +24,10 @@ def separated(delimiter: str, quote: str) -> Callable[[Path, Format], FileRows]:
 
     def read(path: Path, form: Format) -> FileRows:
         separator = form.delimiter or delimiter
-        records = _records(path, separator, quote if form.quote is None else form.quote)
+        mark = quote if form.quote is None else form.quote
+        if mark == separator:
+            raise UserError(f"{path}: `delimiter` and `quote` are both {mark!r}")
+        records = _records(path, separator, mark)
         names: Sequence[str] = ()
         if isinstance(form.header, tuple):
             names = form.header
@@ -72,7 +76,7 @@ def _checked_header(path: Path, line: int, fields: Sequence[str], delimiter: str
     others = [other for other in OTHER_DELIMITERS if other != delimiter and other in names[0]]
     if len(names) == 1 and others:
         raise UserError(
-            f"{path}, line {line}: one column, '{names[0]}': "
-            f"if {others[0]!r} separates columns, write `delimiter: {others[0]!r}` inside `data`"
+            f"{path}, line {line}: one column, '{names[0]}': if {others[0]!r} separates columns, "
+            f"write `delimiter: {json.dumps(others[0])}` inside `data`"
         )
     return names

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from inspect import signature
 from typing import Any, ClassVar
 
 from ..errors import UserError, first_line, suggest
+from ..value_types import fits, words
 from .base import Metric
 from .hub import HubMetric
 
@@ -73,7 +75,14 @@ def load(name: str, **options: Any) -> Metric | HubMetric:
                 f"metric '{name}' is not one of the package's ({suggest(name, METRICS)}) "
                 f"and the Hub gave none: {first_line(error)}"
             ) from error
-    try:
-        return METRICS[name](**options)
-    except TypeError as error:
-        raise UserError(f"metric '{name}': {str(error).partition('() ')[2] or error}") from error
+    kind = METRICS[name]
+    known = {option: each.annotation for option, each in signature(kind, eval_str=True).parameters.items()}
+    if wrong := [
+        f"metric '{name}': unknown option '{option}': {suggest(str(option), known)}"
+        if option not in known
+        else f"metric '{name}': {option}: expected {words(known[option])}, found {value!r}"
+        for option, value in options.items()
+        if option not in known or not fits(value, known[option])
+    ]:
+        raise UserError(*wrong)
+    return kind(**options)

@@ -39,6 +39,13 @@ def test_files_of_every_form(tmp_path: Path) -> None:
     assert task.data == Files(train=pair, validation=20, test=("c.en", "c.de"), format="csv")
 
 
+def test_a_tab_may_be_written_as_in_other_languages() -> None:
+    """`delimiter: '\\t'` is two characters in YAML."""
+    for written in ("\t", r"\t"):
+        data = read({"name": "mine", "kind": "ner", "data": {**FILES, "delimiter": written}}).data
+        assert data == Files(**FILES, delimiter="\t")
+
+
 def test_a_licence_reaches_the_record_and_decides_on_nothing_else(configure: Callable[..., Path]) -> None:
     path = configure(methods=["head_only"])
     (without,) = plan(load_configuration(path)).runs
@@ -103,6 +110,20 @@ def test_a_negative_label_may_look_like_a_number() -> None:
             "data.train: expected text, found 5",
         ),
         ({"name": "mine", "kind": "ner", "data": FILES, "metric": 3}, "metric: expected text, found 3"),
+        *(
+            (
+                {"name": "mine", "kind": "ner", "data": {**FILES, "delimiter": mark}},
+                f"data.delimiter: expected one character, found {mark!r}",
+            )
+            for mark in ("\n", "\r", "\0", "", ";;", 7)
+        ),
+        *(
+            (
+                {"name": "mine", "kind": "ner", "data": FILES, "labels": ["PER", no]},
+                f"labels: expected names, found {no}",
+            )
+            for no in (None, 1.5)
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(entry: dict[str, Any], message: str) -> None:

@@ -137,6 +137,14 @@ def test_columns_of_a_file_without_header_have_numbers(tmp_path: Path) -> None:
             Format(),
             "line 1: one column, 'text;label': if ';' separates columns, write",
         ),
+        (
+            "a.csv",
+            "text\tlabel\na\tx\n",
+            Format(),
+            """if '\\t' separates columns, write `delimiter: "\\t"` inside `data`""",
+        ),
+        ("a.csv", "text;label\na;x\n", Format(delimiter=";", quote=";"), "`delimiter` and `quote` are both ';'"),
+        ("a.csv", "text,label\na,x\n", Format(delimiter='"'), "`delimiter` and `quote` are both '\"'"),
         ("a.csv", "text,label,text\na,x,b\n", Format(), "line 1: the header has 'text' 2 times"),
         ("a.csv", 'text,label\na,x\n"b,y\nc,z\n', Format(), "line 3: a quotation mark opens here and none closes"),
         (

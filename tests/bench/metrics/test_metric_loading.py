@@ -124,7 +124,12 @@ def test_smaller_is_better_for_errors_alone() -> None:
         ({"name": "classification", "main": "recall"}, "recall is of one label: name it.*macro_recall"),
         ({"name": "choice"}, "it needs a pattern"),
         ({"name": "choice", "pattern": "[a-"}, "pattern '\\[a-': unterminated"),
-        ({"name": "summarization", "stemmer": False}, "'summarization': got an unexpected keyword argument 'stemmer'"),
+        ({"name": "summarization", "stemmer": False}, "unknown option 'stemmer': choose from main, tokenizer"),
+        ({"name": "summarization", "tokeniser": "unicode"}, "unknown option 'tokeniser': did you mean 'tokenizer'"),
+        ({"name": "translation", "tokenize": 5}, "'translation': tokenize: expected text, found 5"),
+        ({"name": "translation", "tokenize": ["13a"]}, r"tokenize: expected text, found \['13a'\]"),
+        ({"name": "answer", "main": 3}, "'answer': main: expected text or null, found 3"),
+        ({"name": "choice", "pattern": None}, "'choice': pattern: expected text, found None"),
     ],
 )
 def test_wrong_names_are_answered_with_choices(arguments: dict[str, Any], message: str) -> None:
