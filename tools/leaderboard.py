@@ -28,8 +28,9 @@ from peft_bottleneck_bench.configuration.yaml_files import read_yaml
 
 CONFIGURATIONS = ROOT / "configs" / "leaderboard"
 LEGEND = """\
-★ marks the methods that may be best: no test finds another method better. Tests are paired over test examples and
-seeds, with Holm's correction for all pairs of a board. Methods that the tests do not separate are not equal: each
+★ marks the methods that may be best: no test finds another method better. ☆ marks those of which this holds only
+because their scores scatter: a method with a better mean is worse than the best. Tests are paired over test examples
+and seeds, with Holm's correction for all pairs of a board. Methods that the tests do not separate are not equal: each
 board says which difference it would have found. The share is that of the trained parameters, task head included. Every
 method had four trials of its learning rate, chosen on validation; `<comparison>-search` has their records."""
 WITHOUT = """\
@@ -128,10 +129,8 @@ def _cell(board: Board, method: str) -> str:
     row = next((row for row in board.rows if row.method == method), None)
     if row is None or row.standing is None:
         return show.NONE
-    best = " ★" if row.standing.may_be_best else ""
-    return f"{show.spread(row.standing.mean, row.standing.std)}{best} ({share(row)})" + (
-        ", incomplete" if row.problem else ""
-    )
+    scores = f"{show.spread(row.standing.mean, row.standing.std)} {show.star(row.standing)}".strip()
+    return f"{scores} ({share(row)})" + (", incomplete" if row.problem else "")
 
 
 def main(results: Path = RESULTS) -> None:

@@ -87,6 +87,8 @@ DESELECTED: tuple[Group, ...] = (
         """
         test_decoder_models::test_prepare_for_training_parametrized *pfeiffer-invertible-*
         test_decoder_models::test_prepare_for_training_parametrized *houlsby-glow-*
+        test_seq_classifier::test_prepare_for_training_parametrized *pfeiffer-invertible-*Llama*
+        test_seq_classifier::test_prepare_for_training_parametrized *houlsby-glow-*Llama*
         """,
     ),
     Group(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..statistics import Standing
 from ..terminal import duration
 
 NONE = "–"
@@ -20,6 +21,11 @@ def spread(mean: float | None, std: float | None) -> str:
         return score(mean)
     decimals = 4 if abs(mean) <= 1 else 2
     return f"{mean:.{decimals}f} ± {std:.{decimals}f}"
+
+
+def star(standing: Standing) -> str:
+    """`★` for a method that may be best, `☆` for one whose scores scatter too much to rule it out."""
+    return "★" if standing.may_be_best else "☆" if standing.scattered else ""
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

@@ -40,7 +40,7 @@ def _overview(overview: Overview, pictures: Sequence[str]) -> list[str]:
     lines = []
     for line in overview.lines:
         cells = [
-            f"{show.score(s.mean)}{' ★' if s.may_be_best else '' if s.tier else ' (not ranked)'}" if s else show.NONE
+            f"{show.score(s.mean)} {show.star(s) if s.tier else '(not ranked)'}".strip() if s else show.NONE
             for s in line.standings
         ]
         rank = f"{line.rank:.2f}" if line.rank is not None else show.NONE
@@ -49,8 +49,8 @@ def _overview(overview: Overview, pictures: Sequence[str]) -> list[str]:
         f"## {_text(overview.model)}: all tasks",
         "\n".join(f"- {_text(line)}" for line in overview.verdict),
         _table(header, lines),
-        "★ may be best on that task. Average ranks are over the tasks that count, of the methods that are complete on "
-        "each.",
+        "★ may be best on that task; ☆ scatters too much to rule it out. Average ranks are over the tasks that count, "
+        "of the methods that are complete on each.",
         _images(overview.model, pictures),
     ]
 

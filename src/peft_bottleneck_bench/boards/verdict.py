@@ -25,7 +25,7 @@ def in_words(ranking: Ranking, *, examples: int, seeds: int) -> list[str]:
     if not ranking.pairs:
         (name,) = ranking.standings
         return [f"{name} is the only complete method: there is nothing to compare it with."]
-    return [_best(ranking), *_worse(ranking), *_limits(ranking, examples, seeds)]
+    return [" ".join([_best(ranking), *_scattered(ranking)]), *_worse(ranking), *_limits(ranking, examples, seeds)]
 
 
 def remarks(board: Board) -> list[str]:
@@ -69,7 +69,17 @@ def _best(ranking: Ranking) -> str:
         return f"{joined(best)} may each be best: the data do not separate them."
     if all(ranking.between(best[0], name).separated for name in names if name != best[0]):
         return f"{best[0]} is best: every other method is significantly worse."
+    if any(standing.scattered for standing in ranking.standings.values()):
+        return f"{best[0]} may be best."
     return f"Only {best[0]} may be best: every other method is significantly worse than some method."
+
+
+def _scattered(ranking: Ranking) -> Iterator[str]:
+    """The methods with a low mean that the tests leave among the best."""
+    names = [name for name, standing in ranking.standings.items() if standing.scattered]
+    if names:
+        out = "it" if len(names) == 1 else "them"
+        yield f"The scores of {joined(names)} scatter too much to rule {out} out, in spite of the lower mean."
 
 
 def _worse(ranking: Ranking) -> list[str]:

@@ -24,6 +24,8 @@ class Standing:
         interval: of the expected score over examples and seeds, at `LEVEL`; None where nothing varies.
         ranks: the best and the worst rank that the tests leave possible: 1 + losses, methods − wins; None if untested.
         tier: 1 is the best; methods that the data cannot separate share one; None if untested.
+        scattered: no test finds a better method, and yet a method with a better mean is worse than another: the scores
+            vary too much, over seeds as a rule, to rule this one out.
     """
 
     mean: float
@@ -31,11 +33,12 @@ class Standing:
     interval: tuple[float, float] | None = None
     ranks: tuple[int, int] | None = None
     tier: int | None = None
+    scattered: bool = False
 
     @property
     def may_be_best(self) -> bool:
-        """Whether the tests find no better method."""
-        return self.ranks is not None and self.ranks[0] == 1
+        """Whether the tests find no better method, and neither one for any method with a better mean."""
+        return self.ranks is not None and self.ranks[0] == 1 and not self.scattered
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def rank(
     pairs = _pairs(spread, order)
     beats = {names for names, pair in pairs.items() if pair.separated}
 
-    standings, tier = {}, 1
+    standings, tier, lost = {}, 1, False
     for position, name in enumerate(order):
         if position and all((above, below) in beats for above in order[:position] for below in order[position:]):
             tier += 1
@@ -120,7 +123,8 @@ def rank(
         interval = spread.of(name).interval(LEVEL)
         if interval is not None and limits[0] <= mean <= limits[1]:
             interval = max(interval[0], limits[0]), min(interval[1], limits[1])
-        standings[name] = Standing(mean, std, interval, (1 + losses, len(order) - wins), tier)
+        lost |= losses > 0
+        standings[name] = Standing(mean, std, interval, (1 + losses, len(order) - wins), tier, lost and not losses)
     return Ranking(standings, pairs)
 
 

@@ -9,6 +9,7 @@ from synthetic import write_failed_run, write_run
 
 from peft_bottleneck_bench import records
 from peft_bottleneck_bench.boards import Board, boards
+from peft_bottleneck_bench.boards.formatting import star
 from peft_bottleneck_bench.boards.verdict import joined, remarks, verdict
 
 
@@ -44,6 +45,27 @@ def test_what_is_not_separated_is_said_with_the_power_of_the_board(tmp_path: Pat
         "The data do not separate this pair, which does not make them equal: with 200 test examples and 3 seeds, a "
         f"typical pair has to differ by {board.ranking.detectable:.4f} to be separated with a power of 80 %."
     )
+
+
+def test_scores_that_scatter_are_not_ruled_out_and_not_called_best(tmp_path: Path) -> None:
+    """`fair` is worse than `good`. `loose` has a lower mean, but two of its seeds are as good as `good`."""
+    for seed in range(5):
+        write_run(tmp_path, "good", seed, 0.9)
+        write_run(tmp_path, "fair", seed, 0.7)
+        write_run(tmp_path, "loose", seed, (0.9, 0.9, 0.1, 0.1, 0.9)[seed])
+    board = only(tmp_path)
+    assert board.ranking is not None
+    standings = board.ranking.standings
+    assert standings["loose"].mean < standings["fair"].mean
+    assert standings["loose"].ranks == (1, 3)
+    assert {name for name, standing in standings.items() if standing.may_be_best} == {"good"}
+    assert {name for name, standing in standings.items() if standing.scattered} == {"loose"}
+    first, second, *_ = verdict(board)
+    assert first == (
+        "good may be best. The scores of loose scatter too much to rule it out, in spite of the lower mean."
+    )
+    assert second.startswith("fair is worse than good by ")
+    assert [star(standings[name]) for name in ("good", "fair", "loose")] == ["★", "", "☆"]
 
 
 def test_smaller_errors_are_better_in_words_too(tmp_path: Path) -> None:
