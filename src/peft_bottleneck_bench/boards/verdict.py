@@ -78,8 +78,10 @@ def _scattered(ranking: Ranking) -> Iterator[str]:
     """The methods with a low mean that the tests leave among the best."""
     names = [name for name, standing in ranking.standings.items() if standing.scattered]
     if names:
-        out = "it" if len(names) == 1 else "them"
-        yield f"The scores of {joined(names)} scatter too much to rule {out} out, in spite of the lower mean."
+        lower, whose, out = (
+            ("has a lower mean", "its", "it") if len(names) == 1 else ("have lower means", "their", "them")
+        )
+        yield f"{joined(names)} {lower}, but {whose} scores scatter too much to rule {out} out."
 
 
 def _worse(ranking: Ranking) -> list[str]:

@@ -61,9 +61,7 @@ def test_scores_that_scatter_are_not_ruled_out_and_not_called_best(tmp_path: Pat
     assert {name for name, standing in standings.items() if standing.may_be_best} == {"good"}
     assert {name for name, standing in standings.items() if standing.scattered} == {"loose"}
     first, second, *_ = verdict(board)
-    assert first == (
-        "good may be best. The scores of loose scatter too much to rule it out, in spite of the lower mean."
-    )
+    assert first == ("good may be best. loose has a lower mean, but its scores scatter too much to rule it out.")
     assert second.startswith("fair is worse than good by ")
     assert [star(standings[name]) for name in ("good", "fair", "loose")] == ["★", "", "☆"]
 
