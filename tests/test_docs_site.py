@@ -89,6 +89,13 @@ def test_nothing_is_loaded_from_elsewhere(pages: dict[str, Page]) -> None:
     assert not [style for style in styles if re.search(r"url\((https?:)?//|@import", style.read_text("utf-8"))]
 
 
+def test_lists_are_lists(pages: dict[str, Page]) -> None:
+    """GitHub shows a list below a line of text; the site runs it into the text unless a blank line is between them."""
+    for name, page in pages.items():
+        paragraphs = re.findall(r"<p>(.*?)</p>", page.path.read_text(encoding="utf-8"), re.DOTALL)
+        assert not [text for text in paragraphs if re.search(r"\n(?:[-*]|\d+\.) ", text)], name
+
+
 def test_every_public_name_has_its_reference(pages: dict[str, Page]) -> None:
     anchors = {anchor for name, page in pages.items() if name.startswith("reference/") for anchor in page.anchors}
     for module in (peft_bottleneck, peft_bottleneck_bench):
