@@ -20,6 +20,7 @@ from .files import StorageError
 from .interruption import interruptible
 from .processes import speaks
 from .quiet import quiet
+from .words import visible
 
 EXAMPLES = """\
 examples:
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _say(code: int, *lines: str) -> int:
     for line in lines if speaks() else ():
-        print(line, file=sys.stderr)
+        print(visible(line), file=sys.stderr)
     return code
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import unicodedata
 
 from rich.console import Console, RenderableType
 
@@ -13,20 +12,6 @@ LOG_WIDTH = 140  # columns of a table without a terminal
 def print_wide(content: RenderableType) -> None:
     """Prints a table at the terminal's width; a log has none, so there it is `LOG_WIDTH` wide."""
     Console(width=None if sys.stdout.isatty() else LOG_WIDTH, soft_wrap=False).print(content)
-
-
-def visible(text: str) -> str:
-    """`text` with its control characters spelled out: `\\x1b[31m` colours nothing, `\\u202e` turns nothing round.
-
-    Line breaks and tabs become spaces, so that one text stays on one line.
-    """
-    shown = "".join(c if c.isspace() or not _is_control(c) else c.encode("unicode_escape").decode() for c in text)
-    return "".join(" " if c.isspace() else c for c in shown)
-
-
-def _is_control(character: str) -> bool:
-    bidirectional = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
-    return bidirectional or unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn")
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Words of a text, where they are, and lists of words in messages."""
+"""Words of a text, where they are, lists of words in messages, and texts of others on one line."""
 
 from __future__ import annotations
 
@@ -15,6 +15,20 @@ def quoted(words: Iterable[object], most: int = 12) -> str:
     listed = list(words)
     more = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(f"'{word}'" for word in listed[:most]) + more
+
+
+def visible(text: str) -> str:
+    """`text` with its control characters spelled out: `\\x1b[31m` colours nothing, `\\u202e` turns nothing round.
+
+    Line breaks and tabs become spaces, so that one text stays on one line.
+    """
+    shown = "".join(c if c.isspace() or not _is_control(c) else c.encode("unicode_escape").decode() for c in text)
+    return "".join(" " if c.isspace() else c for c in shown)
+
+
+def _is_control(character: str) -> bool:
+    bidirectional = "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069"
+    return bidirectional or unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn")
 
 
 def words_of(text: str) -> list[tuple[int, int]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -122,6 +124,42 @@ def test_damaged_weights(name: str, content: bytes, tmp_path: Path, capsys: pyte
     assert error.count("\n") == 1
     assert "weights_only" not in error
     assert not (tmp_path / "new").exists()
+
+
+ODD: dict[str, Any] = {
+    "nested": "[" * 100_000,
+    "long number": '{"config": ' + "9" * 6000 + "}",
+    "no text": b"\xff\xfe{",
+    "fusion without adapters": '{"peft_type": "HOULSBY", "composition": {}}',
+    "fusion of a number": '{"peft_type": "HOULSBY", "composition": {"adapters": 5}}',
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_descriptions(case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the adapter itself, and in a folder beside it, where they are no concern of a sound one."""
+    odd, content = tmp_path / "odd", ODD[case]
+    shutil.copytree(CHECKPOINT, odd)
+    (odd / "adapter_config.json").write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert main(["convert", str(odd), str(tmp_path / "new"), "--model", str(BASE)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "adapter_config.json" in error
+    assert error.count("\n") == 1
+    shutil.copytree(CHECKPOINT, tmp_path / "sound")
+    assert main(["convert", str(tmp_path / "sound"), str(tmp_path / "new"), "--model", str(BASE)]) == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("name", ["adapter_config.json", "pytorch_adapter.bin"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(CHECKPOINT, tmp_path / "odd")
+    (tmp_path / "odd" / name).unlink()
+    os.mkfifo(tmp_path / "odd" / name)
+    assert main(["convert", str(tmp_path / "odd"), str(tmp_path / "new"), "--model", str(BASE)]) == 2
+    assert name in capsys.readouterr().err
 
 
 def test_objects_are_not_unpickled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

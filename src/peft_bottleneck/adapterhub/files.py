@@ -42,11 +42,11 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
         FileNotFoundError: there is no such file.
         ValueError: it is not JSON, or no object.
     """
+    if not file.is_file():  # nor a pipe, whose end nobody knows
+        raise FileNotFoundError(f"{where}: there is no {file.name}")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{where}: there is no {file.name}") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # numbers of thousands of digits, and what is nested deep
         raise ValueError(f"{where}: {file.name} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{where}: {file.name} must hold an object, got {type(content).__name__}")
@@ -83,7 +83,7 @@ def read_tensors(directory: Path, names: tuple[str, ...], where: str) -> dict[st
         FileNotFoundError: none exists.
         ValueError: the file is damaged, or holds something else than tensors.
     """
-    file = next((directory / name for name in names if (directory / name).exists()), None)
+    file = next((directory / name for name in names if (directory / name).is_file()), None)
     if file is None:
         raise FileNotFoundError(f"{where}: there is neither {' nor '.join(names)}")
     try:

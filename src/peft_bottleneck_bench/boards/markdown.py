@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..terminal import visible
+from ..words import visible
 from . import formatting as show
 from .boards import Board
 from .columns import columns

@@ -16,7 +16,7 @@ from matplotlib.ticker import EngFormatter, FormatStrFormatter, LogLocator, MaxN
 from numpy.typing import NDArray
 
 from ..statistics import Standing
-from ..terminal import visible
+from ..words import visible
 from .boards import Board, Row
 from .columns import adapter_bytes, peak_memory, train_seconds, trainable
 from .overview import Overview

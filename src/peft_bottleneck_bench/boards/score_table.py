@@ -18,7 +18,7 @@ from rich.text import Text
 
 from ..errors import UserError
 from ..statistics import AverageRanks, FloatArray, Ranking, Sample, average_ranks, rank, resampled_scores
-from ..terminal import visible
+from ..words import visible
 from . import formatting as show
 from .overview import over_tasks
 from .verdict import in_words

@@ -8,7 +8,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from ..terminal import visible
+from ..words import visible
 from .boards import Board, Runs, boards
 from .columns import columns, score_name
 from .overview import overviews

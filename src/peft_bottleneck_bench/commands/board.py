@@ -48,7 +48,8 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
     from .. import records
     from ..boards import build, render_table
     from ..records import remote
-    from ..terminal import print_wide, visible
+    from ..terminal import print_wide
+    from ..words import visible
 
     if parsed.scores is not None:
         from ..boards.score_table import render_scores

@@ -32,7 +32,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 def _check(parsed: argparse.Namespace) -> int:
     from ..boards.checking import check
     from ..records import remote
-    from ..terminal import visible
+    from ..words import visible
 
     folders = {text: remote.fetched(text) for text in (parsed.folder, parsed.against) if text}
     for text, folder in folders.items():

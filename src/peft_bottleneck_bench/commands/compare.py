@@ -43,7 +43,7 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
 
 def _compare(parsed: argparse.Namespace) -> int:
     from ..boards.comparing import compare
-    from ..terminal import visible
+    from ..words import visible
 
     found, refused = compare(parsed.a, parsed.b, parsed.results, parsed.task)
     if parsed.json:
@@ -60,7 +60,7 @@ def _text(one: Comparison) -> str:
     """For people: a heading, both sides, the difference, the verdict."""
     from ..boards import formatting as show
     from ..statistics import LEVEL
-    from ..terminal import visible
+    from ..words import visible
 
     seeds = ", ".join(map(str, one.seeds))
     less = "" if one.greater_is_better else ", less is better"

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..errors import UserError
+from ..words import visible
 
 EPILOG = """\
 a TEXT, or a line of a file that is not JSON, is one example:
@@ -83,7 +84,7 @@ def _predict(parsed: argparse.Namespace) -> int:
         model=parsed.model,
         quantization=parsed.quantization,
         prefix_store=store,
-        note=lambda line: print(f"note: {line}", file=sys.stderr),
+        note=lambda line: print(f"note: {visible(line)}", file=sys.stderr),
     )
     for row in rows:
         print(json.dumps(row, ensure_ascii=False) if parsed.json else line_of(row), flush=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..shipped import shipped_configurations
+from ..words import visible
 
 if TYPE_CHECKING:
     from ..configuration.choices import Configuration
@@ -208,12 +209,12 @@ def _run(parsed: argparse.Namespace) -> int:
     engine = _engine(parsed, configuration)
     whole = plan(configuration)
     for note in whole.notes if is_main() else ():
-        print(f"note: {note}")
+        print(f"note: {visible(note)}")
     part = whole.shard(*parsed.shard)
     if parsed.dry_run:
         if is_main():
             for note in (*length_notes(part.runs), *prefix_notes(part.runs)):
-                print(f"note: {note}")
+                print(f"note: {visible(note)}")
             peaks = PeakMemory()
             print_wide(plan_table(part.runs, part.searches, peaks, always=parsed.memory is not None))
             if parsed.memory is not None:

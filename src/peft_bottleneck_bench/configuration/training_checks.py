@@ -7,6 +7,7 @@ from ast import literal_eval
 from collections.abc import Iterator, Mapping
 
 import torch
+from accelerate.utils import DynamoBackend
 from torch import nn
 from transformers import Seq2SeqTrainingArguments, Trainer, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
@@ -25,6 +26,13 @@ from .training_options import (
     TRAINING_DEFAULTS,
 )
 
+# Names that no machine knows, though it depends on the machine which of the others work.
+NAMES = {
+    **CHOICES,
+    "torch_compile_backend": tuple(backend.value.lower() for backend in DynamoBackend),
+    "torch_compile_mode": ("default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"),
+    "ddp_backend": ("nccl", "gloo", "mpi", "ccl", "hccl", "cncl", "mccl", "xccl"),
+}
 REFUSED_CHOICE = re.compile(r"(\S+) is not a valid \w+, please select one of (\[.*\])")
 
 
@@ -61,8 +69,8 @@ def _problem(key: str, value: object) -> str:
         return f"{key}: unknown field: {suggest(key, [name for name in types if name not in TAKEN])}"
     if not fits(value, types[key]):
         return f"{key}: expected {words(types[key])}, found {value!r}"
-    if key in CHOICES and value not in CHOICES[key]:
-        return f"{key}: unknown choice '{value}': {suggest(str(value), CHOICES[key])}"
+    if key in NAMES and value is not None and value not in NAMES[key]:
+        return f"{key}: unknown choice '{value}': {suggest(str(value), NAMES[key])}"
     if key == "report_to" and (reason := _no_tracker(value)):
         return f"{key}: {reason}"
     if reason := next(_out_of_range(key, value), ""):

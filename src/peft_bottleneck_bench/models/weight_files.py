@@ -19,13 +19,13 @@ def problem_with_weights(folder: Path) -> str | None:
     A directory without weights, a list of shards that names a file that is not there, a pointer of Git LFS in the
     place of a file, a file that is cut off or of another format.
     """
-    files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES)
+    files = sorted(file for file in folder.iterdir() if file.suffix in SUFFIXES and file.is_file())
     if not files:
         return f"no {' or '.join(SUFFIXES)} file in the directory"
     for index in sorted(folder.glob("*.index.json")):
         try:
             shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             return f"{index.name} is damaged: {type(error).__name__}: {first_line(error)}"
         if missing := sorted(map(str, shards - {file.name for file in files})):
             return f"{index.name} names {missing[0]}, which is not in the directory"

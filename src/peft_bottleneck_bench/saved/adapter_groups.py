@@ -15,7 +15,7 @@ FUSION_FILE = "adapter_fusion_config.json"  # of AdapterHub's library
 
 def adapters_in(folder: Path) -> list[Path]:
     """The directories in a folder, at any depth, that hold an adapter."""
-    return sorted(file.parent for name in (CONFIG_FILE, FUSION_FILE) for file in folder.rglob(name))
+    return sorted(file.parent for name in (CONFIG_FILE, FUSION_FILE) for file in folder.rglob(name) if file.is_file())
 
 
 @dataclass(frozen=True)
@@ -61,9 +61,12 @@ def file_in(folder: Path) -> Path | None:
 def _is_whole(folder: Path) -> bool:
     """Whether the file that describes an adapter is there, and can be read."""
     try:
-        return file_in(folder) is not None and bool(description_of(folder))
+        if file_in(folder) is None or not description_of(folder):
+            return False
+        _made_of(folder)
     except UserError:
         return False
+    return True
 
 
 def _name_of(folder: Path) -> str:
@@ -73,14 +76,24 @@ def _name_of(folder: Path) -> str:
 
 
 def _made_of(folder: Path) -> list[str] | None:
-    """The names of the adapters that a fusion is made of; None: it is no fusion."""
+    """The names of the adapters that a fusion is made of; None: it is no fusion.
+
+    Raises:
+        UserError: its description does not name them.
+    """
     description = description_of(folder)
     if "peft_type" in description:
         composition = description.get("composition")
-        return list(composition["adapters"]) if isinstance(composition, dict) else None
-    if (folder / FUSION_FILE).is_file():
-        return list(description.get("adapter_names") or str(description.get("name")).split(","))
-    return None
+        if not isinstance(composition, dict):
+            return None
+        names = composition.get("adapters")
+    elif (folder / FUSION_FILE).is_file():
+        names = description.get("adapter_names") or str(description.get("name")).split(",")
+    else:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{file_in(folder)}: a fusion names the adapters that it is made of, found {names!r}")
+    return names
 
 
 def description_of(source: Path) -> dict[str, Any]:
@@ -89,12 +102,14 @@ def description_of(source: Path) -> dict[str, Any]:
     Raises:
         UserError: there is none, or it is damaged.
     """
-    file = file_in(source) or source / CONFIG_FILE
+    file = file_in(source)
+    if file is None:
+        raise UserError(f"{source}: no {CONFIG_FILE} can be read there (no such file)")
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{source}: no {CONFIG_FILE} can be read there ({error.strerror})") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # no text, no JSON, numbers of thousands of digits, nested deep
         raise UserError(f"{file}: not JSON: {error}") from error
     if not isinstance(description, dict):
         raise UserError(f"{file}: must hold an object, got {type(description).__name__}")

@@ -84,6 +84,19 @@ def test_wrong_data_is_one_line_and_exit_code_2(
     assert not (tmp_path / "results-adapters").exists()
 
 
+@pytest.mark.parametrize("fits", [True, False])
+def test_texts_of_data_reach_no_terminal_as_commands(
+    configure: Configure, files: dict[str, str], capsys: pytest.CaptureFixture[str], fits: bool
+) -> None:
+    rows = [{"text": "good", "label": label} for label in ("x\x1b[2J", "y\u202e", "x\x1b[2J", "y\u202e")]
+    for split, file in files.items():
+        write_rows(Path(file), rows if fits or split == "train" else [{"text": "a", "label": "\x1b]0;title\x07"}])
+    assert main(["run", str(configure()), "--dry-run"]) == (0 if fits else 2)
+    said = "".join(capsys.readouterr())
+    assert "\\x1b" in said
+    assert not {"\x1b", "\x07", "\u202e"} & set(said)
+
+
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
