@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import importlib.util
+import inspect
 from typing import Any
 
 import pytest
@@ -61,6 +62,22 @@ def test_export(model_type: str, method: str) -> None:
     del program
     gc.collect()
     is_as_before(model, ids, expected)
+
+
+@pytest.mark.parametrize("form", ["plain", "gated"])
+def test_an_export_takes_inputs_of_other_sizes(model_type: str, method: str, form: str) -> None:
+    """Of the adapter that is active when it is made; an input of an earlier call leaves no size behind."""
+    model, ids, _ = used(model_type, method)
+    model.add_adapter("other", METHODS[method](bottleneck=form, bottleneck_size=3))
+    model.set_adapter("other")
+    expected = output(randomise(model, seed=1), {"input_ids": ids})
+    any_size = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
+    program = torch.export.export(FirstOutput(model), (ids[:2, :5],), dynamic_shapes=(any_size,), strict=False)
+    is_as_before(model, ids, expected)
+    # The check of sizes that newer torch puts into programs fails on these models, with and without adapters.
+    unchecked = {"check_guards": False} if "check_guards" in inspect.signature(program.module).parameters else {}
+    with torch.no_grad():
+        torch.testing.assert_close(program.module(**unchecked)(ids), expected)
 
 
 @pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.. is deprecated:FutureWarning")

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import transformers
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -38,6 +39,11 @@ from .weight_shapes import REPORTED, problem_with_shapes, shapes_in
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
+# What transformers raises on files with odd content; RuntimeError, as of memory that runs out, is of the machine.
+DAMAGED = (
+    *(OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError),
+    StrictDataclassError,
+)
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: as the checkpoint has the weights
 
 
@@ -251,12 +257,20 @@ class BaseModel:
             raise UserError(f"model '{self.name}': {problem}")
 
     def skeleton(self, auto_class: str, **options: object) -> PreTrainedModel:
-        """The same model on the current device, without reading weights."""
+        """The same model on the current device, without reading weights.
+
+        Raises:
+            UserError: transformers builds none from the configuration.
+        """
         config = copy.deepcopy(self.config)
         for name, value in options.items():
             setattr(config, name, value)
         dtype = {} if self.dtype == "auto" else {"dtype": self.dtype}
-        return self._prepared(getattr(transformers, auto_class).from_config(config, **dtype))
+        try:
+            model = getattr(transformers, auto_class).from_config(config, **dtype)
+        except DAMAGED as error:
+            raise UserError(f"model '{self.name}': config.json builds no model: {_reason(error)}") from error
+        return self._prepared(model)
 
     def _prepared(self, model: PreTrainedModel) -> PreTrainedModel:
         """`model` with a number for padding; a task head is in float32: it is trained, whatever type the base has."""
@@ -273,9 +287,19 @@ class BaseModel:
     def _one_line_errors(self, part: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, KeyError, ImportError) as error:
-            reason = f"damaged files: {one_line(error)}" if isinstance(error, KeyError) else first_line(error)
-            raise UserError(f"model '{self.name}': no {part}: {reason}") from error
+        except DAMAGED as error:
+            raise UserError(f"model '{self.name}': no {part}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Why transformers takes the files of a model for damaged, in one line."""
+    if isinstance(error, StrictDataclassError):  # which names the field in the first line, and the value in the next
+        return " ".join(str(error).split())
+    return (
+        first_line(error)
+        if isinstance(error, (OSError, ValueError, ImportError))
+        else f"damaged files: {one_line(error)}"
+    )
 
 
 def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:

@@ -100,7 +100,7 @@ def _with_weights(model: PreTrainedModel, saved: Saved) -> PreTrainedModel:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")  # PEFT goes on without them
             return PeftModel.from_pretrained(model, saved.folder)
-    except (RuntimeError, ValueError, KeyError, UserWarning) as error:
+    except (RuntimeError, ValueError, LookupError, TypeError, AttributeError, UserWarning) as error:
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"{saved.place} does not fit models of type '{model.config.model_type}': {reason}") from error
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError
+from ..errors import UserError, suggest
 
 CONFIG_FILE = "adapter_config.json"  # the name in both libraries
 FUSION_FILE = "adapter_fusion_config.json"  # of AdapterHub's library
@@ -100,7 +100,7 @@ def description_of(source: Path) -> dict[str, Any]:
     """What the file in a folder says of its adapter.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: there is none, or it is damaged, or of a method that PEFT does not have.
     """
     file = file_in(source)
     if file is None:
@@ -113,4 +113,16 @@ def description_of(source: Path) -> dict[str, Any]:
         raise UserError(f"{file}: not JSON: {error}") from error
     if not isinstance(description, dict):
         raise UserError(f"{file}: must hold an object, got {type(description).__name__}")
+    if "peft_type" in description:
+        _check_type(file, description["peft_type"])
     return description
+
+
+def _check_type(file: Path, found: object) -> None:
+    from peft import PeftType
+
+    import peft_bottleneck  # noqa: F401  registers its types
+
+    known = [peft_type.value for peft_type in PeftType]
+    if found not in known:
+        raise UserError(f"{file}: unknown peft_type {found!r}: {suggest(str(found), known)}")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel as Model
-from pydantic import ConfigDict, NonNegativeInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from typing_extensions import Self
 
@@ -18,6 +19,7 @@ from ..kinds import KINDS, Context, Kind
 from ..models.base_model import DTYPES, BaseModel
 from ..models.options import check_method
 from ..records import remote
+from .adapter_groups import description_of
 from .saving import PARAMETERS_FILE, RUN_FILE, sha256
 
 
@@ -30,10 +32,10 @@ class Description(Model):
     task: str
     method: str
     options: dict[str, object]
-    seed: int
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
     labels: tuple[str, ...]
     columns: dict[str, str]
-    inputs: tuple[str, ...]
+    inputs: Annotated[tuple[str, ...], Field(min_length=1)]
     max_length: NonNegativeInt  # 0 for models of images
     prompt: str
     markers: tuple[str, ...]
@@ -93,6 +95,8 @@ class Saved:
                 raise UserError(
                     f"{saved.place}/{path.name}: not as the run saved it: its SHA-256 is not the one in {RUN_FILE}"
                 )
+        if saved.by_peft and "peft_type" not in description_of(folder):
+            raise UserError(f"{saved.place}/adapter_config.json: it lacks 'peft_type', the name of a method")
         try:
             with safe_open(saved.weights, framework="pt"):
                 pass

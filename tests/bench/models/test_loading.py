@@ -167,6 +167,40 @@ def test_a_damaged_tokenizer(tmp_path: Path, bert: Path) -> None:
     assert error_of(str(copy)) == f"model '{copy}': no tokenizer: damaged files: KeyError: 'added_tokens'"
 
 
+@pytest.mark.parametrize(
+    "content", [b"", b"[]", b"null", b"5", b"[" * 100_000, b'{"a": ' + b"9" * 6000 + b"}", b"\xff\xfe{"]
+)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_a_file_of_another_content_is_one_line(tmp_path: Path, bert: Path, name: str, content: bytes) -> None:
+    shutil.copytree(bert, tmp_path / "copy")
+    (tmp_path / "copy" / name).write_bytes(content)
+    part = "configuration" if name == "config.json" else "tokenizer"
+    assert error_of(str(tmp_path / "copy")).startswith(f"model '{tmp_path / 'copy'}': no {part}: ")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hidden_size", "32"),
+        ("vocab_size", None),
+        ("intermediate_size", 1e9),
+        ("num_attention_heads", 0),
+        ("hidden_act", "gelo"),
+        ("hidden_dropout_prob", 7),
+    ],
+)
+def test_a_configuration_that_builds_no_model_is_one_line(tmp_path: Path, bert: Path, key: str, value: object) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(bert, copy)
+    content = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps({**content, key: value}))
+    with pytest.raises(UserError) as error:
+        BaseModel.named(str(copy)).check_weights("AutoModel")
+    (message,) = error.value.messages
+    assert message.startswith(f"model '{copy}': ")
+    assert "\n" not in message
+
+
 def test_an_adapter_in_the_place_of_its_model(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     assert error_of(str(tmp_path)) == f"model '{tmp_path}' is an adapter; name the model that it was trained on"

@@ -122,6 +122,9 @@ def test_a_damaged_description_is_refused(copy: Path, text: str, message: str) -
         ({"labels": [1, 2]}, "labels.0: Input should be a valid string"),
         ({"max_length": 0}, "max_length: Input should be greater than 0"),
         ({"seed": "0"}, "seed: Input should be a valid integer"),
+        ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
+        ({"seed": 2**32}, "seed: Input should be less than"),
+        ({"inputs": []}, "inputs: Tuple should have at least 1 item"),
         ({"model": {"sha256": 3}}, "model.sha256: Input should be a valid string"),
         ({"sha256": {"../../run.json": "0"}}, "not as the run saved it"),
     ],
@@ -129,6 +132,26 @@ def test_a_damaged_description_is_refused(copy: Path, text: str, message: str) -
 def test_a_wrong_description_is_refused(copy: Path, changes: dict[str, Any], message: str) -> None:
     described(copy, **changes)
     assert message in refused(copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not JSON: "),
+        ("[" * 100_000, "not JSON: maximum recursion depth exceeded"),
+        ('{"r": ' + "9" * 6000 + "}", "not JSON: Exceeds the limit"),
+        ("[]", "must hold an object, got list"),
+        ("5", "must hold an object, got int"),
+        ('{"bottleneck_size": 4}', "it lacks 'peft_type', the name of a method"),
+        ('{"peft_type": "HOULSBI"}', "unknown peft_type 'HOULSBI': did you mean 'HOULSBY'?"),
+        ('{"peft_type": ["HOULSBY"]}', "unknown peft_type ['HOULSBY']: "),
+    ],
+)
+def test_a_damaged_configuration_of_an_adapter_is_refused(copy: Path, text: str, message: str) -> None:
+    content = json.loads((copy / "run.json").read_text())
+    (copy / "run.json").write_text(json.dumps({**content, "sha256": {}}))
+    (copy / "adapter_config.json").write_text(text)
+    assert refused(copy).startswith(f"{copy / 'adapter_config.json'}: {message}")
 
 
 @pytest.mark.parametrize("spoil", ["description", "weights", "configuration", "shape"])
