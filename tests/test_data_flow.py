@@ -235,13 +235,38 @@ def test_a_skeleton_computes_the_shapes_of_the_model() -> None:
         assert result.shape == output(model, inputs).shape
 
 
-@pytest.mark.parametrize("model_type", ["siglip_vision_model", "aimv2_vision_model"])
+ENCODER: dict[str, Any] = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4)
+HALVES: dict[str, Any] = dict(d_model=64, encoder_layers=2, decoder_layers=2) | {
+    f"{half}_{name}": size
+    for half in ("encoder", "decoder")
+    for name, size in (("attention_heads", 4), ("ffn_dim", 128))
+}
+STARTS: dict[str, dict[str, Any]] = {
+    "siglip_vision_model": ENCODER | dict(image_size=64),
+    "aimv2_vision_model": ENCODER | dict(image_size=64),
+    "longformer": ENCODER | dict(vocab_size=99, attention_window=8, pad_token_id=0),
+    "led": HALVES
+    | dict(vocab_size=99, attention_window=8)
+    | dict(max_encoder_position_embeddings=64, max_decoder_position_embeddings=64),
+    "fsmt": HALVES | dict(langs=["en", "de"], src_vocab_size=99, tgt_vocab_size=99),
+    "wavlm": ENCODER
+    | dict(conv_dim=[16, 16], conv_stride=[2, 2], conv_kernel=[3, 3])
+    | dict(num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2),
+}
+
+
+@pytest.mark.parametrize("model_type", STARTS)
 @pytest.mark.parametrize("method", METHODS)
 def test_the_start_equals_the_frozen_base(method: str, model_type: str) -> None:
-    """Three images: torch multiplies their strided values in another order where the weights are trained."""
-    sizes = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, image_size=64)
+    """Three inputs: torch multiplies strided values in another order where the weights are trained."""
     torch.manual_seed(0)
-    model = AutoModel.from_config(AutoConfig.for_model(model_type, **sizes)).eval()
-    inputs = {"pixel_values": torch.randn(3, 3, 64, 64)}
+    model = AutoModel.from_config(AutoConfig.for_model(model_type, **STARTS[model_type])).eval()
+    ids = torch.randint(3, 99, (3, 17))
+    inputs = {
+        **({"pixel_values": torch.randn(3, 3, 64, 64)} if "vision" in model_type else {}),
+        **({"input_values": torch.randn(3, 419)} if model_type == "wavlm" else {}),
+        **({"input_ids": ids} if model_type in ("longformer", "led", "fsmt") else {}),
+        **({"decoder_input_ids": ids} if model_type in ("led", "fsmt") else {}),
+    }
     plain = output(model.requires_grad_(False), inputs)
     assert torch.equal(output(get_peft_model(model, METHODS[method]()).eval(), inputs), plain)

@@ -8,7 +8,7 @@ tasks is instant.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from importlib import import_module
@@ -17,7 +17,7 @@ from traceback import walk_tb
 from types import ModuleType
 from typing import Any, Literal, get_args
 
-from .errors import UserError, suggest
+from .errors import UserError, first_line, suggest
 from .shipped import shipped_folder
 
 KindName = Literal[
@@ -200,12 +200,14 @@ def load_task(name: str, folders: Iterable[Path] = ()) -> Task:
     file = task_files(folders)[name]
     try:
         task = getattr(import_module(f"{_package_of(file.parent)}.{name}"), "TASK", None)
-    except Exception as error:  # a task file may raise anything
-        raise UserError(f"{file}{_line_in(file, error)}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # a task file may raise anything
+        raise UserError(f"{file}{_line_in(file, error)}: {type(error).__name__}: {first_line(error)}") from error
     if not isinstance(task, Task):
         raise UserError(f"{file}: expected TASK = Task(…), found {task!r}")
     if task.name != name:
         raise UserError(f"{file}: the task's name is '{task.name}': give it the name of its file, '{name}'")
+    if wrong := list(_wrong_fields(task)):
+        raise UserError(*(f"{file}: {problem}" for problem in wrong))
     if task.kind not in KINDS:
         raise UserError(f"{file}: unknown kind '{task.kind}': {suggest(task.kind, KINDS)}")
     return task
@@ -222,9 +224,34 @@ def _package_of(folder: Path) -> str:
     return name
 
 
-def _line_in(file: Path, error: Exception) -> str:
+def _wrong_fields(task: Task) -> Iterator[str]:
+    """The fields of a task that are of another type than `Task` declares: Python does not check them."""
+    types: dict[str, tuple[type | tuple[type, ...], str]] = {
+        "data": ((Files, Hub), "Files(…) or Hub(…)"),
+        "columns": (Mapping, "a mapping of names"),
+        "convert": ((Callable, type(None)), "a function"),  # type: ignore[dict-item]
+        "labels": ((tuple, list), "a tuple of names"),
+        "metric_options": (Mapping, "a mapping of options"),
+    }
+    for each in fields(Task):
+        type_, words = types.get(each.name, (str, "text"))
+        value = getattr(task, each.name)
+        if not isinstance(value, type_):
+            yield f"{each.name}: expected {words}, found {value!r}"
+    for choice, choices in (("markers", MARKERS), ("scheme", ("", *SCHEMES)), ("class_weights", ("", *CLASS_WEIGHTS))):
+        if isinstance(value := getattr(task, choice), str) and value not in choices:
+            yield f"unknown {choice} '{value}': {suggest(value, filter(None, choices))}"
+    if isinstance(task.data, Files):
+        for split in ("train", "validation", "test"):
+            value = getattr(task.data, split)
+            counts = (int, float) if split == "validation" else ()
+            if not isinstance(value, (str, tuple, *counts)) or isinstance(value, bool):
+                yield f"data.{split}: expected the path of a file, found {value!r}"
+
+
+def _line_in(file: Path, error: BaseException) -> str:
     """The line of `file` that raised `error`, in words."""
     if isinstance(error, SyntaxError):
-        return f", line {error.lineno}"
+        return f", line {error.lineno}" if error.lineno else ""
     lines = [line for frame, line in walk_tb(error.__traceback__) if Path(frame.f_code.co_filename).name == file.name]
     return f", line {lines[-1]}" if lines else ""

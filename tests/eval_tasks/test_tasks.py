@@ -94,6 +94,9 @@ BROKEN = {
     "TASK = (": r"mine\.py, line 1: SyntaxError: ",
     "import nothing_of_the_kind": r"mine\.py, line 1: ModuleNotFoundError: No module named 'nothing_of_the_kind'",
     "\nTASK = 1 / 0": r"mine\.py, line 2: ZeroDivisionError: division by zero",
+    "\nraise SystemExit(3)": r"mine\.py, line 2: SystemExit: 3$",
+    "raise ValueError('one\\ntwo')": r"mine\.py, line 1: ValueError: one$",
+    "\0": r"mine\.py: SyntaxError: source code string cannot contain null bytes$",
     "TASK = Task(": r"mine\.py, line 1: SyntaxError: ",
     "from peft_bottleneck_bench.tasks import Task\nTASK = Task(nam='x')": r"mine\.py, line 2: TypeError: .*'nam'",
     "": r"mine\.py: expected TASK = Task\(…\), found None",
@@ -114,6 +117,33 @@ def test_a_broken_task_file_breaks_nothing_else(own: Path, content: str, capsys:
     assert all(name in out for name in NAMES)
     (line,) = err.splitlines()
     assert re.search(rf"left out: .*{BROKEN[content]}", line)
+
+
+WRONG_FIELDS = {
+    "data": ("'train.csv'", r"data: expected Files\(…\) or Hub\(…\), found 'train\.csv'"),
+    "columns": ("['text']", r"columns: expected a mapping of names, found \['text'\]"),
+    "labels": ("'yes'", r"labels: expected a tuple of names, found 'yes'"),
+    "convert": ("3", r"convert: expected a function, found 3"),
+    "metric_options": ("None", r"metric_options: expected a mapping of options, found None"),
+    "prompt": ("3", r"prompt: expected text, found 3"),
+    "markers": ("'tpyed'", r"unknown markers 'tpyed': did you mean 'typed'\?"),
+    "class_weights": ("'balance'", r"unknown class_weights 'balance': did you mean 'balanced'\?"),
+    "train": ("3", r"data\.train: expected the path of a file, found 3"),
+}
+
+
+@pytest.mark.parametrize("field", WRONG_FIELDS)
+def test_fields_of_another_type_are_named(own: Path, field: str) -> None:
+    value, message = WRONG_FIELDS[field]
+    given = {"data": "Files(train='a', validation='b', test='c')"}
+    given |= {"data": f"Files(train={value}, validation='b', test='c')"} if field == "train" else {field: value}
+    words = ", ".join(f"{name}={text}" for name, text in given.items())
+    (own / "mine.py").write_text(
+        "from peft_bottleneck_bench.tasks import Files, Task\n"
+        f"TASK = Task(name='mine', kind='classification', {words})\n"
+    )
+    with pytest.raises(UserError, match=rf"mine\.py: {message}$"):
+        load_task("mine", [own])
 
 
 def test_importing_every_task_imports_no_framework() -> None:

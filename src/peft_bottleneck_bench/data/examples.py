@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from ..errors import UserError
+from ..errors import UserError, first_line, suggest
 from ..kinds import Kind
 from ..tasks import Task
 from ..words import quoted
@@ -56,12 +56,36 @@ class Examples:
     def raw(self, row: Row) -> Iterable[Row]:
         """The kind's columns of a row in any of the forms."""
         if self.task.convert is not None:
-            return self.task.convert(row)
+            return self.converted_by(self.task.convert, row)
         if self.kind.name == "ner":
             return [entity_example(row, self.task.columns) or example_of(row, self.task, self.kind)]
         if self.kind.name == "relation_extraction":
             return self.relations(row)
         return [example_of(row, self.task, self.kind)]
+
+    def converted_by(self, convert: Callable[[Row], Iterable[Row]], row: Row) -> list[Row]:
+        """What a task file's own converter makes of a row.
+
+        Raises:
+            KeyError: of the converter, which reads a column that there is not.
+            ValueError: another error of the converter, or it makes something else than examples of the kind.
+        """
+        required, optional = self.kind.required(self.task), self.kind.optional(self.task)
+        try:
+            examples = list(convert(row))
+        except (KeyError, ValueError):
+            raise
+        except Exception as error:  # a task file may raise anything
+            raise ValueError(f"convert: {type(error).__name__}: {first_line(error)}") from error
+        for example in examples:
+            if not isinstance(example, dict):
+                raise ValueError(f"convert: expected a list of examples, each a dict by column, found {example!r}")
+            if missing := [column for column in required if column not in example]:
+                raise ValueError(f"convert: the example has no {missing[0]!r}, which {self.kind.name} needs")
+            if unknown := [column for column in example if column not in (*required, *optional)]:
+                choices = suggest(str(unknown[0]), [*required, *optional])
+                raise ValueError(f"convert: {self.kind.name} has no column {unknown[0]!r}: {choices}")
+        return examples
 
     def relations(self, row: Row) -> Iterator[Row]:
         found = list(relation_examples(row, self.task.columns))
