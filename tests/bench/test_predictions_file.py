@@ -47,6 +47,20 @@ def test_an_odd_predictions_file_is_refused(tmp_path: Path, content: bytes) -> N
         assert records.read_predictions(path) == []
 
 
+def test_a_link_that_leads_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    """Records come from others, as a clone or an archive may bring links."""
+    rows = [records.Prediction(split="test", index=0, reference="a", prediction="b")]
+    secret, folder = tmp_path / "secret.gz", tmp_path / "records"
+    records.write_predictions(rows, secret)
+    records.write_predictions(rows, folder / "sound.gz")
+    (folder / "inside.gz").symlink_to("sound.gz")
+    (folder / "outside.gz").symlink_to(secret)
+    (tmp_path / "linked").symlink_to(folder)
+    assert records.read_predictions(tmp_path / "linked" / "inside.gz") == rows
+    with pytest.raises(ValueError, match="outside.gz: a link that leads out of its folder"):
+        records.read_predictions(folder / "outside.gz")
+
+
 def test_a_small_file_that_holds_gigabytes_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:

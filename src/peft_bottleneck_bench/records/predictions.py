@@ -60,6 +60,8 @@ def read_predictions(path: Path) -> list[Prediction]:
     """
     if path.exists() and not path.is_file():  # to open a pipe would wait for ever
         raise ValueError(f"{path}: not a file")
+    if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):  # rows of others on a page
+        raise ValueError(f"{path}: a link that leads out of its folder")
     try:
         with gzip.open(path, "rb") as file:
             content = file.read(LARGEST_FILE + 1)

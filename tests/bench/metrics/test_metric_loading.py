@@ -137,6 +137,19 @@ def test_wrong_names_are_answered_with_choices(arguments: dict[str, Any], messag
         metrics.load(**arguments)
 
 
+@pytest.mark.parametrize("tokenize", ["flores200", "flores101"])
+def test_a_tokenizer_that_cannot_be_downloaded_is_one_line(tokenize: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sacreBLEU leaves Python where the download fails."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise SystemExit("no network")
+
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_spm.download_file", fails)
+    monkeypatch.setattr("sacrebleu.tokenizers.tokenizer_spm.SACREBLEU_DIR", "/nowhere")
+    with pytest.raises(UserError, match=f"tokenizer '{tokenize}' does not work here: it needs sentencepiece, and a"):
+        metrics.load("translation", tokenize=tokenize)
+
+
 def test_a_hub_metric_works_like_the_packages_own(tmp_path: Any) -> None:
     module = tmp_path / "share_of_a" / "share_of_a.py"  # evaluate loads a directory as it loads a hub name
     module.parent.mkdir()
