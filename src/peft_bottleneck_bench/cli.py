@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import traceback
@@ -15,7 +16,7 @@ from importlib.metadata import version
 
 from . import speed
 from .commands import board, check, compare, convert, costs, exec, listing, predict, publish, run
-from .errors import UserError
+from .errors import UserError, suggest
 from .files import StorageError
 from .interruption import interruptible
 from .processes import speaks
@@ -25,7 +26,7 @@ from .words import visible
 EXAMPLES = """\
 examples:
   peft-bottleneck run quickstart
-  peft-bottleneck run quickstart training.learning_rate=3e-4 'seeds=[0]' results=/tmp/try
+  peft-bottleneck run quickstart training.num_train_epochs=3 'seeds=[0]' results=runs/try
   peft-bottleneck run search --dry-run
   peft-bottleneck convert adapterhub_checkpoint peft_checkpoint --model bert-base-uncased
 
@@ -87,18 +88,24 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
     (By itself argparse ends a list at an option.)
     """
-    parser = _parser()
+    parser, commands = _parser()
     parsed, words = parser.parse_known_args(arguments)
     rest: str = getattr(parsed, "rest", "")
     end = words.index("--") if "--" in words else len(words)
     if unknown := [word for word in words[:end] if word.startswith("-") or not rest]:
-        parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+        of_command = commands[parsed.name]
+        options = re.findall(r"--[a-z-]+", of_command.format_usage())
+        named = [word for word in unknown if options and word.startswith("--")]
+        near = {word: suggest(word.partition("=")[0], options) for word in named}
+        shown = (f"{word} ({near[word]})" if word in near else word for word in unknown)
+        of_command.error(f"unrecognized arguments: {' '.join(shown)}")
     if words:
         setattr(parsed, rest, [*getattr(parsed, rest), *words[:end], *words[end + 1 :]])
     return parsed
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
+    """The parser, and those of the commands by their names."""
     parser = argparse.ArgumentParser(
         prog="peft-bottleneck",
         description="Train and rank bottleneck adapters and the methods they are compared with.",
@@ -106,10 +113,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"peft-bottleneck {version('peft-bottleneck')}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="name")
     for command in (run, listing, board, costs, check, compare, publish, predict, convert, exec, speed):
         command.add_to(commands)
-    return parser
+    return parser, commands.choices
 
 
 if __name__ == "__main__":

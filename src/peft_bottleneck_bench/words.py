@@ -17,6 +17,11 @@ def quoted(words: Iterable[object], most: int = 12) -> str:
     return ", ".join(f"'{word}'" for word in listed[:most]) + more
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and its noun: `1 record`, `1,204 records`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def visible(text: str) -> str:
     """`text` with its control characters spelled out: `\\x1b[31m` colours nothing, `\\u202e` turns nothing round.
 

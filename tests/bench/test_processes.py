@@ -137,7 +137,7 @@ def test_two_processes_run_as_one(tmp_path: Path) -> None:
     file = write(tmp_path / "words", model, words_task(tmp_path / "data"), "houlsby", per_device_train_batch_size=4)
     said = launch("-m", "peft_bottleneck", "run", str(file)).stdout
     assert said.count("[1/1]") == 1
-    assert said.count("1 records below") == 1
+    assert said.count("1 record below") == 1
     assert_same(file)
     path, _ = together(file)
     assert not list((tmp_path / "words").rglob("*.partial"))

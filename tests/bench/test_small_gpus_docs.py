@@ -14,7 +14,9 @@ from tiny_task import make_tokenizer, save_model
 from transformers import AutoModelForCausalLM
 
 from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.configuration import training_checks
 from peft_bottleneck_bench.configuration.reading import load_configuration
+from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
@@ -53,12 +55,14 @@ def test_the_code_trains_adapters_on_a_quantised_base(tmp_path: Path, more: int)
 
 def test_the_code_computes_the_loss_in_chunks() -> None:
     *_, code = blocks("python")
-    model = tiny_model("llama", AutoModelForCausalLM).train()
+    names: dict[str, Any] = {}
+    exec(code, names)
+    model = names["language_model"].train()
+    plain = AutoModelForCausalLM.from_config(model.config).train()
+    plain.load_state_dict(model.state_dict())
     inputs = torch.arange(3, 23).reshape(2, 10)
-    expected = model(input_ids=inputs, labels=inputs).loss
-    exec(code, {"model": model})
     result = model(input_ids=inputs, labels=inputs)
-    torch.testing.assert_close(result.loss, expected)
+    torch.testing.assert_close(result.loss, plain(input_ids=inputs, labels=inputs).loss)
     assert result.logits is None
 
 
@@ -77,10 +81,14 @@ def test_the_configuration_trains(tmp_path: Path) -> None:
     assert main(["predict", str(run.adapter_path), "a fine day", "--quantization", "none"]) == 0
 
 
-def test_a_type_of_the_base_and_fused_kernels_are_taken(tmp_path: Path) -> None:
+def test_a_type_of_the_base_and_fused_kernels_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, types, kernels, _ = blocks("yaml")
     file = tmp_path / "run.yaml"
     file.write_text(f"model: {NAME}\ntasks: [tiny_sentiment]\nmethods: [houlsby]\n{types}{kernels}")
+    monkeypatch.setattr(training_checks, "is_liger_kernel_available", lambda: False)
+    with pytest.raises(UserError, match=r"training\.use_liger_kernel: .* not installed: pip install liger-kernel"):
+        load_configuration(file)
+    monkeypatch.setattr(training_checks, "is_liger_kernel_available", lambda: True)
     configuration = load_configuration(file)
     assert (configuration.dtype, configuration.precision) == ("bfloat16", "bf16")
     assert configuration.training["use_liger_kernel"] is True

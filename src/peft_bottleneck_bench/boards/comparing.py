@@ -116,7 +116,7 @@ def compare(a: str, b: str, results: Path | str, task: str | None = None) -> tup
     def boards_of(name: str) -> list[Board]:
         place = name if _is_place(name) else str(results)
         if place not in known:
-            known[place] = boards(_runs(place, task))
+            known[place] = boards(_runs(place, task, method="" if _is_place(name) else name))
         return known[place]
 
     of_a, of_b = (_rows(name, boards_of(name), results) for name in (a, b))
@@ -138,7 +138,8 @@ def _is_place(name: str) -> bool:
     return stores.is_address(name) or Path(name).exists()
 
 
-def _runs(place: str, task: str | None) -> Runs:
+def _runs(place: str, task: str | None, method: str = "") -> Runs:
+    """The records of a place, in which `method` is looked up, if it is one."""
     warnings: list[str] = []
     path = remote.fetched(place)
     if path.is_file():
@@ -149,7 +150,8 @@ def _runs(place: str, task: str | None) -> Runs:
     elif path.is_dir():
         found, warnings = records.read_all(path)
     else:
-        raise UserError(f"{place}: no such folder")
+        where = f" to look '{method}' up in: --results names the folder of records" if method else ""
+        raise UserError(f"{place}: no such folder{where}")
     if not found:
         raise UserError(f"{place}: no records below it", *warnings)
     tasks = sorted({record.task for record in found.values()})

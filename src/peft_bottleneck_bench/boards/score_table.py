@@ -184,7 +184,11 @@ def score_ranks(boards: Sequence[ScoreBoard], *, greater_is_better: bool = True)
 
 def render_scores(path: Path, *, greater_is_better: bool = True) -> RenderableType:
     """One table and verdict per task of the CSV file at `path`, and one verdict over tasks."""
-    boards = score_boards(read_scores(path), greater_is_better=greater_is_better)
+    table = read_scores(path)
+    try:
+        boards = score_boards(table, greater_is_better=greater_is_better)
+    except UserError as error:
+        raise UserError(*(f"{path}: {message}" for message in error.messages)) from error
     parts: list[RenderableType] = [Padding(_table(board), (1, 0, 0, 0)) for board in boards]
     if ranks := score_ranks(boards, greater_is_better=greater_is_better):
         parts.append(Text("\n".join(map(visible, ["\nall tasks", *over_tasks(ranks)]))))

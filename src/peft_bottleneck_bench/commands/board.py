@@ -32,7 +32,9 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("results", metavar="RESULTS", nargs="?", default="results", help="a folder or an address")
+    parser.add_argument(
+        "results", metavar="RESULTS", nargs="?", default="results", help="a folder or an address (results)"
+    )
     parser.add_argument("--from", metavar="FILE", type=Path, dest="scores", help="a CSV file of scores by example")
     parser.add_argument("--less-is-better", action="store_true", help="with --from: the scores are errors")
     parser.add_argument(
@@ -58,7 +60,7 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
         return 0
     results = remote.fetched(parsed.results)
     if not results.is_dir():
-        raise UserError(f"{parsed.results}: no such folder")
+        raise UserError(f"{parsed.results}: no such folder: give the folder of records that a run has written")
     found, warnings = records.read_all(results)
     if not found:
         raise UserError(f"{parsed.results}: no records below it", *map(visible, warnings))

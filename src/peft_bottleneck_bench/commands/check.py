@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from ..errors import UserError
+from ..words import counted
 
 EPILOG = """\
 examples:
@@ -41,5 +42,5 @@ def _check(parsed: argparse.Namespace) -> int:
     sound, problems = check(folders[parsed.folder], folders.get(parsed.against))
     if problems:
         raise UserError(*map(visible, problems))
-    print(f"{sound} record{'' if sound == 1 else 's'} below {parsed.folder}: nothing is wrong")
+    print(f"{counted(sound, 'record')} below {parsed.folder}: nothing is wrong")
     return 0

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   peft-bottleneck compare houlsby lora
-  peft-bottleneck compare houlsby lora --results /tmp/try --task sst2 --json
+  peft-bottleneck compare houlsby lora --results runs/try --task sst2 --json
   peft-bottleneck compare results-before results-after
 """
 

@@ -96,12 +96,17 @@ def option_rows(name: str) -> list[Row]:
     Raises:
         UserError: there is no such method.
     """
-    from ..models.options import check_method, method_options, option_help
+    from ..models.options import check_method, config_class, method_options, option_help
 
     check_method(name, {})
     words = option_help(name)
+    made = config_class(name)  # which makes the defaults of some options when it is called: `default_reduction_factor`
     return [
-        {"option": option, "default": _plain(value), "description": words[option]}
+        {
+            "option": option,
+            "default": _plain(getattr(made, f"default_{option}", None) if value is None else value),
+            "description": words[option],
+        }
         for option, value in method_options(name).items()
     ]
 

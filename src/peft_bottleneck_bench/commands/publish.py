@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from ..words import counted
+
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command to those of a parser."""
@@ -26,5 +28,5 @@ def _publish(parsed: argparse.Namespace) -> int:
 
     with remote.destination(parsed.folder) as folder, writing(folder):
         count = publish(remote.fetched(parsed.results), folder)
-    print(f"{count} record{'' if count == 1 else 's'} written below {parsed.folder}")
+    print(f"{counted(count, 'record')} written below {parsed.folder}")
     return 0

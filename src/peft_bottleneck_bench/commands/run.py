@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import UserError
 from ..shipped import shipped_configurations
-from ..words import visible
+from ..words import counted, visible
 
 if TYPE_CHECKING:
     from ..configuration.choices import Configuration
@@ -50,7 +50,7 @@ program; 4 something could not be written (a full disk, a read-only folder); 130
 EXAMPLES = """\
 examples:
   peft-bottleneck run quickstart
-  peft-bottleneck run my.yaml training.learning_rate=3e-4 'seeds=[0]' results=/tmp/try
+  peft-bottleneck run my.yaml training.learning_rate=3e-4 'seeds=[0]' results=runs/try
   peft-bottleneck run my.yaml --tasks-from my_tasks --dry-run
   peft-bottleneck run search --shard 1/4
 """
@@ -226,7 +226,7 @@ def _run(parsed: argparse.Namespace) -> int:
         print()
         print_wide(render_table(found))
         results, adapters = remote.shown(configuration.results), remote.shown(configuration.adapters)
-        print(f"\n{len(found)} records below {results}, adapters below {adapters}")
+        print(f"\n{counted(len(found), 'record')} below {results}, adapters below {adapters}")
         if found:
             page = write_page(configuration.results)
             remote.send(configuration.results, [page])

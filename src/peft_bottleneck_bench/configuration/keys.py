@@ -7,6 +7,7 @@ from typing import Any
 from ..models.methods import METHODS
 from ..models.options import method_options
 from .training_checks import training_fields
+from .training_options import TAKEN
 
 DEFAULTS: dict[str, Any] = {
     "tasks_from": [],  # folders with task files beside those of the project
@@ -34,6 +35,8 @@ def place_of(key: str, *, methods: bool = True) -> str:
     Args:
         methods: whether the options of methods count as places.
     """
+    if key in TAKEN:
+        return f"the harness sets it: {TAKEN[key]}"
     if key in training_fields():
         return f"it is a field of training: training: {{{key}: …}}"
     if key in KEYS:

@@ -12,6 +12,7 @@ from torch import nn
 from transformers import Seq2SeqTrainingArguments, Trainer, get_scheduler
 from transformers.integrations import get_available_reporting_integrations
 from transformers.integrations.integration_utils import INTEGRATION_TO_CALLBACK
+from transformers.utils import is_liger_kernel_available
 
 from ..errors import one_line, suggest
 from ..value_types import field_types, fits, words
@@ -73,6 +74,8 @@ def _problem(key: str, value: object) -> str:
         return f"{key}: unknown choice '{value}': {suggest(str(value), NAMES[key])}"
     if key == "report_to" and (reason := _no_tracker(value)):
         return f"{key}: {reason}"
+    if key == "use_liger_kernel" and value and not is_liger_kernel_available():
+        return f"{key}: liger-kernel is not installed: pip install liger-kernel"
     if reason := next(_out_of_range(key, value), ""):
         return f"{key}: expected {reason}, found {value!r}"
     if key == "save_strategy" and value == "best":

@@ -31,7 +31,7 @@ def _on_labels(train: Sequence[Row], kind: Kind, labels: Sequence[str]) -> Itera
         return
     counts = Counter(name for example in train for name in kind.labels_of(example))
     ordered = sorted(labels, key=lambda name: -counts[name])
-    listed = ", ".join(f"{name} {counts[name]:,}" for name in ordered[:MOST_LABELS])
+    listed = ", ".join(f"{_beside_a_number(name)} {counts[name]:,}" for name in ordered[:MOST_LABELS])
     more = f" and {len(labels) - MOST_LABELS} more" if len(labels) > MOST_LABELS else ""
     yield f"{len(labels)} labels in train: {listed}{more}"
     if once := [name for name in ordered if counts[name] == 1]:
@@ -43,6 +43,11 @@ def _on_labels(train: Sequence[Row], kind: Kind, labels: Sequence[str]) -> Itera
         yield f"the most frequent label has {most / least:.0f} times the examples of the rarest"
     for names in near_identical(labels):
         yield f"labels that are nearly the same: {quoted(names)}"
+
+
+def _beside_a_number(label: str) -> str:
+    """A label that ends in a digit in quotes: `'5' 12`, where `5 12` reads as one number."""
+    return f"'{label}'" if label[-1:].isdigit() else label
 
 
 def _on_scores(splits: Mapping[str, Sequence[Row]], kind: Kind) -> Iterable[str]:

@@ -12,6 +12,7 @@ from rich.text import Text
 from .. import records
 from ..run import Run
 from ..terminal import duration, size
+from ..words import counted
 from .pace import Pace, optimiser_steps
 from .peak_memory import MOST_SHAPES, PeakMemory
 from .search import Search, unsearched
@@ -51,7 +52,7 @@ def plan_table(
             first.task.name,
             first.method.label,
             first.model.slug,
-            f"{len(row)} trials" if first.trial else " ".join(str(run.seed) for run in row),
+            counted(len(row), "trial") if first.trial else " ".join(str(run.seed) for run in row),
             str(len(row) - len(waiting)),
             _span(row, optimiser_steps),
             _span(row, lambda run: run.trainable_parameters),
@@ -59,7 +60,7 @@ def plan_table(
             "?" if peaks is None else _memory(row, peaks),
             duration(sum(known)) if len(known) == len(waiting) else "?",
         )
-    lines = [f"\n{len(planned)} runs, {left} left: {_estimate(seconds, left, unknown)}"]
+    lines = [f"\n{counted(len(planned), 'run')}, {left} left: {_estimate(seconds, left, unknown)}"]
     if asked and peaks is None:
         lines.append(f"memory: more than {MOST_SHAPES} different shapes of runs; --memory SIZE predicts it for all.")
     if searches:
@@ -97,5 +98,5 @@ def _estimate(seconds: float, left: int, unknown: int) -> str:
         return "nothing to do"
     if unknown == left:
         return "no finished run of their tasks and models on this kind of machine to estimate the time by"
-    rest = f", and {unknown} runs with no finished run of their task and model to go by" if unknown else ""
+    rest = f", and {counted(unknown, 'run')} with no finished run of their task and model to go by" if unknown else ""
     return f"about {duration(seconds)} at most{rest}"

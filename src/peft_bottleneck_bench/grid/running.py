@@ -14,6 +14,7 @@ from ..files import StorageError
 from ..processes import count, on_main
 from ..records import remote
 from ..run import Run
+from ..words import counted
 from .attempt import Result, Unrecorded
 from .claims import claim, lock_file
 from .engines import Engine, Serial
@@ -76,7 +77,9 @@ def run_grid(runs: Sequence[Run], searches: Sequence[Search] = (), engine: Engin
         for search in searches:
             state = search.state()
             if state.missing:
-                progress.left_out(len(search.seeds), f"{search}: waits for {state.missing} trials of other processes")
+                progress.left_out(
+                    len(search.seeds), f"{search}: waits for {counted(state.missing, 'trial')} of other processes"
+                )
             elif state.winner is None:
                 progress.left_out(len(search.seeds), f"{search}: no trial finished: there is nothing to choose from")
                 outcome.hopeless.append(search)
@@ -115,7 +118,9 @@ def _send_earlier(runs: Iterable[Run], earlier: Mapping[Path, records.Record]) -
             for run in here:
                 if run.record_path in unsent:
                     _send(run)
-            lines.append(f"{len(unsent)} records of earlier starts were here alone: sent to {remote.shown(folder)}")
+            lines.append(
+                f"{counted(len(unsent), 'record')} of earlier starts only here: sent to {remote.shown(folder)}"
+            )
     return lines
 
 

@@ -22,6 +22,8 @@ from ..records import remote
 from .adapter_groups import description_of
 from .saving import PARAMETERS_FILE, RUN_FILE, sha256
 
+MOST_SHOWN = 5  # adapters in an error
+
 
 class Description(Model):
     """The content of `run.json` that is of use after the training."""
@@ -70,7 +72,8 @@ class Saved:
         """Reads the description, and checks that the files are those that the run saved.
 
         Args:
-            place: a folder or an address, from which the files come to this machine.
+            place: a folder or an address, from which the files come to this machine; also a folder above, if one run
+                alone saved something below it.
 
         Raises:
             UserError: no run saved the folder, a part is missing, or a file is damaged or was changed; the address
@@ -81,9 +84,10 @@ class Saved:
             raise UserError(f"{place}: no such folder")
         file = folder / RUN_FILE
         if not file.is_file():
-            below = sorted(path.parent for path in folder.rglob(RUN_FILE))
-            hint = f"; there is one in {remote.shown(below[0])}" if below else ""
-            raise UserError(f"{place}: not saved by a run: it has no {RUN_FILE}{hint}")
+            below = [remote.shown(path.parent) for path in sorted(folder.rglob(RUN_FILE)) if path.is_file()]
+            if len(below) == 1:
+                return cls.read(below[0])
+            raise UserError(f"{place}: not saved by a run: it has no {RUN_FILE}{_instead(str(place), below)}")
         saved = cls(folder, _read_description(file))
         if not saved.weights.is_file():
             raise UserError(f"{remote.shown(saved.weights)}: no such file")
@@ -172,6 +176,15 @@ class Saved:
 def _is_part(place: str) -> bool:
     """Whether a file is of the saved folder itself; descriptions below it tell a user where one is."""
     return "/" not in place or place.endswith(f"/{RUN_FILE}")
+
+
+def _instead(place: str, below: list[str]) -> str:
+    """Where adapters are, as the end of an error about a folder that is none."""
+    if below:
+        more = f" and {len(below) - MOST_SHOWN} more" if len(below) > MOST_SHOWN else ""
+        return f"; choose one of those below it: {', '.join(below[:MOST_SHOWN])}{more}"
+    beside = Path(f"{place.rstrip('/')}-adapters")
+    return f"; adapters of its runs are below {beside}" if beside.is_dir() else ""
 
 
 def _read_description(file: Path) -> Description:

@@ -121,7 +121,9 @@ def test_what_cannot_be_compared_says_why(results: Path, tmp_path: Path) -> None
     assert refusal("houlsby", "lora", results, task="synthetic_clasification") == (
         f"{results}: no records of task 'synthetic_clasification': did you mean 'synthetic_classification'?",
     )
-    assert refusal("a", "b", tmp_path / "no") == (f"{tmp_path / 'no'}: no such folder",)
+    assert refusal("a", "b", tmp_path / "no") == (
+        f"{tmp_path / 'no'}: no such folder to look 'a' up in: --results names the folder of records",
+    )
     (tmp_path / "empty").mkdir()
     assert refusal("a", "b", tmp_path / "empty") == (f"{tmp_path / 'empty'}: no records below it",)
 

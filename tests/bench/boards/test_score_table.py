@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peft_bottleneck_bench.boards.score_table import Mean, read_scores, score_boards
+from peft_bottleneck_bench.boards.score_table import Mean, read_scores, render_scores, score_boards
 from peft_bottleneck_bench.boards.verdict import in_words
 from peft_bottleneck_bench.cli import main
 from peft_bottleneck_bench.errors import UserError
@@ -159,8 +159,9 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, content: str, message: str) -
     path = tmp_path / "scores.csv"
     path.write_text(content)
     with pytest.raises(UserError) as error:
-        score_boards(read_scores(path))
+        render_scores(path)
     (found,) = error.value.messages
+    assert found.startswith(str(path))
     assert message in found
 
 

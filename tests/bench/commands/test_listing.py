@@ -23,6 +23,7 @@ from peft_bottleneck_bench.commands.listing import (
 )
 from peft_bottleneck_bench.configuration.reading import load_configuration
 from peft_bottleneck_bench.models.methods import METHODS
+from peft_bottleneck_bench.models.options import config_class
 from peft_bottleneck_bench.tasks import task_names
 
 Configure = Callable[..., Path]
@@ -128,7 +129,9 @@ def test_a_leaderboard_is_made_of_records(
 ) -> None:
     results = tmp_path / "results"
     assert main(["leaderboard", str(results)]) == 2
-    assert capsys.readouterr().err == f"error: {results}: no such folder\n"
+    assert capsys.readouterr().err == (
+        f"error: {results}: no such folder: give the folder of records that a run has written\n"
+    )
     printed(capsys, "run", str(configure(methods=["head_only"])))
     out = printed(capsys, "leaderboard", str(results))
     assert "head_only" in out
@@ -139,6 +142,15 @@ def test_a_leaderboard_is_made_of_records(
 def test_a_folder_without_records_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["leaderboard", str(tmp_path)]) == 2
     assert capsys.readouterr().err == f"error: {tmp_path}: no records below it\n"
+
+
+@pytest.mark.parametrize(("method", "factor"), [("houlsby", 16), ("pfeiffer", 16), ("parallel_adapter", 2)])
+def test_the_default_size_of_a_method_is_listed(method: str, factor: int) -> None:
+    defaults = {row["option"]: row["default"] for row in option_rows(method)}
+    made = config_class(method)
+    assert made is not None
+    assert defaults["reduction_factor"] == factor == made().reduction_factor
+    assert defaults["bottleneck_size"] is None
 
 
 def test_the_tables_fit_a_terminal_and_cut_no_name() -> None:

@@ -130,7 +130,7 @@ def test_a_folder_that_is_no_adapter_says_where_one_is(
     assert main(["predict", ADAPTERS, "a good day"]) == 2
     message = capsys.readouterr().err
     assert message.startswith(
-        f"error: {ADAPTERS}: not saved by a run: it has no run.json; there is one in {ADAPTERS}/"
+        f"error: {ADAPTERS}: not saved by a run: it has no run.json; choose one of those below it: {ADAPTERS}/"
     )
     below = message.rpartition(" ")[2].strip()
     assert store.exists(f"{below.removeprefix('memory:/')}/run.json")

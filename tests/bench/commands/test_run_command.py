@@ -66,11 +66,17 @@ def test_overrides_may_stand_before_and_after_options(
     out = capsys.readouterr().out
     assert "bias_tuning" in out
     assert "\n2 runs, 2 left" in out
-    for arguments in (["run", path, "--dri-run"], ["tasks", "seeds=[0]"]):
+    for arguments, hint in (
+        (["run", path, "--dri-run"], " (did you mean '--dry-run'?)"),
+        (["run", path, "--jbos=2"], " (did you mean '--jobs'?)"),
+        (["tasks", "seeds=[0]"], ""),
+    ):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
         assert exit_.value.code == 2
-        assert f"unrecognized arguments: {arguments[-1]}" in capsys.readouterr().err
+        usage, error = capsys.readouterr().err.split("error: ")
+        assert usage.startswith(f"usage: peft-bottleneck {arguments[0]} ")
+        assert error == f"unrecognized arguments: {arguments[-1]}{hint}\n"
 
 
 @pytest.mark.parametrize("shard", ["3/2", "0/2", "1/0", "1", "a/b", "-1/2", "1/2/3"])

@@ -289,11 +289,13 @@ def test_a_setting_in_the_wrong_place_is_answered_by_the_right_one(configure: Co
         methods=[{"method": "vera", "learning_rate": 1e-3, "seeds": [1]}],
         learning_rate=1e-3,
         training={"bottleneck_size": 4, "limits": {}},
+        seed=1,
     )
     assert list(messages(path)) == [
         f"{path}: {message}"
         for message in (
             "unknown key 'learning_rate': it is a field of training: training: {learning_rate: …}",
+            "unknown key 'seed': the harness sets it: use `seeds`",
             "training.bottleneck_size: is no field of training: "
             "it is an option of a method: methods: [{method: houlsby, bottleneck_size: …}]",
             "training.limits: is no field of training: it is a key of the file, beside methods: limits: …",

@@ -58,6 +58,11 @@ def test_a_missing_label_is_none(tmp_path: Path) -> None:
         load(tmp_path, ["a", float("nan")])
 
 
+def test_labels_that_are_numbers_are_no_counts(tmp_path: Path) -> None:
+    assert load(tmp_path, [5, 5, 1, 3]).notes[0] == "3 labels in train: '5' 2, '1' 1, '3' 1"
+    assert load(tmp_path, ["5 stars", "5 stars", "top 10"]).notes[0] == "2 labels in train: 5 stars 2, 'top 10' 1"
+
+
 def test_the_notes_say_what_stands_out(tmp_path: Path) -> None:
     labels = ["good"] * 40 + ["bad"] * 4 + ["not_sure", "not sure"]
     texts = [f"text {number}" for number in range(45)] + ["text 0"]

@@ -93,7 +93,7 @@ def test_what_cannot_be_sent_stays_here_and_is_sent_by_the_next_start(
     assert not [name for name in at(store) if name.endswith(".json")]
     assert main(["run", path]) == 0
     out = capsys.readouterr().out
-    assert f"1 records of earlier starts were here alone: sent to {ADDRESS}" in out
+    assert f"1 record of earlier starts only here: sent to {ADDRESS}" in out
     assert "1 of 1 runs are finished already" in out
     assert at(store) == below(remote.folder_of(ADDRESS))
     assert at(store, f"{ADDRESS}-adapters") == below(folder)

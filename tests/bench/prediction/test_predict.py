@@ -189,17 +189,37 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert capsys.readouterr().err == f"error: {message.format(file=file)}\n"
 
 
+def test_a_folder_above_one_adapter_is_taken_for_it(words: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for folder in (words.adapter_path, words.adapter_path.parent):
+        assert main(["predict", str(folder), "good", "--json"]) == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
+
+
 def test_wrong_arguments_are_one_line(
     words: Run, bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = words.adapter_path
-    (tmp_path / "half").mkdir()
-    (tmp_path / "half" / "run.json").write_text("{}")
+    for name in ("half", "two/a", "two/b"):
+        (tmp_path / name).mkdir(parents=True)
+        (tmp_path / name / "run.json").write_text("{}")
+    for name in ("results", "results-adapters"):
+        (tmp_path / name).mkdir(exist_ok=True)
     smaller = save_model("bert", tmp_path / "smaller", words.model.tokenizer, hidden_size=16)
     for arguments, message in (
         ([tmp_path / "no"], f"{tmp_path / 'no'}: no such folder"),
         ([bert], f"{bert}: not saved by a run: it has no run.json"),
-        ([folder.parent], f"{folder.parent}: not saved by a run: it has no run.json; there is one in {folder}"),
+        (
+            [tmp_path / "two"],
+            f"{tmp_path / 'two'}: not saved by a run: it has no run.json; choose one of those below it: "
+            f"{tmp_path / 'two' / 'a'}, {tmp_path / 'two' / 'b'}",
+        ),
+        (
+            [tmp_path / "results"],
+            f"{tmp_path / 'results'}: not saved by a run: it has no run.json; adapters of its runs are below "
+            f"{tmp_path / 'results-adapters'}",
+        ),
         (
             [tmp_path / "half"],
             f"{tmp_path / 'half'}/run.json: it lacks 'kind': another version of peft-bottleneck saved it",
