@@ -79,6 +79,18 @@ def test_the_code_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert type(names["plain"]).__name__ == "BertForSequenceClassification"
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("page", ["README.md", "docs/get-started.md"])
+def test_the_first_adapter_learns(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile("\n".join(blocks(ROOT / page, "python")), page, "exec"), {"__name__": "__main__"})
+    (accuracy,) = re.findall(r"accuracy on test: (\S+)", capsys.readouterr().out)
+    assert float(accuracy) > 0.65  # of 160 examples; by chance four standard errors above 0.5
+
+
 def shorten_training(monkeypatch: pytest.MonkeyPatch) -> None:
     """`Trainer` stops after two steps: what is tested is that the code runs."""
     from transformers import Trainer
