@@ -168,7 +168,11 @@ def _verdict(found: list[tuple[str, Board, Pair, str]]) -> str:
     if not found:
         return "Not measured yet."
     counts = {word: [pair for *_, pair, one in found if one == word] for word in (SUPPORTED, CONTRADICTED, UNDECIDED)}
-    parts = [f"{len(pairs)} {word}" for word, pairs in counts.items() if pairs]
+    parts = [
+        f"{len(pairs)} {word if len(pairs) == 1 else word.replace('s it', ' it')}"
+        for word, pairs in counts.items()
+        if pairs
+    ]
     if counts[SUPPORTED] and counts[CONTRADICTED]:
         answer = "Mixed"
     elif counts[SUPPORTED]:
