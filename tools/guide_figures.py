@@ -170,7 +170,7 @@ def _whole_trainings() -> str:
         verdicts.append(f"{_score(row)}: {separated} ({show.p_value(pair.p_value)} for this pair alone)")
     return (
         f"Whole trainings on SST-2 ({board.record.data.counts.train:,} sentences, three epochs, means over "
-        f"{len(every.runs)} seeds, one after the other) take {times[0]:.0f} s with adapters in all blocks. With the "
+        f"{len(every.runs)} seeds, not side by side) take {times[0]:.0f} s with adapters in all blocks. With the "
         f"upper half and reuse they take {times[1]:.0f} s, {times[1] / times[0]:.2f} of that, and with bottlenecks of "
         f"twice the size there, so that as many parameters are trained, {times[2]:.0f} s, {times[2] / times[0]:.2f}. "
         f"The {board.main_metric} with all blocks is {_score(every)}. With the upper half it is {verdicts[0]}; with "
