@@ -123,7 +123,7 @@ def test_notes_of_a_prediction_are_given_to_the_caller(configure: Callable[..., 
     run_grid(planned)
     notes: list[str] = []
     list(predict(planned.runs[0].adapter_path, ["the a film was very good day"], note=notes.append))
-    assert notes == ["1 examples are longer than 4 tokens and were cut"]
+    assert notes == ["1 example cut to max_length, 4 tokens"]
 
 
 def test_the_example_of_the_chapter_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,10 @@ def test_files(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="adapter_config.json"):
         load_adapterhub(model, tmp_path)
     checkpoint = changed(tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=rf"there is no adapter_config.json, but in {re.escape(str(checkpoint))}"
+    ):
+        load_adapterhub(model, checkpoint.parent)
     (checkpoint / "pytorch_adapter.bin").unlink()
     with pytest.raises(FileNotFoundError, match="neither adapter.safetensors nor pytorch_adapter.bin"):
         load_adapterhub(model, checkpoint)

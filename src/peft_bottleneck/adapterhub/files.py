@@ -43,7 +43,9 @@ def read_json(file: Path, where: str) -> dict[str, Any]:
         ValueError: it is not JSON, or no object.
     """
     if not file.is_file():  # nor a pipe, whose end nobody knows
-        raise FileNotFoundError(f"{where}: there is no {file.name}")
+        below = sorted(str(found.parent) for found in file.parent.glob(f"*/{file.name}"))
+        hint = f", but in {', '.join(below[:3])}" if below else ""
+        raise FileNotFoundError(f"{where}: there is no {file.name}{hint}")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # numbers of thousands of digits, and what is nested deep

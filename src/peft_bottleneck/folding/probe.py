@@ -17,7 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from ..bottleneck import ACTIVATIONS, activation
 from ..modules import base_modules
-from ..sites.data_flow import call_blocks, quietly
+from ..sites.calling import call_blocks, quietly
 from ..sites.family import Family
 from ..sites.skeleton import ShapesOnly, skeleton
 from .feed_forward import COMMON_ACTIVATIONS, FeedForward

@@ -18,7 +18,8 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.hooks import RemovableHandle
 
 from ..registration import BaseTunerLayer
-from ..sites.data_flow import call_quietly, quietly, storage_of
+from ..sites.calling import call_quietly, quietly
+from ..sites.data_flow import storage_of
 from ..sites.dummy_inputs import inputs_of_model
 from ..sites.skeleton import ShapesOnly, skeleton
 

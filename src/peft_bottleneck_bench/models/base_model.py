@@ -6,8 +6,7 @@ import copy
 import hashlib
 import pickle
 import re
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +14,6 @@ from typing import Any
 
 import torch
 import transformers
-from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_MASKED_LM_MAPPING,
@@ -31,7 +29,8 @@ from transformers import (
 
 from peft_bottleneck.quantization import mend_quantised_layers, quantization_config
 
-from ..errors import UserError, first_line, one_line
+from ..errors import UserError, first_line
+from .damage import check_vocabulary, one_line_errors
 from .model_names import default_label, inside_package
 from .trainable import head_modules
 from .weight_files import SUFFIXES, problem_with_weights
@@ -39,11 +38,6 @@ from .weight_shapes import REPORTED, problem_with_shapes, shapes_in
 
 # Longer inputs are cut here unless `max_length` says otherwise: long-context models would accept whole books.
 LONGEST_INPUT = 512
-# What transformers raises on files with odd content; RuntimeError, as of memory that runs out, is of the machine.
-DAMAGED = (
-    *(OSError, ValueError, ImportError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError),
-    StrictDataclassError,
-)
 DTYPES = ("auto", "float32", "bfloat16", "float16")  # auto: as the checkpoint has the weights
 
 
@@ -112,14 +106,14 @@ class BaseModel:
     def config(self) -> PretrainedConfig:
         if self.is_local and {file.name for file in Path(self.path).glob("*config.json")} == {"adapter_config.json"}:
             raise UserError(f"model '{self.name}' is an adapter; name the model that it was trained on")
-        with self._one_line_errors("configuration"):
+        with one_line_errors(self.name, "no configuration"):
             return AutoConfig.from_pretrained(self.path, revision=self.revision)
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        with self._one_line_errors("tokenizer"):
+        with one_line_errors(self.name, "no tokenizer"):
             tokenizer = AutoTokenizer.from_pretrained(self.path, revision=self.revision)
-            _check_vocabulary(tokenizer)
+            check_vocabulary(tokenizer)
         if tokenizer.pad_token is None:
             tokenizer.pad_token = tokenizer.eos_token  # decoder-only models were trained without padding
         tokenizer.padding_side = "right"  # positions count from the start; only generation pads on the left
@@ -133,7 +127,7 @@ class BaseModel:
     @cached_property
     def processor(self) -> ProcessorMixin:
         """The image processor of a model that reads images."""
-        with self._one_line_errors("image processor"):
+        with one_line_errors(self.name, "no image processor"):
             return AutoImageProcessor.from_pretrained(self.path, revision=self.revision)
 
     @cached_property
@@ -207,7 +201,7 @@ class BaseModel:
         """
         if self.quantization:
             options["quantization_config"] = self.quantised_loading(auto_class)
-        with self._one_line_errors("weights"):
+        with one_line_errors(self.name, "no weights"):
             model, found = getattr(transformers, auto_class).from_pretrained(
                 self.path, revision=self.revision, dtype=self.dtype, **REPORTED, **options
             )
@@ -239,7 +233,7 @@ class BaseModel:
             return
         with torch.device("meta"):
             skeleton = self.skeleton(auto_class, **options)
-        with self._one_line_errors("weights"):
+        with one_line_errors(self.name, "no weights"):
             model, found = type(skeleton).from_pretrained(
                 None, config=skeleton.config, state_dict=dict(self._shapes), device_map="meta", **REPORTED
             )
@@ -266,10 +260,8 @@ class BaseModel:
         for name, value in options.items():
             setattr(config, name, value)
         dtype = {} if self.dtype == "auto" else {"dtype": self.dtype}
-        try:
+        with one_line_errors(self.name, "config.json builds no model"):
             model = getattr(transformers, auto_class).from_config(config, **dtype)
-        except DAMAGED as error:
-            raise UserError(f"model '{self.name}': config.json builds no model: {_reason(error)}") from error
         return self._prepared(model)
 
     def _prepared(self, model: PreTrainedModel) -> PreTrainedModel:
@@ -282,33 +274,3 @@ class BaseModel:
             if config is not None and config.pad_token_id is None:
                 config.pad_token_id = self.tokenizer.pad_token_id
         return model
-
-    @contextmanager
-    def _one_line_errors(self, part: str) -> Iterator[None]:
-        try:
-            yield
-        except DAMAGED as error:
-            raise UserError(f"model '{self.name}': no {part}: {_reason(error)}") from error
-
-
-def _reason(error: Exception) -> str:
-    """Why transformers takes the files of a model for damaged, in one line."""
-    if isinstance(error, StrictDataclassError):  # which names the field in the first line, and the value in the next
-        return " ".join(str(error).split())
-    return (
-        first_line(error)
-        if isinstance(error, (OSError, ValueError, ImportError))
-        else f"damaged files: {one_line(error)}"
-    )
-
-
-def _check_vocabulary(tokenizer: PreTrainedTokenizerBase) -> None:
-    """Without the files, transformers makes a tokenizer of special tokens and, for some types, a space.
-
-    Raises:
-        ValueError: the tokenizer is such a one.
-    """
-    special = sum(token.special for token in tokenizer.added_tokens_decoder.values())
-    if len(tokenizer.get_vocab()) <= special + 1:
-        files = sorted({"tokenizer.json", *tokenizer.vocab_files_names.values()})
-        raise ValueError(f"it knows no words; its files ({', '.join(files)}) are missing")

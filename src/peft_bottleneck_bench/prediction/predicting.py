@@ -11,6 +11,7 @@ from ..data.file_rows import Row
 from ..errors import UserError
 from ..saved.initial import check_weights
 from ..saved.saved import Saved
+from ..words import counted
 from .plain_lines import entities
 from .predictor import Predictor
 from .rows import Placed, examples, from_file
@@ -59,7 +60,7 @@ def predict(
         for example, answer in zip(batch, predictor(batch, batch_size), strict=True):
             yield _answered(example, answer)
     if predictor.cut:
-        note(f"{predictor.cut} examples are longer than {predictor.context.max_length} tokens and were cut")
+        note(f"{counted(predictor.cut, 'example')} cut to max_length, {predictor.context.max_length} tokens")
 
 
 def _placed(inputs: Iterable[str | Mapping[str, object]]) -> Iterator[Placed]:

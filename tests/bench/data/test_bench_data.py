@@ -249,34 +249,6 @@ def test_a_folder_of_a_hub_data_set_is_read_alone(tmp_path: Path) -> None:
     assert data.counts == {"train": 3, "validation": 3, "test": 3}
 
 
-@pytest.mark.parametrize(
-    ("convert", "message"),
-    [
-        (lambda row: 1 / 0, "convert: ZeroDivisionError: division by zero"),
-        (lambda row: None, "convert: TypeError: 'NoneType' object is not iterable"),
-        (lambda row: ["a"], "convert: expected a list of examples, each a dict by column, found 'a'"),
-        (lambda row: [{"label": "x"}], "convert: the example has no 'text', which classification needs"),
-        (
-            lambda row: [{**row, "text_piar": "b"}],
-            "convert: classification has no column 'text_piar': did you mean 'text_pair'?",
-        ),
-        (lambda row: [{"text": row["txt"]}], "no column 'txt', which task 'mine' reads"),
-    ],
-    ids=["raises", "none", "text", "incomplete", "unknown", "column"],
-)
-def test_a_converter_that_fails_is_named_with_the_row(tmp_path: Path, convert: Any, message: str) -> None:
-    file = str(write_rows(tmp_path / "a.jsonl", [{"text": "a", "label": "x"}]))
-    task = Task(
-        name="mine",
-        kind="classification",
-        data=Files(train=file, validation=file, test=file),
-        convert=convert,
-    )
-    with pytest.raises(UserError) as error:
-        load_data(task, KINDS["classification"], {})
-    assert error.value.messages[0].startswith(f"{file}, line 1: {message}")
-
-
 def test_a_limit_on_a_hub_data_set_counts_what_its_converter_makes(hub: Path) -> None:
     read = []
 
