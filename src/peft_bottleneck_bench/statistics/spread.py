@@ -11,6 +11,10 @@ from scipy.stats import t as student
 
 from .samples import RESAMPLES, FloatArray, Sample
 
+# Of the figures: the last digits of sums depend on the processor and on the number of threads, and pages that are made
+# of the same records are the same everywhere.
+DIGITS = 9
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -28,20 +32,20 @@ class Estimate:
     @property
     def p_value(self) -> float:
         """Two-sided, that the value is 0."""
-        return float(2 * student.sf(abs(self.value) / self.error, self.freedom)) if self.error else 1.0
+        return _rounded(2 * student.sf(abs(self.value) / self.error, self.freedom)) if self.error else 1.0
 
     def interval(self, level: float) -> tuple[float, float] | None:
         """The confidence interval at `level`."""
         if not self.error:
             return None
         half = self.error * float(student.ppf((1 + level) / 2, self.freedom))
-        return self.value - half, self.value + half
+        return _rounded(self.value - half), _rounded(self.value + half)
 
     def detectable(self, alpha: float, power: float) -> float | None:
         """The smallest true value that a two-sided test at `alpha` finds with a probability of `power`."""
         if not self.error:
             return None
-        return self.error * float(student.ppf(1 - alpha / 2, self.freedom) + student.ppf(power, self.freedom))
+        return _rounded(self.error * (student.ppf(1 - alpha / 2, self.freedom) + student.ppf(power, self.freedom)))
 
 
 class Spread:
@@ -81,6 +85,10 @@ class Spread:
         variance = sum(part for part, _ in parts)
         denominator = sum(part**2 / max(freedom, 1) for part, freedom in parts)
         return Estimate(value, math.sqrt(variance), variance**2 / denominator if denominator else math.inf)
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
 
 
 def _seed_variance(sample: Sample) -> float:
