@@ -65,7 +65,7 @@ def _how(boards: list[Board]) -> str:
     over = " or ".join(map(str, seeds))
     return (
         f"Mean ± standard deviation over {over} seeds, with {examples} training examples and {rate}. *May be best*:\n"
-        "the tests find no better method, nor one for a method with a better mean."
+        "the tests find no better method, and not only because the scores scatter."
     )
 
 
