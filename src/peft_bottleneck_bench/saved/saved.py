@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel as Model
-from pydantic import ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, FiniteFloat, NonNegativeInt, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from typing_extensions import Self
 
@@ -42,8 +42,8 @@ class Description(Model):
     prompt: str
     markers: tuple[str, ...]
     thresholds: tuple[float, ...] = ()
-    center: float = 0.0
-    spread: float = 1.0
+    center: FiniteFloat = 0.0
+    spread: Annotated[FiniteFloat, Field(gt=0)] = 1.0
     generation: dict[str, object]
     training: dict[str, object]
     model: dict[str, str | None]

@@ -125,6 +125,8 @@ def test_a_damaged_description_is_refused(copy: Path, text: str, message: str) -
         ({"seed": -1}, "seed: Input should be greater than or equal to 0"),
         ({"seed": 2**32}, "seed: Input should be less than"),
         ({"inputs": []}, "inputs: Tuple should have at least 1 item"),
+        ({"spread": 0}, "spread: Input should be greater than 0"),
+        ({"center": 10**400}, "center: Input should be a"),
         ({"model": {"sha256": 3}}, "model.sha256: Input should be a valid string"),
         ({"sha256": {"../../run.json": "0"}}, "not as the run saved it"),
     ],
