@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -61,3 +62,9 @@ def test_pre_commit_runs_the_tools_of_make_quality() -> None:
     for command in ("ruff check", "ruff format", "mypy"):
         assert f".venv/bin/{command}" in entries
         assert command in (ROOT / "Makefile").read_text(encoding="utf-8")
+
+
+def test_no_two_test_files_share_a_name() -> None:
+    """pytest imports them by their names alone, and a run of one folder does not show that two are the same."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -10,7 +10,7 @@ import torch
 from equations import METHODS, layers, output, randomise
 from peft import PeftConfig, get_peft_model
 from torch import Tensor, nn
-from transformers import CONFIG_MAPPING, AutoConfig, AutoModel, InstructBlipForConditionalGeneration
+from transformers import CONFIG_MAPPING, AutoConfig, AutoModel
 
 from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 from peft_bottleneck.sites.structure import family_from_structure
@@ -235,24 +235,3 @@ class Experts(nn.Module):
 def test_experts_of_the_block_itself_are_an_ffn_beside_another(config: PeftConfig) -> None:
     with pytest.raises(ValueError, match=r"mlp\\.2 and experts .*side by side"):
         get_peft_model(Blocks(ExpertsBeside(), ExpertsBeside()), config)
-
-
-def test_ffns_of_two_parts_of_one_sequence_are_side_by_side() -> None:
-    """A Q-Former's queries have a cross-attention and an FFN of their own, and the text beside them another one."""
-    sizes: dict[str, Any] = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4)
-    config = AutoConfig.for_model(
-        "instructblip",
-        vision_config=sizes | dict(image_size=28, patch_size=14),
-        qformer_config=sizes | dict(encoder_hidden_size=32, vocab_size=99, cross_attention_frequency=1),
-        text_config=sizes | dict(model_type="llama", vocab_size=99, num_key_value_heads=2),
-        num_query_tokens=4,
-    )
-    with torch.device("meta"):
-        model = InstructBlipForConditionalGeneration(config)
-    outputs = r"output\\.dense and output_query\\.dense"
-    with pytest.raises(ValueError, match=rf"{outputs} compute it side by side. Use PfeifferConfig; or"):
-        get_peft_model(model, HoulsbyConfig())
-    with pytest.raises(ValueError, match=rf"{outputs} end two FFNs side by side, which read two tensors"):
-        get_peft_model(model, ParallelAdapterConfig(exclude_modules=r"(?!qformer\.).*"))
-    adapted = get_peft_model(model, PfeifferConfig())
-    assert len(layers(adapted)) == 6

@@ -51,7 +51,8 @@ def sites_of_block(block: nn.Module, flow: BlockFlow) -> Family:
         )
     reads, back = _widest(flow, ffns, hidden)
     ffn = _own_module(flow, reads, back)
-    norm = _final_norm(flow, back)
+    joined = _side_by_side(flow, ffns, reads[0], back)
+    norm = None if joined else _final_norm(flow, back)
     return replace(
         row,
         ffn_input=tuple(map(re.escape, reads)),
@@ -60,12 +61,15 @@ def sites_of_block(block: nn.Module, flow: BlockFlow) -> Family:
         ffn_norm=None if norm is None else re.escape(norm),
         residual=() if norm is not None else _residual(flow, reads[0], ffn or reads[0]),
         unlike_block=_unlike(flow, back),
-        side_by_side=_side_by_side(flow, ffns, reads[0], back),
+        side_by_side=joined,
     )
 
 
 def _side_by_side(flow: BlockFlow, ffns: list[FFN], read: str, ffn: str) -> SideBySide | None:
-    """Another FFN of a block, where neither reads what the other writes: the block joins what both write."""
+    """Another FFN of a block, where neither reads what the other writes: the block joins what both write.
+
+    So is one that the call left out: other inputs go through it, as a text beside the queries of a Q-Former does.
+    """
     stream, before = flow.feeding(flow.calls[read].sources), flow.behind(flow.calls[read].sources)
     for reads, back in ffns:
         sources = flow.calls[reads[0]].sources
@@ -80,6 +84,12 @@ def _side_by_side(flow: BlockFlow, ffns: list[FFN], read: str, ffn: str) -> Side
     for name, call in flow.calls.items():  # experts that are the block's own, outside of a mixture's module
         if is_experts(name) and not name.startswith(ffn + ".") and flow.feeding(call.sources) == stream:
             return SideBySide((re.escape(ffn), re.escape(name)), _same(call.reads, flow.calls[read].reads))
+    if ffn in flow.maps:
+        inner, hidden = flow.calls[ffn].sizes
+        idle = [name for name, shape in flow.idle.items() if set(shape) == {inner, hidden} and inner != hidden]
+        idle = [name for name in idle if not _NOT_FFN.search(name) and not is_experts(name)]
+        if idle:
+            return SideBySide((re.escape(ffn), re.escape(idle[-1])), one_input=False)
     return None
 
 

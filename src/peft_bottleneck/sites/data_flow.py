@@ -6,7 +6,7 @@ the linear maps and the norms are followed: which of them made the tensor that a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +52,7 @@ class BlockFlow:
         calls: the calls of its modules by name, in the order in which they ended.
         maps, norms: the names of its linear maps and norms.
         gates: maps whose output multiplies the tensor that they read, as in `x * softmax(W x)`.
+        idle: the shapes of the matrices that the last call left out, by the names of their modules.
         result: the sources of what it returned.
     """
 
@@ -61,6 +62,7 @@ class BlockFlow:
     maps: set[str] = field(default_factory=set)
     norms: set[str] = field(default_factory=set)
     gates: set[str] = field(default_factory=set)
+    idle: dict[str, tuple[int, ...]] = field(default_factory=dict)
     result: Sources = frozenset()
 
     def add(self, name: str, call: Call, followed: bool, norm: bool) -> None:
@@ -195,7 +197,16 @@ def observe(model: nn.Module, names: Iterable[str]) -> tuple[dict[str, BlockFlow
         blocks = {name: modules[name] for name in names}
         recorder = _Recorder(blocks)
         reasons = call_blocks(root, blocks, recorder, lambda: recorder.flows)
+    for name, flow in recorder.flows.items():
+        flow.idle = {inner: shape for inner, shape in _matrices(blocks[name]) if inner not in flow.calls}
     return recorder.flows, reasons
+
+
+def _matrices(block: nn.Module) -> Iterator[tuple[str, tuple[int, ...]]]:
+    for name, module in block.named_modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(weight, Tensor) and weight.dim() == 2:
+            yield name, tuple(weight.shape)
 
 
 def _is_map(module: nn.Module, reads: Tensor, writes: Tensor) -> bool:
