@@ -20,6 +20,7 @@ from .boards import Board as Board
 from .boards import boards
 from .configuration.choices import Configuration as Configuration
 from .configuration.reading import load_configuration as load_configuration
+from .errors import UserError
 from .grid import running
 from .grid.engines import Engine
 from .grid.fit import memory_notes
@@ -95,10 +96,15 @@ def read_records(folder: Path | str) -> tuple[dict[Path, Record], list[str]]:
     """All records below `folder`, a folder or an address, such as `s3://bucket/results`.
 
     Returns:
-        The records by their files, and one sentence for each file that is left out. A folder that does not exist has
-        none.
+        The records by their files, and one sentence for each file that is left out.
+
+    Raises:
+        UserError: there is no such folder, or the address cannot be read.
     """
-    return records.read_all(remote.fetched(folder))
+    place = remote.fetched(folder)
+    if not place.is_dir():
+        raise UserError(f"{folder}: no such folder: give the folder of records that a run has written")
+    return records.read_all(place)
 
 
 def leaderboard(records: Mapping[Path, Record]) -> list[Board]:

@@ -39,6 +39,8 @@ WORDINGS = {
     "inline_container.cc": "the disk is full, or the device failed",
 }
 PROBE_BYTES = 64 * 1024
+#: Files and folders that are looked through below one folder. The largest grid writes a tenth of them.
+MOST_ENTRIES = 200_000
 
 
 class StorageError(UserError):
@@ -56,6 +58,31 @@ def storage_cause(error: BaseException) -> str | None:
                 return meaning
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def files_below(folder: Path, ending: str) -> list[Path]:
+    """The files, and folders, at any depth below a folder whose names have this ending, sorted.
+
+    Links to folders are not followed.
+
+    Raises:
+        UserError: there are more than `MOST_ENTRIES` files and folders below it.
+    """
+    found: list[Path] = []
+    seen = 0
+    for place, folders, files in os.walk(folder):
+        seen += len(folders) + len(files)
+        if seen > MOST_ENTRIES:
+            raise too_many(folder)
+        found += [Path(place, name) for name in (*folders, *files) if name.endswith(ending)]
+    return sorted(found)
+
+
+def too_many(place: object) -> UserError:
+    """The error of a place with more than `MOST_ENTRIES` files and folders."""
+    return UserError(
+        f"{place}: more than {MOST_ENTRIES:,} files and folders below it: give the folder itself, not one far above"
+    )
 
 
 @contextmanager

@@ -101,6 +101,12 @@ def test_a_grid_from_python(configure: Callable[..., Path], tmp_path: Path) -> N
     ]
 
 
+def test_a_folder_without_records_is_told_from_none(tmp_path: Path) -> None:
+    assert read_records(tmp_path) == ({}, [])
+    with pytest.raises(UserError, match=r"other: no such folder: give the folder of records"):
+        read_records(tmp_path / "other")
+
+
 def test_keys_and_values_are_a_configuration(bert: Path, files: dict[str, str], tmp_path: Path) -> None:
     content = {
         "model": str(bert),

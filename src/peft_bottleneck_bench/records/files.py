@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..files import replacing
+from ..files import files_below, replacing
 from .costs import read as read_costs
 from .problems import in_one_line
 from .schema import COSTS_FILE, Record
@@ -54,9 +54,13 @@ def read_if_there(path: Path) -> Record | None:
 
 
 def read_all(folder: Path) -> tuple[dict[Path, Record], list[str]]:
-    """All records anywhere below `folder`, by path and in its order, and one warning per file that is no record."""
+    """All records anywhere below `folder`, by path and in its order, and one warning per file that is no record.
+
+    Raises:
+        UserError: there are too many files below `folder`.
+    """
     records, warnings = {}, []
-    for path in sorted(folder.rglob("*.json")):
+    for path in files_below(folder, ".json"):
         try:
             if path.name == COSTS_FILE:
                 read_costs(path.parent)

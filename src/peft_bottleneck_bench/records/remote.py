@@ -56,7 +56,7 @@ def fetched(text: str | Path) -> Path:
     Raises:
         UserError: the address cannot be read, or has no folder of a name that can be made here.
     """
-    text = str(text)
+    text = _given(text)
     if as_path(text) is None and text.endswith(RECORD):
         parent, _, name = text.rpartition("/")
         folder = folder_of(parent)
@@ -76,9 +76,10 @@ def copied(text: str | Path, wanted: Callable[[str], bool] = bool) -> Path:
     Raises:
         UserError: the address cannot be read, or there is nothing.
     """
-    if (path := as_path(str(text))) is not None:
+    text = _given(text)
+    if (path := as_path(text)) is not None:
         return path
-    address = str(text).rstrip("/")
+    address = text.rstrip("/")
     store = _opened(address)
     # The folder has no neighbours: those of an adapter can be members of its fusion.
     folder = _working_folders("copies") / _name(address) / address.rpartition("/")[2]
@@ -105,10 +106,11 @@ def destination(text: str | Path, *, new: bool = False) -> Iterator[Path]:
         UserError: something is there and may not be, or fsspec cannot write there.
         StorageError: the address cannot be written to in the end.
     """
-    if (path := as_path(str(text))) is not None:
+    text = _given(text)
+    if (path := as_path(text)) is not None:
         yield path
         return
-    address = str(text).rstrip("/")
+    address = text.rstrip("/")
     check(address)
     store = _opened(address)
     with store.errors("read"):
@@ -178,6 +180,13 @@ def send(folder: Path, paths: Iterable[Path]) -> None:
         return
     with store.errors("written to", f"; the files stay in {folder}"):
         store.put_all(folder, paths)
+
+
+def _given(text: str | Path) -> str:
+    """Nothing is no place: Python takes it for the folder that the program was started in."""
+    if not str(text).strip():
+        raise UserError(f"expected a path or an address, found {str(text)!r}")
+    return str(text)
 
 
 def _working_folders(kind: str) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from ..errors import UserError
-from ..files import StorageError, replacing
+from ..files import MOST_ENTRIES, StorageError, replacing, too_many
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -93,11 +93,16 @@ class Store:
         """The files below the address, by place and with their sizes; of `only` those that are there.
 
         Hidden files, and names that lead out of the folder, are left out.
+
+        Raises:
+            UserError: there are too many files.
         """
         self.system.invalidate_cache()
         if only:
             return {one: int(self.system.size(self._name(one))) for one in only if self.system.exists(self._name(one))}
         files = self.system.find(self.root, detail=True) if self.system.exists(self.root) else {}
+        if len(files) > MOST_ENTRIES:
+            raise too_many(self.address)
         places = {self.place(name): int(entry["size"]) for name, entry in files.items()}
         return {place: size for place, size in places.items() if _is_inside(PurePosixPath(place))}
 

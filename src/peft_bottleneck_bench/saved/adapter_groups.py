@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError, suggest
+from ..files import files_below
 
 CONFIG_FILE = "adapter_config.json"  # the name in both libraries
 FUSION_FILE = "adapter_fusion_config.json"  # of AdapterHub's library
@@ -15,7 +16,7 @@ FUSION_FILE = "adapter_fusion_config.json"  # of AdapterHub's library
 
 def adapters_in(folder: Path) -> list[Path]:
     """The directories in a folder, at any depth, that hold an adapter."""
-    return sorted(file.parent for name in (CONFIG_FILE, FUSION_FILE) for file in folder.rglob(name) if file.is_file())
+    return [file.parent for file in files_below(folder, ".json") if _describes(file)]
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,10 @@ class AdapterGroup:
                 members = (path, *(other for other in beside if called[other] in made_of))
                 return cls(called[own], None, members)
         return cls("default", None, (source,))
+
+
+def _describes(file: Path) -> bool:
+    return file.name in (CONFIG_FILE, FUSION_FILE) and file.is_file()
 
 
 def file_in(folder: Path) -> Path | None:

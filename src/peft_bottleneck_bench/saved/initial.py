@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from ..errors import UserError
 from ..kinds import Context, Kind
 from ..models.trainable import head_modules, make_trainable
+from ..records import remote
 from .parameters import copy_parameters
 from .saved import Saved
 
@@ -99,11 +100,14 @@ def _fitting(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context)
     """The names of the saved weights that `model` takes.
 
     Raises:
-        UserError: beside the heads, one side has a weight that the other lacks, or has in another shape.
+        UserError: beside the heads, one side has a weight that the other lacks, or has in another shape, or as whole
+            numbers where the other has fractions.
     """
     with safe_open(saved.weights, framework="pt") as file:
-        there = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    own = {name: list(tensor.shape) for name, tensor in _trained(model, saved).items()}
+        types = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118
+        there = {name: list(file.get_slice(name).get_shape()) for name in types}
+    tensors = _trained(model, saved)
+    own = {name: list(tensor.shape) for name, tensor in tensors.items()}
     keep = keeps_head(saved, kind, context)
     if not keep:
         base = model.get_base_model() if saved.by_peft else model
@@ -117,6 +121,8 @@ def _fitting(model: PreTrainedModel, saved: Saved, kind: Kind, context: Context)
                 f"{saved.place} does not fit {kind.name} on models of type '{context.model.config.model_type}': "
                 f"'{name}' has {there.get(name, 'no')} values there, {own.get(name, 'no')} here"
             )
+        if types[name].startswith(("F", "BF")) != tensors[name].is_floating_point():
+            raise UserError(f"{remote.shown(saved.weights)}: damaged: '{name}' is of type {types[name]}")
     return set(own)
 
 

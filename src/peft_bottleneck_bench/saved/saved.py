@@ -15,6 +15,7 @@ from typing_extensions import Self
 from peft_bottleneck.quantization import QUANTIZATIONS
 
 from ..errors import UserError, suggest
+from ..files import files_below
 from ..kinds import KINDS, Context, Kind
 from ..models.base_model import DTYPES, BaseModel
 from ..models.options import check_method
@@ -84,7 +85,7 @@ class Saved:
             raise UserError(f"{place}: no such folder")
         file = folder / RUN_FILE
         if not file.is_file():
-            below = [remote.shown(path.parent) for path in sorted(folder.rglob(RUN_FILE)) if path.is_file()]
+            below = [remote.shown(path.parent) for path in files_below(folder, RUN_FILE) if path.is_file()]
             if len(below) == 1:
                 return cls.read(below[0])
             raise UserError(f"{place}: not saved by a run: it has no {RUN_FILE}{_instead(str(place), below)}")
@@ -101,12 +102,24 @@ class Saved:
                 )
         if saved.by_peft and "peft_type" not in description_of(folder):
             raise UserError(f"{saved.place}/adapter_config.json: it lacks 'peft_type', the name of a method")
-        try:
-            with safe_open(saved.weights, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as error:
-            raise UserError(f"{remote.shown(saved.weights)}: damaged: {error}") from error
+        saved._check_values()
         return saved
+
+    def _check_values(self) -> None:
+        """Hashes do not show them: whoever takes the hashes out, or writes a file by hand, may write anything.
+
+        Raises:
+            UserError: the file of weights is damaged, or a weight is NaN or infinite.
+        """
+        try:
+            with safe_open(self.weights, framework="pt") as file:
+                for name in file.keys():  # noqa: SIM118
+                    if not file.get_tensor(name).float().isfinite().all():
+                        raise UserError(
+                            f"{remote.shown(self.weights)}: damaged: '{name}' holds NaN or an infinite value"
+                        )
+        except (SafetensorError, OSError) as error:
+            raise UserError(f"{remote.shown(self.weights)}: damaged: {error}") from error
 
     @property
     def place(self) -> str:

@@ -94,6 +94,29 @@ def test_damaged_weights_without_a_hash_are_refused(copy: Path, content: bytes |
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (torch.nan, "holds NaN or an infinite value"),
+        (-torch.inf, "holds NaN or an infinite value"),
+        (torch.int32, "is of type I32"),
+        (torch.bool, "is of type BOOL"),
+    ],
+)
+def test_weights_that_no_training_leaves_are_refused(
+    copy: Path, value: float | torch.dtype, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    described(copy)
+    weights = load_file(copy / WEIGHTS)
+    name = max(weights)
+    weights[name] = (
+        weights[name].to(value) if isinstance(value, torch.dtype) else torch.full_like(weights[name], value)
+    )
+    save_file(weights, copy / WEIGHTS)
+    assert main(["predict", str(copy), "some text"]) == 2
+    assert capsys.readouterr().err.splitlines() == [f"error: {copy / WEIGHTS}: damaged: '{name}' {message}"]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "not JSON: "),
