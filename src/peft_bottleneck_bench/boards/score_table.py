@@ -196,7 +196,8 @@ def render_scores(path: Path, *, greater_is_better: bool = True) -> RenderableTy
 
 
 def _table(board: ScoreBoard) -> Table:
-    words = in_words(board.ranking, examples=board.examples, seeds=board.seeds)
+    widest = 1.0 if board.totals else math.inf
+    words = in_words(board.ranking, examples=board.examples, seeds=board.seeds, widest=widest)
     if board.seeds == 1:
         words.append("One seed per method: another training run may order them otherwise.")
     if board.totals:

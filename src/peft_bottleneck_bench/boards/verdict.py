@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
@@ -17,15 +18,22 @@ def verdict(board: Board) -> list[str]:
     """One sentence each, the answer first; none for a board without a ranking, whose notes say why."""
     if board.ranking is None:
         return []
-    return in_words(board.ranking, examples=board.record.data.counts.test, seeds=len(board.seeds))
+    low, high = board.score.limits if board.score is not None else (-math.inf, math.inf)
+    counts = board.record.data.counts
+    return in_words(board.ranking, examples=counts.test, seeds=len(board.seeds), widest=high - low)
 
 
-def in_words(ranking: Ranking, *, examples: int, seeds: int) -> list[str]:
-    """The verdict of a ranking over `examples` test examples and as many `seeds` per method."""
+def in_words(ranking: Ranking, *, examples: int, seeds: int, widest: float = math.inf) -> list[str]:
+    """The verdict of a ranking over `examples` test examples and as many `seeds` per method.
+
+    Args:
+        widest: the largest difference that two scores can have, such as 1 for an accuracy.
+    """
     if not ranking.pairs:
         (name,) = ranking.standings
         return [f"{name} is the only complete method: there is nothing to compare it with."]
-    return [" ".join([_best(ranking), *_scattered(ranking)]), *_worse(ranking), *_limits(ranking, examples, seeds)]
+    best = " ".join([_best(ranking), *_scattered(ranking)])
+    return [best, *_worse(ranking), *_limits(ranking, examples, seeds, widest)]
 
 
 def remarks(board: Board) -> list[str]:
@@ -97,7 +105,7 @@ def _worse(ranking: Ranking) -> list[str]:
     return lines
 
 
-def _limits(ranking: Ranking, examples: int, seeds: int) -> list[str]:
+def _limits(ranking: Ranking, examples: int, seeds: int, widest: float) -> list[str]:
     """The pairs that the board leaves open, and the size of a difference that it would find."""
     open_pairs = [names for names, pair in ranking.pairs.items() if not pair.separated]
     if not open_pairs:
@@ -107,6 +115,8 @@ def _limits(ranking: Ranking, examples: int, seeds: int) -> list[str]:
     if ranking.detectable is None:
         return [f"{found}."]
     size = f"{examples:,} test examples and {seeds} seed{'s' if seeds > 1 else ''}"
+    if ranking.detectable > widest:
+        return [f"{found}: {size} are too few to separate a typical pair, however much it differs."]
     return [
         f"{found}: with {size}, a typical pair has to differ by "
         f"{show.score(ranking.detectable)} to be separated with a power of {POWER:.0%}.".replace("%", " %")

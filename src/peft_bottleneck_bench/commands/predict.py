@@ -16,6 +16,9 @@ a TEXT, or a line of a file that is not JSON, is one example:
   named entities              the text; punctuation and 's are taken as words of their own
   relation extraction         [HEAD]Ada[/HEAD] works for [TAIL]Acme[/TAIL], or [HEAD:PER]Ada[/HEAD] with a type
   translation, summarization  the source
+  generation                  the one column of the prompt, or what a user says in a conversation
+  multiple choice             a JSON object with the columns, as for a prompt of several columns
+  images                      the path of an image
 
 examples:
   peft-bottleneck predict results-adapters/tiny_sentiment/…/houlsby/seed0-… 'What a film!' 'Never again.'

@@ -14,20 +14,26 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 
 def is_image_folder(path: Path) -> bool:
     """Whether folders with images are in the folder."""
-    return path.is_dir() and any(file.suffix.lower() in SUFFIXES for file in path.glob("*/*"))
+    return path.is_dir() and any(_is_image(file, path) for file in path.glob("*/*"))
 
 
 def image_rows(folder: Path) -> FileRows:
-    """Rows of `image`, a path, and `label`, the name of the folder that the file is in.
+    """Rows of `image`, a path, and `label`, the name of the folder that the file is in; hidden files are left out.
 
     Raises:
         UserError: an image is in no folder of its own label.
     """
-    files = sorted(file for file in folder.rglob("*") if file.suffix.lower() in SUFFIXES)
+    files = sorted(file for file in folder.rglob("*") if _is_image(file, folder))
     if stray := [file for file in files if file.parent == folder]:
         raise UserError(f"{stray[0]}: an image without a label: move it into a folder with the label's name")
     rows = [{"image": str(file), "label": file.relative_to(folder).parts[0]} for file in files]
     return FileRows(str(folder), rows, range(1, len(rows) + 1), "image")
+
+
+def _is_image(file: Path, folder: Path) -> bool:
+    """By its name. `._1.png` and `.thumbnails/` are what a desktop leaves behind."""
+    hidden = any(part.startswith(".") for part in file.relative_to(folder).parts)
+    return file.suffix.lower() in SUFFIXES and not hidden
 
 
 def beside(rows: FileRows, folder: Path) -> FileRows:

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
+from ..errors import UserError
 from .base import Collator, Columns, Context, Encoded, Example
 from .classification import OneLabel, label_name, label_options
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Result = TypeVar("Result")
 
 
 class ImageClassification(OneLabel):
@@ -35,8 +41,11 @@ class ImageClassification(OneLabel):
             image = image["bytes"] if image.get("bytes") else image["path"]
         if not isinstance(image, (str, bytes)):
             raise ValueError(f"'image' must be the path of a file, found {image!r}")
+        if isinstance(image, str) and Path(image).is_dir():
+            raise ValueError(f"'image': {image}: a folder; name the images in it, such as {Path(image) / '*.png'}")
         if isinstance(image, str) and not Path(image).is_file():
             raise ValueError(f"'image': {image}: no such file")
+        check(image)
         return {"image": image, "label": label_name(row, "label")}
 
     def input_text(self, example: Example) -> str:
@@ -62,9 +71,35 @@ class ImageClassification(OneLabel):
         return collate
 
 
-def opened(image: str | bytes) -> Any:
-    """The image in three colours."""
-    from PIL import Image
+def check(image: str | bytes) -> None:
+    """Reads the header of an image, and of a PNG its checksums.
 
-    with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as picture:
-        return picture.convert("RGB")
+    Raises:
+        ValueError: Pillow does not read it; says which file and why.
+    """
+    _read(image, lambda picture: picture.verify())
+
+
+def opened(image: str | bytes) -> Image:
+    """The image in three colours.
+
+    Raises:
+        UserError: the file ends too early, or is damaged otherwise; says which file and why.
+    """
+    try:
+        return _read(image, lambda picture: picture.convert("RGB"))
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def _read(image: str | bytes, use: Callable[[Image], Result]) -> Result:
+    from PIL import Image, UnidentifiedImageError
+
+    name = image if isinstance(image, str) else f"{len(image):,} bytes"
+    try:
+        with Image.open(io.BytesIO(image) if isinstance(image, bytes) else image) as picture:
+            return use(picture)
+    except UnidentifiedImageError as error:
+        raise ValueError(f"'image': {name}: no image, or of a format that Pillow does not read") from error
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"'image': {name}: {error}") from error

@@ -8,7 +8,9 @@
 | relation extraction | the text, `[HEAD]…[/HEAD]` and `[TAIL]…[/TAIL]` in it, `[HEAD:PER]…[/HEAD]` with a type | \
 relation, probability, head → tail |
 | several labels | as for classification | labels with their probabilities, text |
-| translation, summarization, generation | the source, or what a user says | the target |
+| translation, summarization, generation | the source, the prompt's one column, or what a user says | the target |
+| multiple choice, prompts of several columns | a JSON object with the columns | the choice, or the target |
+| images | the path of an image | label, probability, path |
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ def row_of(line: str, inputs: Sequence[str]) -> Row:
     if inputs[0] == "messages":
         return {"messages": [{"role": "user", "content": line}]}
     if len(inputs) > 1:
-        raise ValueError(f"the task reads {quoted(inputs)}: give JSON objects with these columns")
+        raise ValueError(f"the task reads {quoted(inputs)}: give a JSON object with these columns")
     return {"text" if inputs[0] == "tokens" else inputs[0]: line}
 
 

@@ -47,6 +47,21 @@ def test_what_is_not_separated_is_said_with_the_power_of_the_board(tmp_path: Pat
     )
 
 
+def test_a_difference_that_no_score_can_have_is_not_asked_for(tmp_path: Path) -> None:
+    """An accuracy is between 0 and 1."""
+    for method, skill in (("a", 0.9), ("b", 0.5)):
+        for seed in range(2):
+            write_run(tmp_path, method, seed, skill, examples=4)
+    board = only(tmp_path)
+    assert board.ranking is not None
+    assert board.ranking.detectable is not None
+    assert board.ranking.detectable > 1
+    assert verdict(board)[-1] == (
+        "The data do not separate this pair, which does not make them equal: 4 test examples and 2 seeds are too few "
+        "to separate a typical pair, however much it differs."
+    )
+
+
 def test_scores_that_scatter_are_not_ruled_out_and_not_called_best(tmp_path: Path) -> None:
     """`fair` is worse than `good`. `loose` has a lower mean, but two of its seeds are as good as `good`."""
     for seed in range(5):

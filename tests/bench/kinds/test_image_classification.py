@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from peft_bottleneck_bench.data.loading import load_data
 from peft_bottleneck_bench.errors import UserError
 from peft_bottleneck_bench.grid.plan import plan
 from peft_bottleneck_bench.kinds import KINDS
+from peft_bottleneck_bench.kinds.image_classification import opened
 from peft_bottleneck_bench.tasks import Files, Task
 from peft_bottleneck_bench.training.execute import execute
 from peft_bottleneck_bench.training.features import make_features
@@ -84,13 +87,74 @@ def test_a_folder_a_file_and_a_saved_data_set_are_the_same_images(folder: Path, 
     ]
 
 
+def written(folder: Path, name: str) -> Path:
+    """The path of a file under a name that says how it is no image; the folder, for an empty name."""
+    good = io.BytesIO()
+    Pictures.new("RGB", (64, 64), (200, 30, 30)).save(good, "png")
+    contents = {"text.png": b"no image", "short.png": good.getvalue()[:70], "empty.png": b""}
+    if name in contents:
+        (folder / name).write_bytes(contents[name])
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no.png", "no.png: no such file"),
+        ("", "a folder; name the images in it, such as"),
+        ("text.png", "text.png: no image, or of a format that Pillow does not read"),
+        ("empty.png", "empty.png: no image, or of a format that Pillow does not read"),
+        ("short.png", "short.png: .*([Tt]runcated|broken)"),
+    ],
+)
+def test_what_is_no_image_is_named(name: str, message: str, tmp_path: Path) -> None:
+    """Before anything is trained, by its path."""
+    with pytest.raises(ValueError, match=f"'image': .*{message}"):
+        KINDS["image_classification"].example({"image": str(written(tmp_path, name)), "label": "red"})
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
-    [(None, "'image' must be the path of a file, found None"), ("no.png", "'image': no.png: no such file")],
+    [
+        (None, "'image' must be the path of a file, found None"),
+        (b"no image", "'image': 8 bytes: no image, or of a format that Pillow does not read"),
+    ],
 )
-def test_what_is_no_image_is_named(image: Any, message: str) -> None:
+def test_a_value_that_is_no_image_is_named(image: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         KINDS["image_classification"].example({"image": image, "label": "red"})
+
+
+def test_an_image_that_ends_too_early_is_named_when_its_pixels_are_read(tmp_path: Path) -> None:
+    """The header of a JPEG file does not show it."""
+    content = io.BytesIO()
+    Pictures.effect_noise((64, 64), 90).save(content, "jpeg")
+    file = tmp_path / "short.jpg"
+    file.write_bytes(content.getvalue()[:-400])
+    KINDS["image_classification"].example({"image": str(file), "label": "red"})
+    with pytest.raises(UserError, match=r"'image': .*short\.jpg: image file is truncated"):
+        opened(str(file))
+
+
+def test_hidden_files_of_a_desktop_are_no_images(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "images")
+    for hidden in ("train/red/._00.png", "train/.thumbnails/00.png"):
+        (tmp_path / "images" / hidden).parent.mkdir(exist_ok=True)
+        (tmp_path / "images" / hidden).write_bytes(b"no image")
+    data = load(files_of(tmp_path / "images"))
+    assert data.labels == ("blue", "green", "red")
+    assert data.counts["train"] == 48
+
+
+def test_a_broken_image_stops_the_dry_run_with_its_path(
+    configure: Callable[..., Path], vit: Path, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(folder, tmp_path / "images")
+    broken = tmp_path / "images" / "train" / "red" / "99.png"
+    broken.write_bytes(b"no image")
+    task = {"name": "m", "kind": "image_classification", "data": files_of(tmp_path / "images")}
+    assert main(["run", str(configure(model=str(vit), tasks=[task])), "--dry-run"]) == 2
+    assert f"'image': {broken}: no image" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("method", ["houlsby", "pfeiffer", "parallel_adapter", "lora"])

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import re
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -226,6 +228,7 @@ def test_wrong_arguments_are_one_line(
         ),
         ([folder, "--batch-size", 0], "--batch-size: 0 is not above 0"),
         ([folder, "--file", tmp_path / "no.txt"], f"{tmp_path / 'no.txt'}: no such file"),
+        ([folder, "--file", tmp_path], f"{tmp_path}: a folder, not a file"),
         ([folder, "--model", smaller], f"{folder} does not fit classification on models of type 'bert': "),
     ):
         text = ["good"] if "--file" not in arguments else []
@@ -248,6 +251,22 @@ def test_columns_have_the_names_of_the_task(
     task = {"name": "pairs", "kind": "classification", "data": files, "columns": {"text": "a.b"}}
     run = trained(configure, "training.num_train_epochs=1", tasks=[task], methods=["head_only"])
     assert [row["label"] for row in predicted(run, capsys, "--file", files["test"])] == recorded(run)
-    assert predicted(run, capsys, "good\ta day")[0]["text_pair"] == "a day"
+    (pair,) = predicted(run, capsys, "good\ta day")
+    assert pair["text_pair"] == "a day"
+    assert predicted(run, capsys, json.dumps({"a": {"b": "good"}, "text_pair": "a day"})) == [pair]
+    assert main(["predict", str(run.adapter_path), '{"a": ']) == 2
+    assert capsys.readouterr().err.startswith("error: text 1: not valid JSON: ")
     assert main(["predict", str(run.adapter_path), "good"]) == 2
     assert capsys.readouterr().err == "error: text 1: expected two texts with a tab between them, found 1\n"
+
+
+def test_a_pipe_with_a_name_is_read(configure: Configure, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As a shell makes it of `--file <(some-command)`."""
+    run = trained(configure, "training.num_train_epochs=1", methods=["head_only"])
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("good\na bad day\n",))
+    writer.start()
+    rows = predicted(run, capsys, "--file", str(pipe))
+    writer.join()
+    assert [row["text"] for row in rows] == ["good", "a bad day"]
