@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -202,6 +203,26 @@ def test_the_error_without_the_import_is_the_one_that_is_quoted(tmp_path: Path) 
     assert result.stderr.splitlines()[-1] == "KeyError: 'HOULSBY'"
     quoting = [name_of(page) for page in PAGES if "KeyError: 'HOULSBY'" in page.read_text(encoding="utf-8")]
     assert len(quoting) >= 3
+
+
+def test_messages_of_other_libraries_come_with_lora_too() -> None:
+    """What the last section of `existing-code.md` says: the plugin adds none of its own."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import BertConfig, BertForSequenceClassification
+
+    from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
+
+    sizes = dict(hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=50)
+
+    def messages(config: Any) -> set[str]:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            get_peft_model(BertForSequenceClassification(BertConfig(**sizes)), config)
+        return {str(one.message) for one in caught}
+
+    of_lora = messages(LoraConfig(task_type="SEQ_CLS"))
+    for kind in (HoulsbyConfig, PfeifferConfig, ParallelAdapterConfig):
+        assert messages(kind(task_type="SEQ_CLS")) <= of_lora
 
 
 def test_the_errors_of_data_are_those_that_are_quoted(

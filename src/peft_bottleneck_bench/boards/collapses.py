@@ -55,7 +55,10 @@ def collapses(
     if record.status != "finished" or not record.trainable_parameters or not record.loss_curve:
         return []
     found = []
-    constant = _constant(predictions) if predictions is not None and _constant(references) is None else None
+    constant = None
+    if predictions is not None and _constant(references) is None:
+        has_choices = record.metric.name == "multiple_choice"
+        constant = _constant_choice(record, predictions) if has_choices else _constant(predictions)
     if constant is not None:
         found.append(f"seed {record.seed} predicts {constant} for every example")
     elif baseline is not None and _no_better(record, baseline):
@@ -68,6 +71,13 @@ def collapses(
     if len(losses) >= LEAST_POINTS and fmean(losses[-quarter:]) >= fmean(losses[:quarter]):
         found.append(f"the training loss of seed {record.seed} did not fall")
     return found
+
+
+def _constant_choice(record: Record, predictions: Sequence[JsonValue]) -> str | None:
+    """The same for multiple choice, which predicts two choices for an example: of the one that is scored."""
+    scored = 0 if record.main_metric == "accuracy" else 1
+    choice = _constant([pair[scored] for pair in predictions if isinstance(pair, list)])
+    return None if choice is None else f"choice {choice}"
 
 
 def _no_better(record: Record, baseline: Trivial) -> bool:

@@ -97,6 +97,6 @@ def _estimate(seconds: float, left: int, unknown: int) -> str:
     if not left:
         return "nothing to do"
     if unknown == left:
-        return "no finished run of their tasks and models on this kind of machine to estimate the time by"
-    rest = f", and {counted(unknown, 'run')} with no finished run of their task and model to go by" if unknown else ""
+        return "their time is unknown until a run of the same task and model has finished on this kind of machine"
+    rest = f", and {counted(unknown, 'run')} whose time is unknown until one like them has finished" if unknown else ""
     return f"about {duration(seconds)} at most{rest}"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import synthetic
 from synthetic import write_failed_run, write_run
 
 from peft_bottleneck_bench import records
@@ -141,6 +143,27 @@ def test_a_tagger_that_finds_nothing_has_collapsed(tmp_path: Path) -> None:
     board = only(tmp_path)
     assert [(row.method, row.collapses) for row in board.rows if row.collapses] == [
         ("silent", ["seed 0 predicts no entity for every example"])
+    ]
+
+
+@pytest.mark.parametrize(("main", "choice"), [("accuracy", 2), ("accuracy_norm", 0)])
+def test_the_choice_that_is_scored_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, main: str, choice: int
+) -> None:
+    """A prediction of multiple choice is a pair: by likelihood, and by likelihood for its length."""
+
+    def right(generator: object, references: Sequence[int], skill: float) -> list[list[int]]:
+        return [[number, number] for number in references]
+
+    forms = ("multiple_choice", lambda generator, n: [number % 3 for number in range(n)], right)
+    monkeypatch.setitem(synthetic.KINDS, "multiple_choice", forms)
+    scored = {"name": "multiple_choice", "options": {"main": main}, "signature": "s", "greater_is_better": True}
+    fields = {"kind": "multiple_choice", "main_metric": main, "metric": scored}
+    write_run(tmp_path, "sound", 0, 1.0, **fields)
+    constant = [[2, number % 2] if main == "accuracy" else [number % 2, 0] for number in range(200)]
+    write_run(tmp_path, "constant", 0, 0.3, predictions=constant, **fields)
+    assert [(row.method, row.collapses) for row in only(tmp_path).rows if row.collapses] == [
+        ("constant", [f"seed 0 predicts choice {choice} for every example"])
     ]
 
 

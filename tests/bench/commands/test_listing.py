@@ -73,7 +73,8 @@ def test_a_dry_run_plans_and_trains_nothing(
     out = printed(capsys, "run", path, "--dry-run")
     assert "1,122" in out  # the head of the tiny model
     assert out.splitlines()[-1] == (
-        "4 runs, 4 left: no finished run of their tasks and models on this kind of machine to estimate the time by"
+        "4 runs, 4 left: their time is unknown until a run of the same task and model has finished on this kind of "
+        "machine"
     )
     assert not (tmp_path / "results").exists()
     assert not (tmp_path / "results-adapters").exists()
@@ -121,7 +122,7 @@ def test_another_machine_s_times_are_no_basis(configure: Configure, capsys: pyte
     file, record = found
     records.write(record.replace(hardware=record.hardware.model_copy(update={"processor": "abacus"})), file)
     last = printed(capsys, "run", path, "--dry-run").splitlines()[-1]
-    assert last.startswith("2 runs, 1 left: no finished run of their tasks and models on this kind of machine")
+    assert last.startswith("2 runs, 1 left: their time is unknown until a run of the same task and model has finished")
 
 
 def test_a_leaderboard_is_made_of_records(
