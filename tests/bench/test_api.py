@@ -132,10 +132,30 @@ def test_notes_of_a_prediction_are_given_to_the_caller(configure: Callable[..., 
     assert notes == ["1 example cut to max_length, 4 tokens"]
 
 
-def test_the_example_of_the_chapter_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def example(results: Path) -> str:
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-    exec(compile(code.replace("/tmp/python-results", str(tmp_path / "results")), "python.md", "exec"), {})
+    return code.replace("/tmp/python-results", str(results))
+
+
+def test_the_example_of_the_chapter_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On fewer examples."""
+    limits, small = '{"train": 192, "validation": 40, "test": 80}', '{"train": 32, "validation": 8, "test": 8}'
+    code = example(tmp_path / "results")
+    assert limits in code
+    exec(compile(code.replace(limits, small), "python.md", "exec"), {})
     out = capsys.readouterr().out
     assert "0 runs failed" in out
     assert "lora r=16" in out
-    assert "Never again." in out
+    assert "· A warm welcome and a lovely meal." in out
+
+
+@pytest.mark.slow
+def test_the_example_of_the_chapter_learns(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (last,) = re.findall(r"```text\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(compile(example(tmp_path / "results"), "python.md", "exec"), names)
+    assert capsys.readouterr().out.endswith(last)
+    assert isinstance(names["board"], Board)
+    for row in names["board"].rows:
+        assert row.standing is not None
+        assert row.standing.mean > 0.62  # of 2 × 80 answers; by chance three standard errors above 0.5
