@@ -205,6 +205,20 @@ def test_the_error_without_the_import_is_the_one_that_is_quoted(tmp_path: Path) 
     assert len(quoting) >= 3
 
 
+def test_the_extras_that_documents_name_exist() -> None:
+    """pip passes over an extra that does not exist, with a warning alone."""
+    pyproject = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    table = pyproject.split("[project.optional-dependencies]\n")[1].split("\n[")[0]
+    extras = set(re.findall(r"^(\w+) = \[", table, re.MULTILINE))
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = re.findall(r"""["' ](?:\./?\w*|peft-bottleneck|\S+\.whl)\[([a-z,]+)\]""", text)
+    rows = (DOCS / "get-started.md").read_text(encoding="utf-8").split("| extra |")[1].split("\n\n")[0]
+    shown = re.findall(r"^\| `(\w+)` \|", rows, re.MULTILINE)
+    assert len(named) > 8
+    assert {"bench", "quant", "search", "ray"} == set(shown)
+    assert {extra for group in named for extra in group.split(",")} | set(shown) <= extras
+
+
 def test_messages_of_other_libraries_come_with_lora_too() -> None:
     """What the last section of `existing-code.md` says: the plugin adds none of its own."""
     from peft import LoraConfig, get_peft_model

@@ -48,7 +48,14 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(".errors" if name == "UserError" else ".api", __name__), name)
+    from .errors import not_installed
+
+    try:
+        return getattr(import_module(".errors" if name == "UserError" else ".api", __name__), name)
+    except ModuleNotFoundError as error:
+        if (missing := not_installed(error)) is None:
+            raise
+        raise ModuleNotFoundError(missing, name=error.name) from error
 
 
 def __dir__() -> list[str]:

@@ -16,7 +16,7 @@ from importlib.metadata import version
 
 from . import speed
 from .commands import board, check, compare, convert, costs, exec, listing, predict, publish, run
-from .errors import UserError, suggest
+from .errors import UserError, not_installed, suggest
 from .files import StorageError
 from .interruption import interruptible
 from .processes import speaks
@@ -33,7 +33,6 @@ examples:
 exit code: 0 done; 1 a run failed; 2 something that you can mend; 3 a fault of this program; 4 something
 could not be written (a full disk, a read-only folder); 130 ended by Ctrl-C or SIGTERM
 """
-INSTALL = 'try `pip install "peft-bottleneck[bench]"`, in a checkout `pip install ".[bench]"`'
 ISSUES = "https://github.com/peft-bottleneck/peft-bottleneck/issues"
 
 
@@ -49,9 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         return _say(4 if isinstance(error, StorageError) else 2, *(f"error: {message}" for message in error.messages))
     except ModuleNotFoundError as error:
-        if (error.name or "peft_bottleneck").startswith("peft_bottleneck"):
-            return _own_fault(error)
-        return _say(2, f"error: the Python package '{error.name}' is not installed: {INSTALL}")
+        missing = not_installed(error)
+        return _own_fault(error) if missing is None else _say(2, f"error: {missing}")
     except BrokenPipeError:  # the reader has closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -132,6 +132,16 @@ def test_notes_of_a_prediction_are_given_to_the_caller(configure: Callable[..., 
     assert notes == ["1 example cut to max_length, 4 tokens"]
 
 
+def test_a_package_that_is_missing_is_named_with_its_extra() -> None:
+    """In an environment without the extra `bench`, a name of the API says how to install it."""
+    code = "import sys; sys.modules['datasets'] = None; from peft_bottleneck_bench import run_grid"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stderr.splitlines()[-1] == (
+        "ModuleNotFoundError: the Python package 'datasets' is not installed: try "
+        '`pip install "peft-bottleneck[bench]"`, in a checkout `pip install ".[bench]"`'
+    )
+
+
 def example(results: Path) -> str:
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
     return code.replace("/tmp/python-results", str(results))

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
+from tiny_task import sentences, write_rows
 
 from peft_bottleneck_bench import load_configuration, plan
 from peft_bottleneck_bench.data.loading import SPLITS, Data, load_data
@@ -128,6 +129,21 @@ def test_the_task_of_a_folder_of_ones_own_is_found(tmp_path: Path) -> None:
     (snippet,) = blocks(text, "yaml")
     (task,) = configured(snippet, tmp_path)
     assert task.labels == ("anger", "joy", "sadness")
+
+
+def test_files_of_a_task_may_be_beside_it(tmp_path: Path) -> None:
+    """`Files(…)` as the page writes it, in a folder of one's own that is not the working directory."""
+    text = text_of("add-a-task.md")
+    (files,) = re.findall(r"`(Files\(train=[^`]+\))`", text)
+    folder = tmp_path / "my_tasks"
+    folder.mkdir()
+    code = f'TASK = Task(name="emotions", kind="classification", data={files})\n'
+    (folder / "emotions.py").write_text(f"from peft_bottleneck_bench.tasks import Files, Task\n\n{code}")
+    for name in ("train", "test"):
+        write_rows(folder / f"{name}.jsonl", sentences(20))
+    (snippet,) = blocks(text, "yaml")
+    (task,) = configured(snippet, tmp_path)
+    assert read(task).counts == {"train": 18, "validation": 2, "test": 20}
 
 
 @pytest.mark.parametrize("snippet", blocks(text_of("methods.md"), "yaml"))

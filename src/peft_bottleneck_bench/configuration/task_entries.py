@@ -12,7 +12,7 @@ from ..data.files import FORMATS
 from ..data.loading import SPLITS
 from ..errors import UserError, suggest
 from ..kinds import KINDS
-from ..tasks import CLASS_WEIGHTS, MARKERS, SCHEMES, Files, Hub, Task, load_task, task_names
+from ..tasks import CLASS_WEIGHTS, MARKERS, SCHEMES, Files, Hub, Task, load_task, task_files, task_names
 from .findings import Findings, as_list, found
 
 TASK_KEYS = tuple(field.name for field in fields(Task) if field.name != "convert")
@@ -26,8 +26,8 @@ HUB_KEYS = ("hub", "revision", "config", "folder", *SPLITS)
 def read_task(entry: object, findings: Findings, folder: Path, tasks_from: Sequence[Path] = ()) -> Task | None:
     """The task that `entry` asks for; None where it is wrong, with the reason in `findings`.
 
-    Paths are relative to the working directory; files are also looked for in `folder`. `tasks_from` are the folders
-    of the user's own task files.
+    Paths are relative to the working directory; files are also looked for in `folder`, and those of a registered task
+    beside its file. `tasks_from` are the folders of the user's own task files.
     """
     if isinstance(entry, str):
         entry = {"name": entry}
@@ -70,7 +70,9 @@ def read_task(entry: object, findings: Findings, folder: Path, tasks_from: Seque
 
 def _registered(name: str, changes: Mapping[str, Any], findings: Findings, tasks_from: Sequence[Path]) -> Task | None:
     try:
-        return replace(load_task(name, tasks_from), **changes)
+        task = load_task(name, tasks_from)
+        changes = {"data": _beside(task.data, task_files(tasks_from)[name].parent), **changes}
+        return replace(task, **changes)
     except KeyError:
         findings.wrong(f"unknown task '{name}': {suggest(name, task_names(tasks_from))}")
     except UserError as error:
@@ -153,8 +155,15 @@ def _is_count(key: str, value: object, findings: Findings) -> bool:
     return True
 
 
+def _beside(data: Files | Hub, folder: Path) -> Files | Hub:
+    """The data of a task's file, whose paths may start at the `folder` of that file."""
+    if isinstance(data, Hub):
+        return data
+    return replace(data, **{split: _path(getattr(data, split), folder) for split in SPLITS})
+
+
 def _path(value: object, folder: Path) -> Any:
     """Each path, as `found` finds it; numbers as they are."""
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return tuple(found(path, folder) for path in value)
     return found(value, folder) if isinstance(value, str) else value
