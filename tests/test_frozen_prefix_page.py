@@ -39,8 +39,8 @@ def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
 class CollatingTrainer(Trainer):  # type: ignore[misc]
     """The page's `Trainer`, for examples that are not of one length."""
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(data_collator=collate, **options)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, data_collator=collate, **options)
 
 
 def train(code: str, folder: Path, **options: Any) -> dict[str, Any]:
@@ -59,6 +59,7 @@ def train(code: str, folder: Path, **options: Any) -> dict[str, Any]:
     )
     names = {
         "model": without_dropout(base),
+        "tokenizer": None,
         "arguments": arguments,
         "train": examples(32),
         "validation": examples(8),
@@ -67,12 +68,26 @@ def train(code: str, folder: Path, **options: Any) -> dict[str, Any]:
     return names
 
 
+def blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.filterwarnings("default")  # what libraries say of each other fails no example
+def test_the_page_prints_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (comment,) = re.findall(r"print\(prefix\)  # (.*)", "".join(blocks()))
+    exec(compile("\n".join(blocks()), str(PAGE), "exec"), {"__name__": "__main__"})
+    assert comment in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("bf16", [False, True], ids=["float32", "bfloat16"])
 def test_trainer_gives_the_same_weights(
     bf16: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    _, code = blocks()
     code = code.replace("Trainer(", "CollatingTrainer(")
     code = "from test_frozen_prefix_page import CollatingTrainer\n" + code
     without = re.sub(r"with reuse_prefix.*", "if True:", code).replace("print(prefix)", "pass")
