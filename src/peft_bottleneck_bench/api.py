@@ -20,7 +20,6 @@ from .boards import Board as Board
 from .boards import boards
 from .configuration.choices import Configuration as Configuration
 from .configuration.reading import load_configuration as load_configuration
-from .errors import UserError
 from .grid import running
 from .grid.engines import Engine
 from .grid.fit import memory_notes
@@ -101,10 +100,7 @@ def read_records(folder: Path | str) -> tuple[dict[Path, Record], list[str]]:
     Raises:
         UserError: there is no such folder, or the address cannot be read.
     """
-    place = remote.fetched(folder)
-    if not place.is_dir():
-        raise UserError(f"{folder}: no such folder: give the folder of records that a run has written")
-    return records.read_all(place)
+    return records.read_all(remote.fetched_folder(folder))
 
 
 def leaderboard(records: Mapping[Path, Record]) -> list[Board]:

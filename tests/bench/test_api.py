@@ -144,7 +144,7 @@ def test_a_package_that_is_missing_is_named_with_its_extra() -> None:
 
 def example(results: Path) -> str:
     (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text("utf-8"), re.DOTALL)
-    return code.replace("/tmp/python-results", str(results))
+    return code.replace("runs/python", str(results))
 
 
 def test_the_example_of_the_chapter_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

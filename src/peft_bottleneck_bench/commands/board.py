@@ -58,9 +58,7 @@ def _leaderboard(parsed: argparse.Namespace) -> int:
 
         print_wide(render_scores(parsed.scores, greater_is_better=not parsed.less_is_better))
         return 0
-    results = remote.fetched(parsed.results)
-    if not results.is_dir():
-        raise UserError(f"{parsed.results}: no such folder: give the folder of records that a run has written")
+    results = remote.fetched_folder(parsed.results)
     found, warnings = records.read_all(results)
     if not found:
         raise UserError(f"{parsed.results}: no records below it", *map(visible, warnings))

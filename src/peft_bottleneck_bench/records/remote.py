@@ -67,6 +67,18 @@ def fetched(text: str | Path) -> Path:
     return folder
 
 
+def fetched_folder(text: str | Path) -> Path:
+    """As `fetched`, for a folder of records.
+
+    Raises:
+        UserError: there is no such folder, or the address cannot be read.
+    """
+    folder = fetched(text)
+    if not folder.is_dir():
+        raise UserError(f"{text}: no such folder: give the folder of records that a run has written")
+    return folder
+
+
 def copied(text: str | Path, wanted: Callable[[str], bool] = bool) -> Path:
     """The folder of this machine for a path or an address, with the files that are now at the address.
 
