@@ -38,7 +38,6 @@ ELSEWHERE = (
     "docs/guides/benchmark.md",  # tests/bench/test_docs.py
     "docs/guides/from-adapterhub.md",  # tests/test_from_adapterhub_page.py
     "docs/guides/frozen-prefix.md",  # tests/test_frozen_prefix_page.py
-    "docs/guides/many-devices.md",  # tests/distributed
     "docs/guides/python.md",  # tests/bench/test_api.py
     "docs/guides/several-adapters.md",  # tests/test_several_adapters_page.py
     "docs/guides/small-gpus.md",  # tests/bench/test_small_gpus_docs.py
@@ -46,7 +45,19 @@ ELSEWHERE = (
 )
 # What a command needs where a sentence gives its name alone.
 NEEDED = {"run": ["x"], "compare": ["x", "y"], "check": ["x"], "publish": ["x", "y"], "predict": ["x"], "exec": ["x"]}
-PROGRAMS = {"make", "pip", "python", "accelerate", "ray", "srun", "helm", "kubectl", "#!/bin/bash", "#SBATCH"}
+PROGRAMS = {
+    "make",
+    "pip",
+    "python",
+    "accelerate",
+    "torchrun",
+    "ray",
+    "srun",
+    "helm",
+    "kubectl",
+    "#!/bin/bash",
+    "#SBATCH",
+}
 
 
 def name_of(page: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.stem for path in EXAMPLES.glob("*.py"))
-ELSEWHERE = {"serve_adapters"}  # tests/test_serve_adapters.py
+ELSEWHERE = {"serve_adapters", "sharded_base"}  # tests/test_serve_adapters.py, tests/distributed/test_sharded_base.py
 
 pytestmark = pytest.mark.filterwarnings("default")  # what libraries say of each other fails no example
 
@@ -44,9 +45,10 @@ def test_every_example_is_run_here() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_an_example_says_what_it_shows_and_how_to_start_it(name: str) -> None:
-    first, *_, _ = (ast.get_docstring(ast.parse((EXAMPLES / f"{name}.py").read_text("utf-8"))) or "").splitlines()
+    text = (EXAMPLES / f"{name}.py").read_text("utf-8")
+    first, *_, _ = (ast.get_docstring(ast.parse(text)) or "").splitlines()
     assert first.endswith(".")
-    assert f"python examples/{name}.py" in (EXAMPLES / f"{name}.py").read_text("utf-8")
+    assert re.search(rf"^ *(python|torchrun --nproc-per-node 2) examples/{name}\.py", text, re.MULTILINE)
 
 
 def saved(folder: str) -> set[str]:

@@ -17,7 +17,7 @@ HOUSES = ("peft_bottleneck", "peft_bottleneck_bench")
 
 # Files and folders of the harness from the ground up; those of one row do not import each other.
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "interruption", "words", "value_types", "startup", "semeval"),
+    ("errors", "missing_packages", "interruption", "words", "value_types", "startup", "semeval"),
     ("quiet", "terminal", "file_names", "shipped", "statistics", "workbench", "converters"),
     ("processes", "files", "tasks"),
     ("records", "metrics", "models"),

@@ -106,7 +106,5 @@ def test_wheel_installs_into_an_empty_environment(wheel: Path, tmp_path: Path) -
     assert (
         run(tmp_path, command, "run", "quickstart", code=2)
         .splitlines()[-1]
-        .endswith(
-            'is not installed: try `pip install "peft-bottleneck[bench]"`, in a checkout `pip install ".[bench]"`'
-        )
+        .endswith(f'is not installed: try `pip install "{wheel}[bench]"`')
     )

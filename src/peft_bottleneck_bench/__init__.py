@@ -48,7 +48,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    from .errors import not_installed
+    from .missing_packages import not_installed
 
     try:
         return getattr(import_module(".errors" if name == "UserError" else ".api", __name__), name)

@@ -16,9 +16,10 @@ from importlib.metadata import version
 
 from . import speed
 from .commands import board, check, compare, convert, costs, exec, listing, predict, publish, run
-from .errors import UserError, not_installed, suggest
+from .errors import UserError, suggest
 from .files import StorageError
 from .interruption import interruptible
+from .missing_packages import not_installed
 from .processes import speaks
 from .quiet import quiet
 from .words import visible

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 
 MOST_CHOICES = 15  # that an error lists
-INSTALL = 'try `pip install "peft-bottleneck[bench]"`, in a checkout `pip install ".[bench]"`'
 
 
 class UserError(Exception):
@@ -34,13 +33,6 @@ def one_line(error: BaseException) -> str:
     """The first line; the name of the class too, where that says more than "wrong value"."""
     plain = isinstance(error, (ValueError, ImportError)) or not str(error).strip()
     return first_line(error) if plain else f"{type(error).__name__}: {first_line(error)}"
-
-
-def not_installed(error: ModuleNotFoundError) -> str | None:
-    """Which package is missing, and how to install it; None where a module of this project is missing."""
-    if (error.name or "peft_bottleneck").startswith("peft_bottleneck"):
-        return None
-    return f"the Python package '{error.name}' is not installed: {INSTALL}"
 
 
 def suggest(word: str, choices: Iterable[str], prefix: str = "") -> str:

@@ -27,6 +27,7 @@ from peft_bottleneck_bench import (
     read_records,
     run_grid,
 )
+from peft_bottleneck_bench.missing_packages import install_line
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "guides" / "python.md"
 
@@ -136,10 +137,8 @@ def test_a_package_that_is_missing_is_named_with_its_extra() -> None:
     """In an environment without the extra `bench`, a name of the API says how to install it."""
     code = "import sys; sys.modules['datasets'] = None; from peft_bottleneck_bench import run_grid"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.stderr.splitlines()[-1] == (
-        "ModuleNotFoundError: the Python package 'datasets' is not installed: try "
-        '`pip install "peft-bottleneck[bench]"`, in a checkout `pip install ".[bench]"`'
-    )
+    missing = "ModuleNotFoundError: the Python package 'datasets' is not installed: try "
+    assert result.stderr.splitlines()[-1] == f"{missing}`{install_line()}`"
 
 
 def example(results: Path) -> str:

@@ -15,6 +15,7 @@ import pytest
 from tiny_task import sentences, write_rows
 
 from peft_bottleneck_bench.cli import main
+from peft_bottleneck_bench.missing_packages import install_line
 
 Configure = Callable[..., Path]
 COMMAND = [sys.executable, "-m", "peft_bottleneck_bench.cli"]
@@ -203,10 +204,8 @@ def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.configuration.yaml_files", raising=False)
     monkeypatch.delitem(sys.modules, "peft_bottleneck_bench.api", raising=False)
     assert main(["run", "quickstart"]) == 2
-    assert capsys.readouterr().err == (
-        "error: the Python package 'yaml' is not installed: try `pip install \"peft-bottleneck[bench]\"`, "
-        'in a checkout `pip install ".[bench]"`\n'
-    )
+    line = f"error: the Python package 'yaml' is not installed: try `{install_line()}`\n"
+    assert capsys.readouterr().err == line
 
 
 def test_a_fault_of_the_program_is_one_line_and_a_file(
