@@ -55,7 +55,7 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if (missing := not_installed(error)) is None:
             raise
-        raise ModuleNotFoundError(missing, name=error.name) from error
+        raise ModuleNotFoundError(missing, name=error.name) from None
 
 
 def __dir__() -> list[str]:
