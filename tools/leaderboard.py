@@ -77,7 +77,8 @@ def _not_run(results: Path) -> Iterator[str]:
         content = read_yaml(file)
         (comparison,) = (one for one in COMPARISONS if one.folder == Path(content["results"]).name)
         there = {board.record.task for board in boards_of(results / comparison.folder)}
-        missing[comparison.title] += [task["name"] for task in content["tasks"] if task["name"] not in there]
+        names = [task if isinstance(task, str) else task["name"] for task in content["tasks"]]
+        missing[comparison.title] += [name for name in names if name not in there]
     lines = [f"- {title}: {', '.join(tasks)}" for title, tasks in missing.items() if tasks]
     if lines:
         yield "These tasks of `configs/leaderboard` have not run yet:"
