@@ -18,6 +18,7 @@ from peft_bottleneck import HoulsbyConfig, ParallelAdapterConfig, PfeifferConfig
 from peft_bottleneck_bench import Board, Record, read_records
 from peft_bottleneck_bench.boards import Row
 from peft_bottleneck_bench.boards.columns import trainable
+from peft_bottleneck_bench.boards.verdict import still_improving
 from peft_bottleneck_bench.models.methods import METHODS
 
 CHOOSE, README = ROOT / "docs" / "choose-a-method.md", ROOT / "README.md"
@@ -65,7 +66,8 @@ def _how(boards: list[Board]) -> str:
     over = " or ".join(map(str, seeds))
     return (
         f"Mean ± standard deviation over {over} seeds, with {examples} training examples and {rate}. *May be best*:\n"
-        "the tests find no better method, and not only because the scores scatter."
+        "the tests find no better method, and not only because the scores scatter. ↗: still improving when its\n"
+        "training ended; a longer one may change the place."
     )
 
 
@@ -75,13 +77,15 @@ def _row(board: Board, method: str) -> Row | None:
 
 def _board(board: Board, names: list[str]) -> str:
     cells = []
+    improving = still_improving(board)
     for method in names:
         row = _row(board, method)
         if row is None or row.standing is None or row.problem:
             cells.append("–")
             continue
         spread = "" if row.standing.std is None else f" ± {row.standing.std:.3f}"
-        cells.append(f"{row.standing.mean:.3f}{spread}")
+        arrow = " ↗" if method in improving else ""
+        cells.append(f"{row.standing.mean:.3f}{spread}{arrow}")
     ranked = [row.method for row in board.rows if row.standing and row.standing.ranks]
     best = [row.method for row in board.rows if row.standing and row.standing.may_be_best]
     words = f"all {len(best)}" if best == ranked else ", ".join(best)

@@ -23,14 +23,15 @@ from peft_bottleneck_bench.boards import formatting as show
 from peft_bottleneck_bench.boards.columns import share
 from peft_bottleneck_bench.boards.overview import overviews
 from peft_bottleneck_bench.boards.publishing import publish
-from peft_bottleneck_bench.boards.verdict import verdict
+from peft_bottleneck_bench.boards.verdict import still_improving, verdict
 from peft_bottleneck_bench.configuration.yaml_files import read_yaml
 
 CONFIGURATIONS = ROOT / "configs" / "leaderboard"
 LEGEND = """\
 ★ marks the methods that may be best: no test finds another method better. ☆ marks those of which this holds only
-because their scores scatter: a method with a better mean is worse than the best. Tests are paired over test examples
-and seeds, with Holm's correction for all pairs of a board. Methods that the tests do not separate are not equal: each
+because their scores scatter: a method with a better mean is worse than the best. ↗ marks methods that were still
+improving when their training ended: a longer one may change their place. Tests are paired over test examples and
+seeds, with Holm's correction for all pairs of a board. Methods that the tests do not separate are not equal: each
 board says which difference it would have found. The share is that of the trained parameters, task head included. Every
 method had four trials of its learning rate, chosen on validation; `<comparison>-search` has their records."""
 WITHOUT = """\
@@ -130,7 +131,8 @@ def _cell(board: Board, method: str) -> str:
     row = next((row for row in board.rows if row.method == method), None)
     if row is None or row.standing is None:
         return show.NONE
-    scores = f"{show.spread(row.standing.mean, row.standing.std)} {show.star(row.standing)}".strip()
+    marks = (show.star(row.standing), "↗" if method in still_improving(board) else "")
+    scores = " ".join([show.spread(row.standing.mean, row.standing.std), *filter(None, marks)])
     return f"{scores} ({share(row)})" + (", incomplete" if row.problem else "")
 
 

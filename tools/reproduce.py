@@ -32,6 +32,7 @@ class Claim:
         folders: the comparisons that can show it.
         margin: None: the first is better. A number: the first is at most so much worse, as a share of the scale.
         apart: how the paper's setting differs from that of the boards.
+        tasks: those that can show it; empty: all.
     """
 
     paper: str
@@ -41,6 +42,7 @@ class Claim:
     folders: tuple[str, ...]
     margin: float | None
     apart: str
+    tasks: tuple[str, ...] = ()
 
 
 CLAIMS = (
@@ -97,6 +99,7 @@ CLAIMS = (
         ("decoder",),
         None,
         "A decoder of 13 billion parameters there, of 135 million here. With 7 billion LoRA is ahead: 74.7 and 72.2.",
+        ("arc_easy",),
     ),
     Claim(
         "Hu et al. 2023, LLM-Adapters, [arXiv 2304.01933](https://arxiv.org/abs/2304.01933)",
@@ -106,6 +109,7 @@ CLAIMS = (
         ("decoder",),
         None,
         "As above; with 7 billion it is 74.7 and 70.8. The adapter in series after the FFN is Pfeiffer's.",
+        ("arc_easy",),
     ),
 )
 
@@ -135,6 +139,8 @@ def _measured(claim: Claim, results: Path) -> Iterator[tuple[str, Board, Pair, s
     """The pair of the claim on every board that ranks both methods, and what it says."""
     for folder in claim.folders:
         for board in boards_of(results / folder):
+            if claim.tasks and board.record.task not in claim.tasks:
+                continue
             if board.ranking is None or not {claim.first, claim.second} <= board.ranking.standings.keys():
                 continue
             pair = board.ranking.between(claim.first, claim.second)

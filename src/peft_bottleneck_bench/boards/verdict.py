@@ -44,17 +44,23 @@ def remarks(board: Board) -> list[str]:
     return [*incomplete, *collapsed, *_still_improving(board), *board.notes, *times]
 
 
-def _still_improving(board: Board) -> Iterator[str]:
-    """Methods whose training ended far from a plateau: the last evaluation gained more than the board can separate."""
+def still_improving(board: Board) -> dict[str, float]:
+    """Methods whose training ended far from a plateau, with what the last evaluation gained, in the mean over seeds.
+
+    It gained more than the difference that the board can separate.
+    """
     if board.ranking is None or board.ranking.detectable is None:
-        return
+        return {}
     sign = 1 if board.greater_is_better else -1
     gains: dict[str, float] = {}
     for row in board.rows:
         curves = [run.validation_curve for run in row.finished.values() if len(run.validation_curve) > 1]
         gains[row.method] = fmean(sign * (curve[-1][1] - curve[-2][1]) for curve in curves) if curves else 0.0
-    found = [f"{name} by {show.score(gain)}" for name, gain in gains.items() if gain > board.ranking.detectable]
-    if found:
+    return {name: gain for name, gain in gains.items() if gain > board.ranking.detectable}
+
+
+def _still_improving(board: Board) -> Iterator[str]:
+    if found := [f"{name} by {show.score(gain)}" for name, gain in still_improving(board).items()]:
         yield (
             f"Still improving on validation in the last evaluation, in the mean over seeds: {joined(found)}. Longer "
             "training may change places."
