@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        return _say(130, "interrupted: what is finished stays; the same command goes on from there")
+        return _say(130, parsed.interrupted)
     except Exception as error:
         return _own_fault(error)
     return code
@@ -112,6 +112,7 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"peft-bottleneck {version('peft-bottleneck')}")
+    parser.set_defaults(interrupted="interrupted")  # said after Ctrl-C
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", dest="name")
     for command in (run, listing, board, costs, check, compare, publish, predict, convert, exec, speed):
         command.add_to(commands)

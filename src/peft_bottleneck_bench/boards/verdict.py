@@ -105,7 +105,7 @@ def _worse(ranking: Ranking) -> list[str]:
         if pair.separated:
             beaten.setdefault(worse, (better, pair))
     lines = [f"{worse} is worse than {better} by {difference(pair)}." for worse, (better, pair) in beaten.items()]
-    if len(lines) > MOST_LOSERS:
+    if len(lines) > MOST_LOSERS + 1:  # one more is as short as its mention
         rest = joined(list(beaten)[MOST_LOSERS:])
         lines = [*lines[:MOST_LOSERS], f"So are {rest}, each than a method above it."]
     return lines

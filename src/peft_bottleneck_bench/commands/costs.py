@@ -29,7 +29,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     parser.add_argument("file", metavar="FILE", help="a run configuration, or the name of one that comes along")
     parser.add_argument("overrides", metavar="KEY=VALUE", nargs="*", help="settings that replace those of FILE")
     parser.add_argument("--turns", metavar="N", type=int, default=15, help="how often each is timed (default: 15)")
-    parser.set_defaults(command=_costs, rest="overrides")
+    interrupted = "interrupted: nothing is written; the same command measures everything anew"
+    parser.set_defaults(command=_costs, rest="overrides", interrupted=interrupted)
 
 
 def _costs(parsed: argparse.Namespace) -> int:

@@ -128,7 +128,8 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         help="do the I-th of N parts of the plan, the same at every start; all trials and final runs of one method on "
         "one task and model are in one part. The table still shows the records of all parts",
     )
-    parser.set_defaults(command=_run, rest="overrides")
+    interrupted = "interrupted: what is finished stays; the same command goes on from there"
+    parser.set_defaults(command=_run, rest="overrides", interrupted=interrupted)
 
 
 def _size(text: str) -> int:

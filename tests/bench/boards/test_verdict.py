@@ -105,6 +105,15 @@ def test_many_losers_are_summed_up(tmp_path: Path) -> None:
     assert any(line.startswith("So are bad ") for line in sentences)
 
 
+def test_a_single_loser_more_has_a_sentence_of_its_own(tmp_path: Path) -> None:
+    write_run(tmp_path, "good", 0, 0.99)
+    for number in range(7):
+        write_run(tmp_path, f"bad {number}", 0, 0.2)
+    sentences = verdict(only(tmp_path))
+    assert len([line for line in sentences if " is worse than good by " in line]) == 7
+    assert not any(line.startswith("So ") for line in sentences)
+
+
 def test_one_method_and_no_ranking_have_no_winner(tmp_path: Path) -> None:
     write_run(tmp_path, "alone", 0, 0.9)
     write_failed_run(tmp_path, "other", 0, "out of memory")

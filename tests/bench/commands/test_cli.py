@@ -187,6 +187,27 @@ def test_what_only_reads_names_is_quick(arguments: list[str]) -> None:
     assert min(seconds) < 0.3
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "quickstart"], "interrupted: what is finished stays; the same command goes on from there"),
+        (["costs", "quickstart"], "interrupted: nothing is written; the same command measures everything anew"),
+        (["compare", "houlsby", "lora"], "interrupted"),
+    ],
+    ids=["run", "costs", "compare"],
+)
+def test_an_interruption_says_what_stays(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("peft_bottleneck_bench.api.load_configuration", stopped)
+    monkeypatch.setattr("peft_bottleneck_bench.boards.comparing.compare", stopped)
+    assert main(arguments) == 130
+    assert capsys.readouterr().err == f"{message}\n"
+
+
 def test_the_help_names_commands_and_examples(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--help"])
