@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 NAME = "peft-bottleneck"
+EXTRA = "bench"
 
 
 def not_installed(error: ModuleNotFoundError) -> str | None:
@@ -17,21 +18,21 @@ def not_installed(error: ModuleNotFoundError) -> str | None:
     return f"the Python package '{error.name}' is not installed: try `{install_line()}`"
 
 
-def install_line(extra: str = "bench") -> str:
-    """The command that installs this package once more, with `extra`.
+def install_line() -> str:
+    """The command that installs this package once more, with the extra `bench`.
 
     `pip` records where a package came from unless that is an index (PEP 610): a checkout, a wheel, or a repository.
     """
     try:
         origin = json.loads(distribution(NAME).read_text("direct_url.json") or "{}")
     except PackageNotFoundError:  # the sources of a checkout, without an installation
-        return f'pip install ".[{extra}]"'
+        return f'pip install ".[{EXTRA}]"'
     if "url" not in origin:
-        return f'pip install "{NAME}[{extra}]"'
+        return f'pip install "{NAME}[{EXTRA}]"'
     if "vcs_info" in origin:
         source = origin["vcs_info"]
-        return f'pip install "{NAME}[{extra}] @ {source["vcs"]}+{origin["url"]}@{source["commit_id"]}"'
+        return f'pip install "{NAME}[{EXTRA}] @ {source["vcs"]}+{origin["url"]}@{source["commit_id"]}"'
     if (parts := urlsplit(origin["url"])).scheme != "file":
-        return f'pip install "{NAME}[{extra}] @ {origin["url"]}"'
+        return f'pip install "{NAME}[{EXTRA}] @ {origin["url"]}"'
     editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
-    return f'pip install {editable}"{url2pathname(parts.path)}[{extra}]"'
+    return f'pip install {editable}"{url2pathname(parts.path)}[{EXTRA}]"'

@@ -96,22 +96,14 @@ def test_smaller_errors_are_better_in_words_too(tmp_path: Path) -> None:
     assert "interval -" not in second
 
 
-def test_many_losers_are_summed_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("losers", "named", "summed_up"), [(7, 7, False), (9, 6, True)])
+def test_many_losers_are_summed_up(losers: int, named: int, summed_up: bool, tmp_path: Path) -> None:
     write_run(tmp_path, "good", 0, 0.99)
-    for number in range(9):
+    for number in range(losers):
         write_run(tmp_path, f"bad {number}", 0, 0.2)
     sentences = verdict(only(tmp_path))
-    assert len([line for line in sentences if " is worse than good by " in line]) == 6
-    assert any(line.startswith("So are bad ") for line in sentences)
-
-
-def test_a_single_loser_more_has_a_sentence_of_its_own(tmp_path: Path) -> None:
-    write_run(tmp_path, "good", 0, 0.99)
-    for number in range(7):
-        write_run(tmp_path, f"bad {number}", 0, 0.2)
-    sentences = verdict(only(tmp_path))
-    assert len([line for line in sentences if " is worse than good by " in line]) == 7
-    assert not any(line.startswith("So ") for line in sentences)
+    assert len([line for line in sentences if " is worse than good by " in line]) == named
+    assert any(line.startswith("So are bad ") for line in sentences) == summed_up
 
 
 def test_one_method_and_no_ranking_have_no_winner(tmp_path: Path) -> None:
